@@ -1,0 +1,1 @@
+"""What everything that runs a network needs: errors, device, seeds, weights, images, sampling."""

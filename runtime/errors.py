@@ -1,0 +1,32 @@
+"""Errors a user can put right end in one line and exit status 1, never in a traceback."""
+
+import sys
+from collections.abc import Callable
+
+import torch
+
+from data import DataError
+
+
+class UserError(Exception):
+    """Something the user can put right; the message names the thing and the remedy in one line."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run `main`; on an error a user can cause, print one line to standard error and exit with status 1.
+
+    Everything else keeps its traceback: that is a fault of ours.
+    """
+    try:
+        main()
+    except (UserError, DataError) as error:
+        _end(str(error))
+    except torch.OutOfMemoryError:
+        _end("out of memory on the device: use a smaller --batch-size, or --device cpu")
+    except OSError as error:  # disk full, no permission, not a folder …: the system's own words name the file
+        _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def _end(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
