@@ -1,0 +1,78 @@
+"""Digits: the domains under `ROOT/digits` of the data tree, and their `image_name,label` tables."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data import DataError
+from data.decoded import decode_folder, image_names
+from data.tables import column, read_table, write_table
+
+SPLITS = ("train", "val", "test")
+
+
+def digit_domains(root: Path) -> list[str]:
+    """The sorted names of the domains: the folders under `root/digits`.
+
+    Raises DataError when there is no such folder or nothing in it.
+    """
+    folder = root / "digits"
+    if not folder.is_dir():
+        raise DataError(f"no digits in {root}: {folder} does not exist (make it with scripts/prepare.sh)")
+    domains = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not domains:
+        raise DataError(f"no domains in {folder} (make them with scripts/prepare.sh)")
+    return domains
+
+
+def load_digits(root: Path, domain: str, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """One split of a domain: uint8 RGB images (N, 28, 28, 3) and int64 labels (N,), in the order of `split.csv`.
+
+    Gray is repeated over the channels. The labels are None where `test.csv` has none.
+    Raises DataError for an unknown domain, a missing, empty or malformed table, and a picture that is missing,
+    unreadable or not 28x28.
+    """
+    domains = digit_domains(root)
+    if domain not in domains:
+        raise DataError(f"no domain {domain} in {root / 'digits'} (it has {', '.join(domains)})")
+    table, folder = root / "digits" / domain / f"{split}.csv", root / "digits" / domain / "data"
+    names, labels = read_labels(table, required=split != "test")
+
+    # The three splits share one folder, so it is decoded and cached as a whole.
+    present = image_names(folder)
+    position = {name: index for index, name in enumerate(present)}
+    for name in names:
+        if name not in position:
+            raise DataError(f"{table} names {name}, which is not in {folder}")
+    images = decode_folder(folder, present, 28, resize=False)
+    return images[[position[name] for name in names]], labels
+
+
+def read_labels(path: Path, required: bool = True) -> tuple[list[str], np.ndarray | None]:
+    """The columns `image_name` and `label` of a CSV table: names, and int64 labels (N,) from 0 to 9.
+
+    Without a column `label` the labels are None, unless they are `required`. Raises DataError for a table that is
+    missing, empty or lacks a column, and for a label that is not an integer from 0 to 9, naming its line.
+    """
+    header, rows = read_table(path)
+    name_column = column(path, header, "image_name")
+    names = [row[name_column] for _, row in rows]
+    if "label" not in header and not required:
+        return names, None
+    label_column = column(path, header, "label")
+    return names, np.array([_label(path, line, row[label_column]) for line, row in rows], np.int64)
+
+
+def write_labels(path: Path, names: Sequence[str], labels: Iterable[int]) -> None:
+    """Write `image_name,label` lines in the order given, the file whole or not at all; parents are made.
+
+    Raises OSError (a full disk, no permission) with a former file untouched.
+    """
+    write_table(path, ["image_name", "label"], zip(names, map(int, labels), strict=True))
+
+
+def _label(path: Path, line: int, text: str) -> int:
+    if text.strip() not in set("0123456789"):
+        raise DataError(f"{path}, line {line}: the label is {text!r}, expected an integer from 0 to 9")
+    return int(text)

@@ -1,0 +1,186 @@
+"""Build the data tree from the official downloads: `python -m data.prepare --help`.
+
+The raw folder is laid out as torchvision lays it out; what of it is there is prepared:
+
+    RAW/celeba/img_align_celeba/*.jpg, list_eval_partition.txt, list_attr_celeba.txt (optional)   faces
+    RAW/MNIST/raw/*-ubyte.gz and RAW/BSDS500/images/{train,val,test}/*.jpg                         mnistm
+    RAW/SVHN/{train,test}_32x32.mat                                                                svhn
+    RAW/USPS/usps.bz2, usps.t.bz2                                                                  usps
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from data import DataError
+from data.decoded import read_image
+from data.downloads import BSDS500, CELEBA, MNIST, SVHN, USPS, Source, fetch
+from data.mnistm import blend
+from data.raw_formats import (
+    read_celeba_attributes,
+    read_celeba_partition,
+    read_mnist,
+    read_photographs,
+    read_svhn,
+    read_usps,
+)
+from data.tables import write_table
+from data.tree import (
+    DOMAIN_ENTRIES,
+    FACE_ENTRIES,
+    building,
+    in_parallel,
+    is_complete,
+    picture_names,
+    resize_digits,
+    write_domain,
+    write_picture,
+)
+
+MNISTM_SEED = 0
+SOURCES: dict[str, tuple[Source, ...]] = {"faces": CELEBA, "mnistm": (*MNIST, BSDS500), "svhn": SVHN, "usps": USPS}
+
+
+@dataclass
+class Config:
+    """Build the data tree from the official downloads; parts that are there already are left as they are."""
+
+    raw: Path = Path("datasets/raw")
+    """Folder of the official downloads."""
+    out: Path = Path("datasets/real")
+    """Folder of the data tree."""
+    parts: tuple[Literal["faces", "mnistm", "svhn", "usps"], ...] = ()
+    """What to prepare; by default everything whose raw data is there."""
+    train_count: int | None = None
+    """Take only the first so many training faces."""
+    val_count: int | None = None
+    """Take only the first so many validation faces."""
+    download: bool = False
+    """Fetch the missing raw data of the digits first; CelebA's has to be fetched by hand."""
+
+
+def prepare(config: Config) -> None:
+    """Build the parts asked for, or all whose raw data is there, saying what was missing and what to put where.
+
+    Raises DataError when a part asked for lacks its raw data, when there is nothing to prepare at all, and for
+    whatever is wrong with the raw data; parts built before stay.
+    """
+    parts = config.parts or tuple(SOURCES)
+    present = [part for part in parts if _is_there(part, config)]
+    absent = [part for part in parts if part not in present]
+    missing = {part: _missing(part, config) for part in absent}
+    ready = [part for part in absent if not missing[part]]
+    for part in absent:
+        if missing[part]:
+            remedies = "; ".join(source.remedy(config.raw) for source in missing[part])
+            fetchable = all(source.can_fetch for source in missing[part])
+            message = f"no raw data for {part}: {'give --download, or ' if fetchable else ''}{remedies}"
+            if config.parts:
+                raise DataError(message)
+            print(message)
+    if not present and not ready:
+        raise DataError(f"nothing to prepare in {config.raw}: give --raw FOLDER with the official downloads")
+    for part in ready:
+        if part == "faces":
+            prepare_faces(config.raw, config.out, config.train_count, config.val_count)
+        else:
+            prepare_domain(part, config.raw, config.out)
+
+
+def prepare_faces(raw: Path, out: Path, train_count: int | None = None, val_count: int | None = None) -> None:
+    """CelebA → `out/face/{train,val}` (64x64 RGB) and, for the pictures that have them, `attributes.csv`.
+
+    Training and validation are partitions 0 and 1; the counts take the first so many of each. The centred square is
+    resized by Lanczos filtering; validation numbering goes on after training.
+    """
+    celeba = raw / "celeba"
+    partition = read_celeba_partition(celeba / "list_eval_partition.txt")
+    train = _first(train_count, [name for name, split in partition if split == 0], "--train-count")
+    val = _first(val_count, [name for name, split in partition if split == 1], "--val-count")
+    sources = train + val
+    names = picture_names(len(sources))
+    attribute_file = celeba / "list_attr_celeba.txt"
+    columns, values = read_celeba_attributes(attribute_file) if attribute_file.exists() else ([], {})
+    rows = [[name, *values[source]] for name, source in zip(names, sources, strict=True) if source in values]
+
+    with building(out / "face") as folder:
+        (folder / "train").mkdir()
+        (folder / "val").mkdir()
+
+        def convert(index: int) -> None:
+            face = read_image(celeba / "img_align_celeba" / sources[index], 64, resize=True)
+            write_picture(folder / ("train" if index < len(train) else "val") / names[index], face)
+
+        in_parallel(convert, len(sources), "faces")
+        if rows:
+            write_table(folder / "attributes.csv", ["image_name", *columns], rows)
+    print(f"faces: {len(train):,} training and {len(val):,} validation pictures, {len(rows):,} with attributes")
+
+
+def prepare_domain(domain: str, raw: Path, out: Path) -> None:
+    """A domain of digits → `out/digits/DOMAIN`: training and test pictures pooled, 28x28, split 64/16/20."""
+    images, labels = {"mnistm": _mnistm, "svhn": _svhn, "usps": _usps}[domain](raw)
+    write_domain(out / "digits" / domain, images, labels)
+    print(f"{domain}: {len(images):,} pictures in {out / 'digits' / domain}")
+
+
+def _mnistm(raw: Path) -> tuple[np.ndarray, np.ndarray]:
+    digits, labels = _pool(read_mnist(raw / "MNIST" / "raw", part) for part in ("train", "t10k"))
+    return blend(digits, read_photographs(raw / "BSDS500" / "images"), MNISTM_SEED), labels
+
+
+def _svhn(raw: Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _pool(read_svhn(raw / "SVHN" / f"{part}_32x32.mat") for part in ("train", "test"))
+    return resize_digits(images), labels
+
+
+def _usps(raw: Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _pool(read_usps(raw / "USPS" / name) for name in ("usps.bz2", "usps.t.bz2"))
+    return resize_digits(images), labels
+
+
+def _pool(halves) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = zip(*halves, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _first(count: int | None, names: list[str], option: str) -> list[str]:
+    if count is not None and not 1 <= count <= len(names):
+        raise DataError(f"{option} {count}: the raw data has {len(names):,} such faces, give 1 to {len(names):,}")
+    return names[:count]
+
+
+def _is_there(part: str, config: Config) -> bool:
+    """Whether the part is complete already, which is then said; faces of other counts than those asked for are not."""
+    if part != "faces":
+        folder, there = config.out / "digits" / part, is_complete(config.out / "digits" / part, DOMAIN_ENTRIES)
+    else:
+        folder, there = config.out / "face", is_complete(config.out / "face", FACE_ENTRIES)
+        for split, count in (("train", config.train_count), ("val", config.val_count)):
+            if there and count is not None and count != (found := sum(1 for _ in (folder / split).iterdir())):
+                raise DataError(
+                    f"{folder / split} has {found:,} faces, not {count:,}: remove {folder} to build it anew"
+                )
+    if there:
+        print(f"{part}: {folder} is there already and left as it is")
+    return there
+
+
+def _missing(part: str, config: Config) -> list[Source]:
+    """The sources of a part that are not in the raw folder, after fetching them where that is wanted and can be."""
+    missing = [source for source in SOURCES[part] if not (config.raw / source.path).exists()]
+    if config.download:
+        for source in missing:
+            if source.can_fetch:
+                fetch(source, config.raw)
+        missing = [source for source in missing if not source.can_fetch]
+    return missing
+
+
+if __name__ == "__main__":
+    from runtime.errors import run_command
+
+    run_command(lambda: prepare(tyro.cli(Config)))
