@@ -18,21 +18,21 @@ from data.tree import building
 
 @dataclass(frozen=True)
 class Source:
-    """A file or folder of the raw data.
+    """A file or folder of the raw data: `path`, its place under the raw folder, and `address`, where it comes from.
 
-    `path` is its place under the raw folder and `address` where it comes from. `md5` is that of the official file.
-    `by_hand` tells a person what to do where a program cannot simply fetch the address to that place.
+    `md5` is that of the official file. `inside` says which part of what lies at the address is meant, where it is
+    not all. `can_fetch` tells whether a program can fetch it.
     """
 
     path: str
     address: str
     md5: str | None = None
-    by_hand: str = "download it"
+    inside: str = ""
     can_fetch: bool = True
 
     def remedy(self, raw: Path) -> str:
-        """What a person should do to have this source in `raw`."""
-        return f"{self.by_hand} from {self.address} to {raw / self.path}"
+        """What a person should put where: "ADDRESS at PLACE"."""
+        return f"{self.inside + ' of ' if self.inside else ''}{self.address} at {raw / self.path}"
 
 
 _MNIST_ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -61,14 +61,14 @@ SVHN = (
 BSDS500 = Source(
     "BSDS500/images",
     "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
-    by_hand="unpack the folder BSR/BSDS500/data/images",
+    inside="the folder BSR/BSDS500/data/images",
 )
 CELEBA = (
-    Source("celeba/img_align_celeba", _CELEBA_ADDRESS, by_hand="unpack Img/img_align_celeba.zip", can_fetch=False),
+    Source("celeba/img_align_celeba", _CELEBA_ADDRESS, inside="the unpacked Img/img_align_celeba.zip", can_fetch=False),
     Source(
         "celeba/list_eval_partition.txt",
         _CELEBA_ADDRESS,
-        by_hand="save Eval/list_eval_partition.txt",
+        inside="Eval/list_eval_partition.txt (and, for attributes, Anno/list_attr_celeba.txt)",
         can_fetch=False,
     ),
 )
@@ -92,7 +92,7 @@ def fetch(source: Source, raw: Path) -> None:
         else:
             temporary.replace(place)
     except (OSError, HTTPException, ValueError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"cannot fetch {source.address} ({error}): {source.remedy(raw)} yourself") from error
+        raise DataError(f"cannot fetch {source.address} ({error}): put {source.remedy(raw)} by hand") from error
     finally:
         temporary.unlink(missing_ok=True)
 

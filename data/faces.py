@@ -6,6 +6,7 @@ import numpy as np
 
 from data import DataError
 from data.decoded import decode_folder, image_names
+from data.tables import column, read_table
 
 
 def face_folder(root: Path, split: str = "train") -> Path:
@@ -26,3 +27,21 @@ def load_faces(root: Path, split: str = "train", size: int = 64) -> np.ndarray:
     """
     folder = face_folder(root, split)
     return decode_folder(folder, image_names(folder), size, resize=True)
+
+
+def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:
+    """The table `root/face/attributes.csv`: picture names (N), attribute names (C), and int8 values (N, C), -1 or 1.
+
+    Not every face needs a line in it. Raises DataError when the table is missing, empty or has no column
+    `image_name`, and for a value that is neither -1 nor 1, naming its line.
+    """
+    path = root / "face" / "attributes.csv"
+    header, rows = read_table(path)
+    name_column = column(path, header, "image_name")
+    values = np.empty((len(rows), len(header) - 1), np.int8)
+    for index, (line, row) in enumerate(rows):
+        fields = row[:name_column] + row[name_column + 1 :]
+        if not set(fields) <= {"-1", "1"}:
+            raise DataError(f"{path}, line {line}: an attribute is neither -1 nor 1")
+        values[index] = fields
+    return [row[name_column] for _, row in rows], header[:name_column] + header[name_column + 1 :], values

@@ -8,6 +8,8 @@ The raw folder is laid out as torchvision lays it out; what of it is there is pr
     RAW/USPS/usps.bz2, usps.t.bz2                                                                  usps
 """
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,20 +70,16 @@ def prepare(config: Config) -> None:
     Raises DataError when a part asked for lacks its raw data, when there is nothing to prepare at all, and for
     whatever is wrong with the raw data; parts built before stay.
     """
-    parts = config.parts or tuple(SOURCES)
-    present = [part for part in parts if _is_there(part, config)]
-    absent = [part for part in parts if part not in present]
+    parts = list(dict.fromkeys(config.parts or SOURCES))
+    absent = [part for part in parts if not _is_there(part, config)]
     missing = {part: _missing(part, config) for part in absent}
     ready = [part for part in absent if not missing[part]]
     for part in absent:
+        if missing[part] and config.parts:
+            raise DataError(_how_to_get(part, missing[part], config.raw))
         if missing[part]:
-            remedies = "; ".join(source.remedy(config.raw) for source in missing[part])
-            fetchable = all(source.can_fetch for source in missing[part])
-            message = f"no raw data for {part}: {'give --download, or ' if fetchable else ''}{remedies}"
-            if config.parts:
-                raise DataError(message)
-            print(message)
-    if not present and not ready:
+            print(_how_to_get(part, missing[part], config.raw))
+    if absent == parts and not ready:
         raise DataError(f"nothing to prepare in {config.raw}: give --raw FOLDER with the official downloads")
     for part in ready:
         if part == "faces":
@@ -102,6 +100,8 @@ def prepare_faces(raw: Path, out: Path, train_count: int | None = None, val_coun
     val = _first(val_count, [name for name, split in partition if split == 1], "--val-count")
     sources = train + val
     names = picture_names(len(sources))
+    pictures = celeba / "img_align_celeba"
+    _check_all_there(pictures, sources)
     attribute_file = celeba / "list_attr_celeba.txt"
     columns, values = read_celeba_attributes(attribute_file) if attribute_file.exists() else ([], {})
     rows = [[name, *values[source]] for name, source in zip(names, sources, strict=True) if source in values]
@@ -111,7 +111,7 @@ def prepare_faces(raw: Path, out: Path, train_count: int | None = None, val_coun
         (folder / "val").mkdir()
 
         def convert(index: int) -> None:
-            face = read_image(celeba / "img_align_celeba" / sources[index], 64, resize=True)
+            face = read_image(pictures / sources[index], 64, resize=True)
             write_picture(folder / ("train" if index < len(train) else "val") / names[index], face)
 
         in_parallel(convert, len(sources), "faces")
@@ -142,7 +142,7 @@ def _usps(raw: Path) -> tuple[np.ndarray, np.ndarray]:
     return resize_digits(images), labels
 
 
-def _pool(halves) -> tuple[np.ndarray, np.ndarray]:
+def _pool(halves: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     images, labels = zip(*halves, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
@@ -153,31 +153,48 @@ def _first(count: int | None, names: list[str], option: str) -> list[str]:
     return names[:count]
 
 
+def _check_all_there(folder: Path, names: list[str]) -> None:
+    absent = sorted(set(names) - set(os.listdir(folder)))
+    if absent:
+        raise DataError(
+            f"{folder} lacks {len(absent):,} of the {len(names):,} pictures listed, the first is {absent[0]}: "
+            "unpack img_align_celeba.zip there as a whole"
+        )
+
+
 def _is_there(part: str, config: Config) -> bool:
-    """Whether the part is complete already, which is then said; faces of other counts than those asked for are not."""
-    if part != "faces":
-        folder, there = config.out / "digits" / part, is_complete(config.out / "digits" / part, DOMAIN_ENTRIES)
-    else:
-        folder, there = config.out / "face", is_complete(config.out / "face", FACE_ENTRIES)
-        for split, count in (("train", config.train_count), ("val", config.val_count)):
-            if there and count is not None and count != (found := sum(1 for _ in (folder / split).iterdir())):
-                raise DataError(
-                    f"{folder / split} has {found:,} faces, not {count:,}: remove {folder} to build it anew"
-                )
-    if there:
-        print(f"{part}: {folder} is there already and left as it is")
-    return there
+    """Whether the part is complete already, which is then said."""
+    folder = config.out / "face" if part == "faces" else config.out / "digits" / part
+    if not is_complete(folder, FACE_ENTRIES if part == "faces" else DOMAIN_ENTRIES):
+        return False
+    if part == "faces":
+        _check_counts(folder, {"train": config.train_count, "val": config.val_count})
+    print(f"{part}: {folder} is there already and left as it is")
+    return True
+
+
+def _check_counts(folder: Path, counts: dict[str, int | None]) -> None:
+    """Refuse faces that are there already in another number than is asked for."""
+    for split, count in counts.items():
+        found = sum(1 for _ in (folder / split).iterdir())
+        if count is not None and count != found:
+            raise DataError(f"{folder / split} has {found:,} faces, not {count:,}: remove {folder} to build it anew")
 
 
 def _missing(part: str, config: Config) -> list[Source]:
     """The sources of a part that are not in the raw folder, after fetching them where that is wanted and can be."""
     missing = [source for source in SOURCES[part] if not (config.raw / source.path).exists()]
-    if config.download:
-        for source in missing:
-            if source.can_fetch:
-                fetch(source, config.raw)
-        missing = [source for source in missing if not source.can_fetch]
-    return missing
+    if not config.download:
+        return missing
+    for source in missing:
+        if source.can_fetch:
+            fetch(source, config.raw)
+    return [source for source in missing if not source.can_fetch]
+
+
+def _how_to_get(part: str, missing: list[Source], raw: Path) -> str:
+    fetchable = "give --download, or " if all(source.can_fetch for source in missing) else ""
+    return f"no raw data for {part}: {fetchable}put {', '.join(source.remedy(raw) for source in missing)}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""Write a small data tree from what the dependencies carry, without any network: `python -m data.embedded --help`.
+
+It serves for trying things out and for the tests; nothing learnt on it is a result.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import tyro
+from PIL import Image, ImageDraw, ImageFont
+from sklearn import datasets
+
+from data.drawn_faces import ATTRIBUTES, draw_face
+from data.mnistm import blend
+from data.tables import write_table
+from data.tree import (
+    DOMAIN_ENTRIES,
+    FACE_ENTRIES,
+    building,
+    in_parallel,
+    is_complete,
+    picture_names,
+    resize_digits,
+    write_domain,
+    write_picture,
+)
+
+TRAIN_FACES, VAL_FACES = 1200, 300
+SEED = 0
+# The families of matplotlib's fonts that have digits to read.
+FONTS = (
+    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
+    *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
+    *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-BoldItalic", "-Italic")),
+    *(f"STIXGeneral{style}" for style in ("", "Bol", "BolIta", "Italic")),
+    *("cmb10", "cmr10", "cmss10", "cmtt10"),
+)
+
+
+@dataclass
+class Config:
+    """Write a small data tree, faces and digits, from what the installed packages carry; no network is needed."""
+
+    out: Path = Path("datasets/embedded")
+    """Folder of the data tree; parts that are there already are left as they are."""
+
+
+def embed(out: Path) -> None:
+    """Write the domains `handwritten`, `blended` and `fonts`, and the drawn faces, those that are not there already.
+
+    Raises DataError when one of them is there but incomplete.
+    """
+    domains = {"handwritten": handwritten, "blended": blended, "fonts": in_fonts}
+    for domain, make in domains.items():
+        if not _is_there(out / "digits" / domain, DOMAIN_ENTRIES):
+            write_domain(out / "digits" / domain, *make())
+    if not _is_there(out / "face", FACE_ENTRIES):
+        write_faces(out / "face", TRAIN_FACES, VAL_FACES)
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """Real handwriting: uint8 (1797, 28, 28), white on black, and labels (1797,).
+
+    Source: E. Alpaydin and C. Kaynak's optical digits (8x8, 0 to 16), as scikit-learn carries them.
+    """
+    digits = datasets.load_digits()
+    small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    # The 8x8 pictures are cropped to the ink; a margin makes them like MNIST's.
+    return np.pad(resize_digits(small, 22), ((0, 0), (3, 3), (3, 3))), digits.target
+
+
+def blended() -> tuple[np.ndarray, np.ndarray]:
+    """`handwritten` blended with scikit-learn's two photographs as MNIST-M is: uint8 (1797, 28, 28, 3), labels."""
+    digits, labels = handwritten()
+    # At half their size a patch shows about as much as one of MNIST-M's does.
+    photographs = [np.asarray(Image.fromarray(image).reduce(2)) for image in datasets.load_sample_images().images]
+    return blend(digits, photographs, SEED), labels
+
+
+def in_fonts(count: int = 1797) -> tuple[np.ndarray, np.ndarray]:
+    """Digits printed in matplotlib's fonts, coloured, turned, moved and scaled: uint8 (count, 28, 28, 3), labels."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    fonts = [ImageFont.truetype(folder / f"{name}.ttf", 96) for name in FONTS]
+    random = np.random.RandomState(SEED)
+    labels = random.permutation(np.arange(count) % 10)
+    return np.stack([_printed(label, fonts[random.randint(len(fonts))], random) for label in labels]), labels
+
+
+def write_faces(part: Path, train: int, val: int) -> None:
+    """Write drawn faces: `part/{train,val}/NNNNN.png` (64x64 RGB) and `attributes.csv`."""
+    names = picture_names(train + val)
+    attributes = np.empty((train + val, len(ATTRIBUTES)), np.int8)
+    with building(part) as folder:
+        (folder / "train").mkdir()
+        (folder / "val").mkdir()
+
+        def write(index: int) -> None:
+            pixels, attributes[index] = draw_face(index, SEED)
+            write_picture(folder / ("train" if index < train else "val") / names[index], pixels)
+
+        in_parallel(write, train + val, "faces")
+        rows = [[name, *values] for name, values in zip(names, attributes.tolist(), strict=True)]
+        write_table(folder / "attributes.csv", ["image_name", *ATTRIBUTES], rows)
+
+
+def _printed(digit: int, font: ImageFont.FreeTypeFont, random: np.random.RandomState) -> np.ndarray:
+    """One printed digit, uint8 (28, 28, 3): drawn four times as large, then averaged down."""
+    mask = Image.new("L", (112, 112))
+    ImageDraw.Draw(mask).text((56, 56), str(digit), 255, font, anchor="mm")
+    turn, scale = np.deg2rad(random.uniform(-14, 14)), random.uniform(0.9, 1.35)
+    across, down = random.uniform(-9, 9, 2)
+    cosine, sine = np.cos(turn) * scale, np.sin(turn) * scale
+    # Pillow asks for the source of each point: turned and scaled about the middle, then moved.
+    x, y = 56 - cosine * (56 + across) - sine * (56 + down), 56 + sine * (56 + across) - cosine * (56 + down)
+    mask = mask.transform((112, 112), Image.Transform.AFFINE, (cosine, sine, x, -sine, cosine, y), Image.BILINEAR)
+    ink = np.asarray(mask.reduce(4), np.float32)[:, :, None] / 255
+    paper_colour, ink_colour = _two_colours(random)
+    return np.rint(paper_colour * (1 - ink) + ink_colour * ink).astype(np.uint8)
+
+
+def _two_colours(random: np.random.RandomState) -> np.ndarray:
+    """Two random RGB colours (2, 3) that are easy to tell apart by their brightness."""
+    while True:
+        colours = random.randint(0, 256, (2, 3))
+        if abs(np.subtract(*colours.mean(axis=1))) > 70:
+            return colours
+
+
+def _is_there(part: Path, entries: tuple[str, ...]) -> bool:
+    there = is_complete(part, entries)
+    if there:
+        print(f"{part} is there already and left as it is")
+    return there
+
+
+if __name__ == "__main__":
+    from runtime.errors import run_command
+
+    run_command(lambda: embed(tyro.cli(Config).out))
