@@ -1,0 +1,76 @@
+"""Endless shuffled batches from a uint8 array, kept on the device where it fits."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data import DataError
+
+RESIDENT_BYTES = 8 * 2**30
+
+
+class ImageBatches:
+    """Batches of a uint8 array (N, H, W, 3) as float32 (n, 3, H, W) in [-1, 1], channels last in memory.
+
+    A batch is a function of its number alone: `batch(17)` is the same images, flipped alike, in every run of one
+    seed, so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch
+    is left for the next. `random_stream(*name)` gives the generator of a named stream. `part` is the slice of every
+    global batch that this process takes. An array larger than `resident_bytes` stays memory-mapped, and the next
+    batch is gathered while this one is used.
+
+    Raises DataError when there are fewer images than a batch.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        random_stream: Callable[..., torch.Generator],
+        device: torch.device,
+        flip: bool = False,
+        part: slice = slice(None),
+        resident_bytes: int = RESIDENT_BYTES,
+    ):
+        if len(images) < batch_size:
+            raise DataError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
+        self.batch_size, self.device, self.flip, self.part = batch_size, device, flip, part
+        self.random_stream = random_stream
+        self.count = len(images)
+        self.per_epoch = self.count // batch_size
+        self.images = images
+        self.resident = images.nbytes <= resident_bytes
+        if self.resident:
+            self.images = torch.from_numpy(np.array(images)).to(device)
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._next: tuple[int, Future] | None = None
+        self._reader = None if self.resident else ThreadPoolExecutor(1)
+
+    def batch(self, number: int) -> Tensor:
+        """The batch of this number, counted from 0 through all epochs: (n, 3, H, W) in [-1, 1] on the device."""
+        if self.resident:
+            images = self.images[self.indices(number).to(self.device)]
+        else:
+            if self._next is None or self._next[0] != number:
+                self._next = (number, self._reader.submit(self._gather, self.indices(number)))
+            images = self._next[1].result().to(self.device)
+            self._next = (number + 1, self._reader.submit(self._gather, self.indices(number + 1)))
+        images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        if self.flip:
+            draws = torch.rand(self.batch_size, generator=self.random_stream("flip", number))
+            flipped = (draws < 0.5)[self.part].to(self.device)
+            images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+        return images
+
+    def indices(self, number: int) -> Tensor:
+        """Which images (n,) the batch of this number holds."""
+        epoch, position = divmod(number, self.per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, torch.randperm(self.count, generator=self.random_stream("order", epoch)))
+        start = position * self.batch_size
+        return self._order[1][start : start + self.batch_size][self.part]
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        return torch.from_numpy(self.images[indices.numpy()])

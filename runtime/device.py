@@ -1,0 +1,85 @@
+"""Where and how networks run: device, precision, memory format and compilation, decided here and nowhere else."""
+
+import ctypes
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from runtime.errors import UserError
+
+Precision = Literal["auto", "float32", "bf16"]
+Compile = Literal["off", "default", "cuda-graphs"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How networks run. Parameters stay float32; with bf16, convolutions and products run in bfloat16."""
+
+    device: torch.device
+    precision: Literal["float32", "bf16"] = "float32"
+    channels_last: bool = True
+    compile: Compile = "off"
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """`network` moved to the device in the chosen memory format."""
+        return network.to(
+            self.device, memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        )
+
+    def compiled(self, network: nn.Module) -> nn.Module:
+        """`network`, compiled if asked; it shares its parameters, so save and load the plain one."""
+        if self.compile == "off":
+            return network
+        return torch.compile(network, mode="reduce-overhead" if self.compile == "cuda-graphs" else "default")
+
+    def autocast(self) -> AbstractContextManager:
+        """The context in which networks are called."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_execution(
+    device: str = "auto", precision: Precision = "auto", channels_last: bool = True, compile: Compile = "off"
+) -> Execution:
+    """Settle what was left to `auto`: a GPU if there is one; bf16 where the hardware computes in it.
+
+    Raises UserError for a device that is not there and for CUDA graphs without CUDA.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"no GPU for --device {device} ({torch.cuda.device_count()} found): use --device cpu or auto")
+    if compile == "cuda-graphs" and chosen.type != "cuda":
+        raise UserError("--compile cuda-graphs needs a GPU: use --compile default or off")
+    if precision == "auto":
+        precision = "bf16" if _computes_in_bf16(chosen) else "float32"
+    if chosen.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest kernels are worth looking for
+    else:
+        _keep_freed_memory()
+    return Execution(chosen, precision, channels_last, compile)
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc reuse large freed blocks instead of returning them to the system.
+
+    Activations are allocated and freed anew in every step; faulting their pages in again took a fifth of a step.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing by mmap
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep the top of the heap

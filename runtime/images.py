@@ -1,0 +1,59 @@
+"""Pictures from tensors to files: uint8 conversion, numbered PNGs, sheets."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from runtime.errors import UserError
+from runtime.files import write_atomically
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Images (N, 3, H, W) in [-1, 1] as uint8 (N, H, W, 3), rounded to the nearest level."""
+    levels = images.float().add(1).mul(127.5).round().clamp(0, 255).byte()
+    return levels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def claim_folder(folder: Path, names: Sequence[str]) -> None:
+    """Make `folder` and its parents, ready to hold exactly the files `names`.
+
+    Raises UserError when it is a file or holds anything else; nothing is ever deleted.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give a folder for the pictures")
+    if folder.is_dir():
+        others = set(os.listdir(folder)) - set(names)
+        if others:
+            raise UserError(f"{folder} holds other files ({min(others)} …): give an empty or new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write one uint8 picture (H, W, 3) as PNG, whole or not at all; parents are made."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
+    """Write uint8 pictures (N, H, W, 3) under `names` into `folder`, which must hold nothing else."""
+    claim_folder(folder, names)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name, image: Image.fromarray(image).save(folder / name), names, images))
+
+
+def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
+    """Pictures (N, H, W, 3) side by side in rows of `columns`, on white, as one uint8 picture."""
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    page = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = (gap + index // columns * (height + gap), gap + index % columns * (width + gap))
+        page[top : top + height, left : left + width] = image
+    return page

@@ -1,0 +1,82 @@
+"""Networks to and from safetensors files that name the network and its arguments, so no other file is needed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from models import NETWORKS
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+
+
+def save_weights(
+    path: Path, network: nn.Module, name: str, arguments: dict[str, Any], about: dict[str, Any], half: bool = False
+) -> None:
+    """Write the weights of `network`, which is `NETWORKS[name](**arguments)`, with `about` (how they were made).
+
+    With `half`, floating-point tensors are stored as float16. The file is replaced atomically.
+    """
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+    }
+    metadata = {"network": name, "arguments": json.dumps(arguments), "about": json.dumps(about)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_weights(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
+
+    `kind` is what the network must be, the end of its name: `generator`, say. Raises UserError when the file is
+    missing, is no weights file, or holds another network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
+    except FileNotFoundError as error:
+        raise UserError(f"no such weights file: {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a safetensors weights file ({error}): give a run's weights.safetensors"
+        ) from error
+    name = metadata.get("network")
+    if name not in NETWORKS or not name.endswith(kind):
+        raise UserError(f"{path} holds the network {name!r}, but a {kind} is needed")
+    try:
+        network = NETWORKS[name](**json.loads(metadata["arguments"]))
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        )
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path} does not fit the network {name}: it was made by another version") from error
+    return network.eval().requires_grad_(False), json.loads(metadata.get("about", "{}"))
+
+
+@dataclass
+class Shrink:
+    """Copy a weights file with its tensors stored as float16, for shipping."""
+
+    source: tyro.conf.Positional[Path]
+    """A weights.safetensors."""
+    target: tyro.conf.Positional[Path]
+    """Where the smaller copy goes."""
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Copy the weights file `source` to `target` with its tensors as float16."""
+    network, about = load_weights(source, kind="")
+    with safe_open(source, "pt") as file:
+        metadata = file.metadata()
+    save_weights(target, network, metadata["network"], json.loads(metadata["arguments"]), about, half=True)
+
+
+if __name__ == "__main__":
+    run_command(lambda: shrink(**vars(tyro.cli(Shrink))))

@@ -1,0 +1,1 @@
+"""What only training needs: shared settings, run directory, checkpoints, EMA, processes."""

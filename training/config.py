@@ -1,0 +1,118 @@
+"""The settings every training script shares, and how a command line becomes settings."""
+
+import dataclasses
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from runtime.device import Compile, Execution, Precision, choose_execution
+from runtime.errors import UserError
+
+
+@dataclass
+class TrainConfig:
+    """Settings shared by all training scripts; each script adds those of its method."""
+
+    recipe: tyro.conf.Suppress[str] = ""
+    """Name of the recipe, the first word of the command line."""
+    data: Path = Path("datasets/real")
+    """The data tree (made by scripts/prepare.sh), or for faces any folder of pictures."""
+    runs: Path = Path("runs")
+    """Where run directories are made."""
+    name: str = ""
+    """Name of the run directory; the recipe's name (and scenario) if empty."""
+    resume: bool = False
+    """Go on with the run of this name: its settings are the defaults, and nothing is lost or repeated."""
+
+    epochs: int = 100
+    """How often the training data is gone through."""
+    max_steps: int = 0
+    """End after this many steps, whatever the epochs (0: the epochs decide)."""
+    batch_size: int = 128
+    """Images in a step, over all processes."""
+    seed: int = 999
+    """The one seed that initial weights, data order, noise and samples derive from."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights that samples and weights files are made of (0: no averaging)."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "auto"
+    """bf16 (mixed), float32, or auto: bf16 where the hardware computes in it."""
+    channels_last: bool = True
+    """Memory format of images and convolutions."""
+    compile: Compile = "off"
+    """torch.compile the networks; cuda-graphs also records their kernels."""
+
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl, each the mean over these steps."""
+    sample_every: int = 500
+    """Steps between sample sheets."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints (each also writes the weights file)."""
+    keep_every: int = 0
+    """Steps between weights that are kept for good under kept/ (0: none)."""
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.runs / (self.name or self.recipe)
+
+    def execution(self) -> Execution:
+        """Where and how the networks run; raises UserError for a device that is not there."""
+        return choose_execution(self.device, self.precision, self.channels_last, self.compile)
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work, before any work starts."""
+        for field in ("epochs", "batch_size", "log_every", "sample_every", "checkpoint_every"):
+            if getattr(self, field) < 1:
+                raise UserError(f"--{field.replace('_', '-')} must be at least 1")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError("--ema-decay must be at least 0 and below 1")
+
+    def to_json(self) -> dict:
+        """The settings as built-in types."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
+
+
+Config = typing.TypeVar("Config", bound=TrainConfig)
+
+
+def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[str] | None = None) -> Config:
+    """The settings of the recipe named first, as changed by the options after it.
+
+    `recipes` maps a name to (description, settings). With `--resume`, the settings saved in the run directory take
+    the recipe's place, so only what is to change (more epochs, say) need be given again.
+    Raises UserError for settings that cannot work.
+    """
+    recipes = {
+        name: (description, dataclasses.replace(config, recipe=name)) for name, (description, config) in recipes.items()
+    }
+    config = tyro.extras.overridable_config_cli(recipes, args=arguments)
+    if config.resume:
+        recipes[config.recipe] = (recipes[config.recipe][0], _saved_settings(config))
+        config = tyro.extras.overridable_config_cli(recipes, args=arguments)
+    config.check()
+    return config
+
+
+def _saved_settings(config: Config) -> Config:
+    """The settings of the run that `config` names, as its config.json has them."""
+    path = config.folder / "config.json"
+    try:
+        settings = json.loads(path.read_text())["settings"]
+    except FileNotFoundError as error:
+        raise UserError(f"no run to resume at {config.folder}: leave out --resume, or give its --name") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): start anew under another --name") from error
+    if settings["recipe"] != config.recipe:
+        raise UserError(
+            f"{config.folder} is a run of {settings['recipe']}, not of {config.recipe}: give another --name"
+        )
+    kinds = typing.get_type_hints(type(config))
+    known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
+    tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+    return dataclasses.replace(config, **known | tuples)

@@ -1,0 +1,62 @@
+"""An exponential moving average of a network's weights, to sample from."""
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from runtime.device import Execution
+
+
+class EMA:
+    """A copy of `network` whose parameters follow it slowly: p ← decay·p + (1 - decay)·p_live, after every step.
+
+    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the first, random weights are soon
+    forgotten. Buffers are copied. Batch norm statistics of averaged weights are neither the live network's nor their
+    average: `estimate_batch_norm` measures them before sampling. With decay 0 this is a plain copy.
+    (Karras et al., *Progressive Growing of GANs*, ICLR 2018, section 6: the generator's average makes the samples.)
+    """
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.decay = decay
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Follow `network` after its update number `step`, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
+        for average, live in zip(self.network.buffers(), network.buffers(), strict=True):
+            average.copy_(live)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged network's state."""
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take the averaged network's state back."""
+        self.network.load_state_dict(state)
+
+
+@torch.no_grad()
+def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor], execution: Execution) -> None:
+    """Measure batch norm's means and variances of `network` anew over batches of `inputs`; it ends in evaluation mode.
+
+    Spectral norm's singular vectors follow along. Dropout stays off, as it is when the network is used.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    for batch in inputs:
+        with execution.autocast():
+            network(batch.to(execution.device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

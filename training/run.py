@@ -1,0 +1,244 @@
+"""A run directory and the course of a run through it: settings, log, checkpoints, interruption, resume."""
+
+import io
+import json
+import math
+import pickle
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from runtime.device import Execution
+from runtime.errors import UserError
+from runtime.files import write_atomically
+from runtime.images import save_png, sheet
+from runtime.seeds import derived_seed
+from runtime.weights import save_weights
+from training.config import TrainConfig
+from training.processes import (
+    any_process,
+    is_first,
+    leave_processes,
+    mean_over_processes,
+    process_number,
+    world_size,
+)
+
+Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
+
+
+class Run:
+    """The directory `runs/NAME/` and the count of steps, from the first or from the last checkpoint to the end.
+
+    config.json holds every setting; metrics.jsonl a line per `log_every` steps; checkpoint.pt the state of everything
+    in `parts` at the last checkpoint. An existing directory is refused without `--resume`. Only the first of several
+    processes writes.
+    """
+
+    def __init__(self, config: TrainConfig, execution: Execution, steps_per_epoch: int, parts: dict[str, Stateful]):
+        self.config, self.execution, self.parts = config, execution, parts
+        self.folder = config.folder
+        self.steps_per_epoch = steps_per_epoch
+        steps = config.epochs * steps_per_epoch
+        self.total = min(steps, config.max_steps or steps)
+        self.step = 0  # steps done, the present one included
+        self._logged = 0  # the step of the last line in the log
+        self._sums: dict[str, Tensor] = {}  # of what was logged since
+        self._before = 0.0  # seconds of training in earlier sittings
+        self._interrupted = self._ending = False
+        if config.resume:
+            self._restore()
+        elif is_first() and self.folder.exists() and any(self.folder.iterdir()):
+            raise UserError(f"{self.folder} exists: go on with --resume, or start another with --name")
+        self._started = time.perf_counter() - self._before
+        if is_first():
+            self._write_config()
+
+    def steps(self) -> Iterator[int]:
+        """The numbers, from 0, of the steps still to do; ends early after an interrupted step (Ctrl-C)."""
+        handlers = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        size = self.config.batch_size
+        with tqdm(
+            total=self.total * size,
+            initial=self.step * size,
+            unit="img",
+            unit_scale=True,
+            desc=self.folder.name,
+            disable=not is_first(),
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        ) as self._bar:
+            while self.step < self.total and not self._ending:
+                # What draws from the global generator (dropout) depends on the step alone, so resuming needs no state.
+                torch.manual_seed(derived_seed(self.config.seed, "step", self.step, process_number()))
+                self.step += 1
+                yield self.step - 1
+                self._bar.update(size)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def log(self, **values: Tensor) -> None:
+        """Add this step's scalar tensors to the running means; call it once in every step.
+
+        They are read from the device only when a line of metrics.jsonl is due.
+        Raises UserError when one of them is not a finite number; the last checkpoint then stays as it is.
+        """
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+        self._ending = any_process(self._interrupted, self.execution.device) or self.step == self.total
+        if self._due(self.config.log_every):
+            means = self._means()
+            line = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "seconds": self._elapsed(), **means}
+            line = {key: round(value, 6) for key, value in line.items()}
+            self._bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()}, refresh=False)
+            self._sums, self._logged = {}, self.step
+            if is_first():
+                with open(self.folder / "metrics.jsonl", "a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+    def sample_due(self) -> bool:
+        """Whether a sample sheet is due after this step."""
+        return self._due(self.config.sample_every)
+
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
+        return self._due(self.config.checkpoint_every)
+
+    def save_sheet(self, images: np.ndarray) -> None:
+        """Write pictures (N, H, W, 3) uint8 as the sample sheet of this step."""
+        if is_first():
+            save_png(self.folder / "samples" / f"{self.step:07d}.png", sheet(images))
+
+    def save(self, network: nn.Module, name: str, arguments: dict[str, Any]) -> None:
+        """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`; call it in all processes.
+
+        Raises UserError, and leaves the former files, when a loss or a parameter is not a finite number.
+        """
+        self._means()
+        for part_name, part in self.parts.items():
+            if isinstance(part, nn.Module) and not all(value.isfinite().all() for value in part.parameters()):
+                raise UserError(self._not_finite(f"a weight of the {part_name}"))
+        if not is_first():
+            return
+        state = {
+            "step": self.step,
+            "seconds": self._elapsed(),
+            "sums": self._sums,
+            "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.folder / "checkpoint.pt", buffer.getbuffer())
+        about = {"recipe": self.config.recipe, "step": self.step, "epochs": round(self.step / self.steps_per_epoch, 2)}
+        save_weights(self.folder / "weights.safetensors", network, name, arguments, about)
+        if self.config.keep_every and self.step % self.config.keep_every == 0:
+            save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", network, name, arguments, about)
+
+    def close(self) -> None:
+        """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
+        leave_processes()
+        if is_first():
+            where = f"step {self.step} of {self.total} after {self._elapsed():.0f} s of training: {self.folder}"
+            print(f"interrupted, saved at {where} (go on with --resume)" if self._interrupted else f"done, {where}")
+        if self._interrupted:
+            sys.exit(130)
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self._ending
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        """Ask for an end after this step; a second Ctrl-C ends at once."""
+        self._interrupted = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def _means(self) -> dict[str, float]:
+        """The running means over all processes since the last line."""
+        steps = self.step - self._logged
+        if not self._sums or not steps:
+            return {}
+        values = mean_over_processes(torch.stack(list(self._sums.values()))) / steps
+        means = dict(zip(self._sums, values.tolist(), strict=True))
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise UserError(self._not_finite(name))
+        return means
+
+    def _not_finite(self, name: str) -> str:
+        kept = self.folder / "checkpoint.pt"
+        remedy = f"{kept} keeps the last good state" if kept.exists() else "no checkpoint was made yet"
+        return f"{name} is not a finite number at step {self.step}; {remedy}: lower the learning rates or use float32"
+
+    def _restore(self) -> None:
+        """Take up the last checkpoint; without one, begin at the first step."""
+        path = self.folder / "checkpoint.pt"
+        if path.exists():
+            try:
+                state = torch.load(path, map_location=self.execution.device, weights_only=True)
+                for name, part in self.parts.items():
+                    part.load_state_dict(state["parts"][name])
+            except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(
+                    f"{path} does not fit this run ({reason}): keep the network's settings as they were"
+                ) from error
+            self.step, self._before, self._sums = state["step"], state["seconds"], state["sums"]
+        if is_first():
+            self._cut_log()
+
+    def _cut_log(self) -> None:
+        """Drop the log's lines after the checkpoint: their steps are done again."""
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            self._logged = json.loads(kept[-1])["step"] if kept else 0
+            write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def _write_config(self) -> None:
+        path = self.folder / "config.json"
+        commands = json.loads(path.read_text())["commands"] if path.exists() else []
+        content = {
+            "recipe": self.config.recipe,
+            "seed": self.config.seed,
+            "settings": self.config.to_json(),
+            "total_steps": self.total,
+            "steps_per_epoch": self.steps_per_epoch,
+            "commands": [*commands, shlex.join(["python", *sys.argv])],
+            "commit": _commit(),
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
+            "hardware": _hardware(self.execution),
+            "processes": world_size(),
+        }
+        write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def _hardware(execution: Execution) -> str:
+    if execution.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(execution.device)}, {execution.precision}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {execution.precision}"
+
+
+def _commit() -> str:
+    """The repository's commit, `+` added when files differ from it; empty outside a checkout."""
+    root = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=root, capture_output=True).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit.stdout.strip() + "+" * bool(changed)
