@@ -86,9 +86,7 @@ class Config(TrainConfig):
         if min(self.d_steps, self.g_steps, self.width, self.latent_size) < 1:
             raise UserError("--d-steps, --g-steps, --width and --latent-size must be at least 1")
         if self.networks == "sagan" and self.width % 8:
-            raise UserError(
-                "--width must be a multiple of 8 for sagan: its attention works on an eighth of the channels"
-            )
+            raise UserError("--width must be a multiple of 8 for sagan: attention works on an eighth of it")
         labels = (self.real_labels, self.fake_labels, self.label_flips)
         if self.loss != "bce" and labels != ((1.0, 1.0), (0.0, 0.0), 0.0):
             raise UserError(f"--real-labels, --fake-labels and --label-flips are of --loss bce, not of {self.loss}")

@@ -26,9 +26,8 @@ class Execution:
 
     def place(self, network: nn.Module) -> nn.Module:
         """`network` moved to the device in the chosen memory format."""
-        return network.to(
-            self.device, memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
-        )
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return network.to(self.device, memory_format=memory_format)
 
     def compiled(self, network: nn.Module) -> nn.Module:
         """`network`, compiled if asked; it shares its parameters, so save and load the plain one."""

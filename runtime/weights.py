@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -44,17 +43,13 @@ def load_weights(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     except FileNotFoundError as error:
         raise UserError(f"no such weights file: {path}") from error
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is not a safetensors weights file ({error}): give a run's weights.safetensors"
-        ) from error
+        raise UserError(f"{path} is no weights file ({error}): give a run's weights.safetensors") from error
     name = metadata.get("network")
     if name not in NETWORKS or not name.endswith(kind):
         raise UserError(f"{path} holds the network {name!r}, but a {kind} is needed")
     try:
         network = NETWORKS[name](**json.loads(metadata["arguments"]))
-        network.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-        )
+        network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path} does not fit the network {name}: it was made by another version") from error
     return network.eval().requires_grad_(False), json.loads(metadata.get("about", "{}"))

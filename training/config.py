@@ -109,9 +109,7 @@ def _saved_settings(config: Config) -> Config:
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): start anew under another --name") from error
     if settings["recipe"] != config.recipe:
-        raise UserError(
-            f"{config.folder} is a run of {settings['recipe']}, not of {config.recipe}: give another --name"
-        )
+        raise UserError(f"{config.folder} is a run of {settings['recipe']}: give another --name, or that recipe")
     kinds = typing.get_type_hints(type(config))
     known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
     tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}

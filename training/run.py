@@ -113,7 +113,7 @@ class Run:
 
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
-        return self._due(self.config.checkpoint_every)
+        return self._due(self.config.checkpoint_every) or self._keep_due()
 
     def save_sheet(self, images: np.ndarray) -> None:
         """Write pictures (N, H, W, 3) uint8 as the sample sheet of this step."""
@@ -142,7 +142,7 @@ class Run:
         write_atomically(self.folder / "checkpoint.pt", buffer.getbuffer())
         about = {"recipe": self.config.recipe, "step": self.step, "epochs": round(self.step / self.steps_per_epoch, 2)}
         save_weights(self.folder / "weights.safetensors", network, name, arguments, about)
-        if self.config.keep_every and self.step % self.config.keep_every == 0:
+        if self._keep_due():
             save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", network, name, arguments, about)
 
     def close(self) -> None:
@@ -156,6 +156,9 @@ class Run:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self._ending
+
+    def _keep_due(self) -> bool:
+        return self.config.keep_every > 0 and self.step % self.config.keep_every == 0
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._started
@@ -192,9 +195,7 @@ class Run:
                     part.load_state_dict(state["parts"][name])
             except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
                 reason = str(error).splitlines()[0]
-                raise UserError(
-                    f"{path} does not fit this run ({reason}): keep the network's settings as they were"
-                ) from error
+                raise UserError(f"{path} does not fit this run ({reason}): keep the network's settings") from error
             self.step, self._before, self._sums = state["step"], state["seconds"], state["sums"]
         if is_first():
             self._cut_log()
