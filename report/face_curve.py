@@ -1,0 +1,98 @@
+"""How good a face generator's samples became over its training: `python -m report.face_curve RUN --reference DIR`.
+
+Every weights file that the run kept (`--keep-every`) generates faces from the same noise; each set is scored alike.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib
+import tyro
+
+from data.decoded import image_names
+from metrics.faces import score_faces
+from runtime.device import choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+from runtime.sampling import sample_images
+from runtime.seeds import image_latents
+from runtime.weights import load_weights
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+@dataclass
+class Config:
+    """Score the kept weights of a face run, oldest first."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory, trained with --keep-every."""
+    reference: Path
+    """Folder of real faces, ROOT/face/val say."""
+    out: Path | None = None
+    """Folder for curve.json and curve.png; the run directory by default."""
+    every: int = 1
+    """Score only every so many-th of the kept weights, and always the last."""
+    count: int = 1000
+    """Faces to generate for each score."""
+    seed: int = 999
+    """Seed of their noise."""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features for FID; only 2048 compares with published values."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def main(config: Config) -> None:
+    """Score the run's kept weights; those in curve.json already are not scored again."""
+    folder = config.out or config.run
+    kept = sorted((config.run / "kept").glob("*.safetensors"))
+    if not kept:
+        raise UserError(f"{config.run} kept no weights to compare: train with --keep-every STEPS")
+    image_names(config.reference)  # a wrong folder is better noticed before the work
+    execution = choose_execution(config.device, "float32")
+    path = folder / "curve.json"
+    points = {point["step"]: point for point in json.loads(path.read_text())} if path.exists() else {}
+    for file in sorted({*kept[config.every - 1 :: config.every], kept[-1]}):
+        if int(file.stem) in points:
+            continue
+        generator, about = load_weights(file, kind="generator")
+        latents = image_latents(config.seed, range(config.count), generator.latent_size)
+        images = sample_images(execution.place(generator), latents, execution)
+        points[about["step"]] = about | score_faces(images, config.reference, config.dims, device=config.device)
+        write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
+    curve = [points[step] for step in sorted(points)]
+    print(table(curve))
+    draw(curve, folder / "curve.png")
+
+
+def table(curve: list[dict]) -> str:
+    """The scored points, one a line."""
+    fid_name = f"FID-{curve[0]['dims']}"
+    lines = [f"{'epochs':>8}{'step':>8}{fid_name:>12}{'HOG rate':>10}"]
+    for point in curve:
+        fid = "unavailable" if point["fid"] is None else f"{point['fid']:.3f}"
+        lines.append(f"{point['epochs']:>8.1f}{point['step']:>8}{fid:>12}{point['hog_face_rate']:>10.1%}")
+    return "\n".join(lines)
+
+
+def draw(curve: list[dict], path: Path) -> None:
+    """FID (where there is one) and HOG rate against epochs, side by side, as PNG."""
+    epochs = [point["epochs"] for point in curve]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
+    left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
+    right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="tab:orange")
+    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 100))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    plt.close(figure)
+    write_atomically(path, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config)))
