@@ -148,6 +148,8 @@ def _pool(halves: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 
 def _first(count: int | None, names: list[str], option: str) -> list[str]:
+    if not names:
+        raise DataError("CelebA's list_eval_partition.txt has no training or no validation faces: download it again")
     if count is not None and not 1 <= count <= len(names):
         raise DataError(f"{option} {count}: the raw data has {len(names):,} such faces, give 1 to {len(names):,}")
     return names[:count]

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import DataError
+from data.faces import load_attributes, load_faces
+
+
+def test_faces_of_the_tree_or_of_a_plain_folder(tmp_path):
+    folder = tmp_path / "face/train"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(folder / "b.png")
+    Image.new("L", (100, 80), 7).save(folder / "a.jpg")
+    images = load_faces(tmp_path)
+    assert images.shape == (2, 64, 64, 3) and images.dtype == np.uint8
+    assert (images[0] == 7).all() and (images[1] == (1, 2, 3)).all()
+    assert np.array_equal(load_faces(folder), images)
+
+
+def test_a_wide_picture_is_cut_to_its_middle(tmp_path):
+    wide = np.zeros((64, 192, 3), np.uint8)
+    wide[:, 64:128] = 200
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (load_faces(tmp_path) == 200).all()
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    with pytest.raises(DataError, match="no such data folder"):
+        load_faces(tmp_path / "absent")
+    with pytest.raises(DataError, match="no pictures"):
+        load_faces(tmp_path)
+
+
+def test_attributes(tmp_path):
+    (tmp_path / "face").mkdir()
+    path = tmp_path / "face/attributes.csv"
+    path.write_text("image_name,Male,Smiling\n00001.png,-1,1\n00004.png,1,1\n")
+    names, columns, values = load_attributes(tmp_path)
+    assert names == ["00001.png", "00004.png"] and columns == ["Male", "Smiling"]
+    assert values.tolist() == [[-1, 1], [1, 1]] and values.dtype == np.int8
+    path.write_text("image_name,Male,Smiling\n00001.png,-1,1\n00004.png,1,0\n")
+    with pytest.raises(DataError, match=r"attributes\.csv, line 3: an attribute is neither -1 nor 1"):
+        load_attributes(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"no such table: .*attributes\.csv"):
+        load_attributes(tmp_path)
