@@ -1,0 +1,124 @@
+"""All scores of a folder of generated faces against a folder of real ones.
+
+python -m metrics.faces OUT --reference DIR [--dims 2048|768|192|64] [--json FILE] [--inception-weights FILE]
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from data.decoded import image_names
+from metrics import Unavailable
+from metrics.distances import fid, inception_score, kid, precision_recall
+from metrics.hog import hog_face_rate
+from metrics.inception import Inception, reference_features
+from metrics.pictures import read_generated
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+
+FEATURE_SCORES = ("fid", "kid", "kid_std", "precision", "recall")
+LOGIT_SCORES = ("inception_score", "inception_score_std")
+
+
+@dataclass
+class Config:
+    """Score a folder of generated pictures against a folder of real ones."""
+
+    out: tyro.conf.Positional[Path]
+    """folder with the generated pictures, all of one size"""
+    reference: Path
+    """folder with the real pictures, e.g. ROOT/face/val"""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features for FID, KID, precision and recall; only 2048 compares with published values"""
+    json: Path | None = None
+    """also write the scores to this file"""
+    inception_weights: Path | None = None
+    """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)"""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N"""
+    batch_size: int = 50
+    """pictures per pass through the Inception network"""
+
+
+def score_faces(
+    images: np.ndarray,
+    reference: Path,
+    dims: int = 2048,
+    weights: Path | None = None,
+    device: str = "auto",
+    batch_size: int = 50,
+) -> dict:
+    """All scores of generated pictures, uint8 RGB (N, H, W, 3), against the pictures in the folder `reference`.
+
+    The dictionary holds `images` and `reference_images` (counts), `dims`; from the Inception features of width `dims`:
+    `fid`, `kid`, `kid_std`, `precision`, `recall`; from the network's class logits: `inception_score`,
+    `inception_score_std`; and `hog_face_rate`, a share in [0, 1]. A score that the weights do not allow is None, and
+    `unavailable` maps its name to the reason and remedy. The reference's features are cached.
+
+    Raises UserError or DataError for fewer than two pictures on a side, a reference that is missing, unreadable or of
+    several sizes, and weights that are damaged.
+    """
+    reference_count = len(image_names(reference))
+    for count, what in ((len(images), "generated pictures"), (reference_count, f"pictures in {reference}")):
+        if count < 2:
+            raise UserError(f"only {count} of the {what} to score: FID needs at least 2")
+    scores = {"images": len(images), "reference_images": reference_count, "dims": dims}
+    scores |= dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES)) | {"hog_face_rate": None, "unavailable": {}}
+    try:
+        inception = Inception(dims, weights, device, batch_size)
+    except Unavailable as reason:
+        scores["unavailable"] = dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES), str(reason))
+    else:
+        real = reference_features(inception, reference)
+        generated, logits = inception.features_and_logits(images)
+        scores["fid"] = fid(generated, real)
+        scores["kid"], scores["kid_std"] = kid(generated, real)
+        scores["precision"], scores["recall"] = precision_recall(generated, real)
+        if logits is None:
+            scores["unavailable"] = dict.fromkeys(LOGIT_SCORES, inception.why_no_logits)
+        else:
+            scores["inception_score"], scores["inception_score_std"] = inception_score(logits)
+    scores["hog_face_rate"] = hog_face_rate(images)
+    return scores
+
+
+def table(scores: dict) -> str:
+    """The scores as lines of a name and a value, or of a name and the reason why there is none."""
+
+    def value(name: str, form: str, spread: str | None = None) -> str:
+        if scores[name] is None:
+            return f"unavailable: {scores['unavailable'][name]}"
+        return f"{scores[name]:{form}}" + (f" ± {scores[spread]:{form}}" if spread else "")
+
+    dims = scores["dims"]
+    rows = {
+        "images": value("images", "d"),
+        "reference images": value("reference_images", "d"),
+        f"FID-{dims}": value("fid", ".3f"),
+        f"KID-{dims}": value("kid", ".5f", "kid_std"),
+        f"precision-{dims}": value("precision", ".3f"),
+        f"recall-{dims}": value("recall", ".3f"),
+        "Inception score": value("inception_score", ".3f", "inception_score_std"),
+        "HOG face rate": value("hog_face_rate", ".1%"),
+    }
+    return "\n".join(f"{name:<18}{text}" for name, text in rows.items())
+
+
+def main() -> None:
+    """Read the folder, score it, print the table and write the JSON."""
+    config = tyro.cli(Config)
+    images = read_generated(config.out)
+    scores = score_faces(
+        images, config.reference, config.dims, config.inception_weights, config.device, config.batch_size
+    )
+    print(table(scores))
+    if config.json is not None:
+        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    run_command(main)

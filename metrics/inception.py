@@ -1,0 +1,242 @@
+"""The FID Inception network: its features and logits for uint8 pictures, and the cached features of a folder.
+
+Network and weights are pytorch-fid's (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
+Nash Equilibrium", 2017, appendix A1), and so are the input (bilinear to 299x299, [-1, 1]) and the float32 arithmetic.
+It is faster because batch normalisation is folded into the convolutions, memory is channels-last, no layer past the
+needed one is built, and no worker processes carry decoded pictures about. Nothing is ever downloaded.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from pytorch_fid.inception import FIDInceptionA, FIDInceptionC, FIDInceptionE_1, FIDInceptionE_2
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tqdm import tqdm
+
+from data.decoded import cache_folder, image_names
+from metrics import Unavailable
+from metrics.pictures import read_reference
+from runtime.device import choose_execution
+from runtime.errors import UserError
+from runtime.files import write_atomically
+
+WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
+WEIGHTS_PAGE = "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights"
+GET_WEIGHTS = f"get {WEIGHTS_NAME} from {WEIGHTS_PAGE}"
+
+# Width of the features → the layers that make them out of the features before. Pooling is global averaging.
+LAYERS = {
+    64: ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
+    192: ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
+    768: ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+    2048: ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
+}
+
+
+class Inception:
+    """The FID Inception on a device, ready to turn pictures into features of one width.
+
+    `dims` is the width of the features: 2048 (the usual one), 768, 192 or 64. `weights` is a file; without one, the
+    file that pytorch-fid downloads is looked for where torch.hub keeps its files. `device` is auto (a GPU if there is
+    one), cpu, cuda or cuda:N. `why_no_logits` says why the class logits cannot be had, or is None.
+
+    Raises Unavailable when there are no weights or they lack the layers for `dims`; UserError when the weights cannot
+    be read, are another network's, or the device does not exist.
+    """
+
+    def __init__(
+        self, dims: int = 2048, weights: Path | None = None, device: str = "auto", batch_size: int = 50
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"--batch-size {batch_size} is less than 1")
+        self.dims = dims
+        self.batch_size = batch_size
+        self.execution = choose_execution(device, "float32")
+        self.weights = weights_file(weights)
+        network = _load(self.weights)
+        reachable = _reachable_widths(network)
+        if dims not in reachable:
+            smaller = f"use --dims {reachable[-1]}, or " if reachable else ""
+            raise Unavailable(f"{self.weights} gives NaN at {dims} dimensions: {smaller}{GET_WEIGHTS}")
+        has_logits = 2048 in reachable and _whole(network.fc)
+        self.why_no_logits = None if has_logits else f"{self.weights} gives NaN at the class logits: {GET_WEIGHTS}"
+
+        deepest = 2048 if has_logits else dims
+        self._stages = {
+            width: nn.Sequential(*(self._prepared(network.get_submodule(name)) for name in layers))
+            for width, layers in LAYERS.items()
+            if width <= deepest
+        }
+        self._class_weights = network.fc.weight.float().to(self.execution.device) if has_logits else None
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features of uint8 RGB pictures (N, H, W, 3) as float32 (N, dims)."""
+        return self._run(images, with_logits=False)[0]
+
+    def features_and_logits(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features (N, dims) and class logits (N, 1008), both float32, from one pass; logits are None if unavailable.
+
+        As in the reference implementation of the Inception score, the logits leave out the last layer's bias.
+        """
+        return self._run(images, with_logits=self.why_no_logits is None)
+
+    @torch.no_grad()
+    def _prepared(self, module: nn.Module) -> nn.Module:
+        """`module` on the device, channels-last, each batch normalisation folded into the convolution before it."""
+        for block in module.modules():
+            if isinstance(block, torchvision.models.inception.BasicConv2d):
+                block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+                block.bn = nn.Identity()
+        return self.execution.place(module.float())
+
+    @torch.no_grad()
+    def _run(self, images: np.ndarray, with_logits: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        features, logits = [], []
+        starts = range(0, len(images), self.batch_size)
+        with _exact_float32(), self.execution.autocast():
+            for start in tqdm(starts, "Inception", leave=False, disable=None):
+                # A copy, because the pictures may be a read-only memory map.
+                batch = torch.from_numpy(np.array(images[start : start + self.batch_size])).to(self.execution.device)
+                pooled = self._pooled(batch, 2048 if with_logits else self.dims)
+                features.append(pooled[self.dims].cpu())
+                if with_logits:
+                    logits.append((pooled[2048] @ self._class_weights.T).cpu())
+        return torch.cat(features).numpy(), torch.cat(logits).numpy() if with_logits else None
+
+    def _pooled(self, batch: Tensor, deepest: int) -> dict[int, Tensor]:
+        """Globally averaged features (B, width) of every stage up to `deepest`, for uint8 pictures (B, H, W, 3)."""
+        # Permuting (B, H, W, 3) gives channels-last memory for nothing; scaling is cheaper before the resize.
+        x = batch.permute(0, 3, 1, 2).float() / 255 * 2 - 1
+        x = nn.functional.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False)
+        pooled = {}
+        for width, stage in self._stages.items():
+            if width <= deepest:
+                x = stage(x)
+                pooled[width] = x.mean((2, 3))
+        return pooled
+
+
+def fid_inception() -> torchvision.models.Inception3:
+    """pytorch-fid's `fid_inception_v3` without weights, and so without its download, on the meta device.
+
+    No time is spent on initial values, which the weights replace.
+    """
+    with torch.device("meta"):
+        network = torchvision.models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+        network.Mixed_5b = FIDInceptionA(192, pool_features=32)
+        network.Mixed_5c = FIDInceptionA(256, pool_features=64)
+        network.Mixed_5d = FIDInceptionA(288, pool_features=64)
+        network.Mixed_6b = FIDInceptionC(768, channels_7x7=128)
+        network.Mixed_6c = FIDInceptionC(768, channels_7x7=160)
+        network.Mixed_6d = FIDInceptionC(768, channels_7x7=160)
+        network.Mixed_6e = FIDInceptionC(768, channels_7x7=192)
+        network.Mixed_7b = FIDInceptionE_1(1280)
+        network.Mixed_7c = FIDInceptionE_2(2048)
+    return network
+
+
+def weights_file(given: Path | None = None) -> Path:
+    """The Inception weights: the file given, else `$TORCH_HOME/hub/checkpoints/pt_inception-2015-12-05-6726825d.pth`.
+
+    Raises UserError when the given file does not exist, Unavailable when none is given and none lies there.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise UserError(f"no such Inception weights: {given}")
+        return given
+    default = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
+    if not default.is_file():
+        raise Unavailable(
+            f"Inception weights not found: put {WEIGHTS_NAME} (from {WEIGHTS_PAGE}) under {default.parent} or pass "
+            "--inception-weights FILE"
+        )
+    return default
+
+
+def reference_features(inception: Inception, folder: Path) -> np.ndarray:
+    """`inception.features` of all pictures in `folder`, float32 (N, dims), kept in the user's cache folder.
+
+    They are extracted anew once a name, size or modification time in the folder, or the weights file, has changed; the
+    former ones are then dropped. Raises DataError and UserError as `metrics.pictures.read_reference` does.
+    """
+    folder = folder.resolve()
+    place = cache_folder() / "inception" / f"{_digest(str(folder))}-{inception.dims}"
+    files = [inception.weights.resolve(), *(folder / name for name in image_names(folder))]
+    cached = place / f"{_digest(_fingerprint(files))}.npy"
+    try:
+        return np.load(cached)
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+        pass
+    features = inception.features(read_reference(folder))
+    content = io.BytesIO()
+    np.save(content, features)
+    try:
+        write_atomically(cached, content.getvalue())
+        for former in set(place.glob("*.npy")) - {cached}:
+            former.unlink(missing_ok=True)
+    except OSError:  # a read-only or full home: the features are here all the same
+        pass
+    return features
+
+
+def _load(path: Path) -> torchvision.models.Inception3:
+    """`fid_inception` with the weights of `path`; what the file lacks stays on the meta device."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail anywhere in unpickling, with nearly any exception
+        raise UserError(f"cannot read the Inception weights {path}, is it damaged? {GET_WEIGHTS}") from error
+    network = fid_inception()
+    try:
+        network.load_state_dict(state, strict=False, assign=True)
+        fits = not network.Conv2d_1a_3x3.conv.weight.is_meta
+    except (RuntimeError, TypeError, AttributeError):  # other shapes, or no state dict at all
+        fits = False
+    if not fits:
+        raise UserError(f"{path} does not hold the weights of the FID Inception: {GET_WEIGHTS}")
+    return network.eval()
+
+
+def _reachable_widths(network: torchvision.models.Inception3) -> list[int]:
+    """The feature widths before the first stage with a value that the file lacks or that is not finite."""
+    reachable = []
+    for width, layers in LAYERS.items():
+        if not all(_whole(network.get_submodule(name)) for name in layers):
+            break
+        reachable.append(width)
+    return reachable
+
+
+def _whole(module: nn.Module) -> bool:
+    """Whether every value of `module` was in the weights file and is finite."""
+    values = [*module.parameters(), *module.buffers()]
+    return all(not value.is_meta and bool(value.isfinite().all()) for value in values)
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """No TensorFloat-32, whatever the caller trains in: it would move the scores."""
+    knobs = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [knob.fp32_precision for knob in knobs]
+    try:
+        for knob in knobs:
+            knob.fp32_precision = "ieee"
+        yield
+    finally:
+        for knob, precision in zip(knobs, before, strict=True):
+            knob.fp32_precision = precision
+
+
+def _fingerprint(files: list[Path]) -> str:
+    """Paths, sizes and modification times, one file a line."""
+    return "\n".join(f"{file}\t{(status := file.stat()).st_size}\t{status.st_mtime_ns}" for file in files)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
