@@ -29,7 +29,7 @@ from runtime.sampling import sample_images
 from runtime.seeds import derived_seed, image_latents, random_stream
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, join_processes, share_of, synchronise_batch_norm
+from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
 
 
@@ -156,7 +156,6 @@ def make_optimizer(network: nn.Module, kind: str, lr: float, config: Config) -> 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     # Where this runs, and this process's share of every batch.
-    config = replace(config, device=join_processes(config.device))
     execution = config.execution()
     share = share_of(config.batch_size)
     stream = partial(random_stream, config.seed)
@@ -172,12 +171,16 @@ def main(config: Config) -> None:
     g_optimizer = make_optimizer(generator, config.g_optimizer, config.g_lr, config)
     d_optimizer = make_optimizer(discriminator, config.d_optimizer, config.d_lr, config)
     average = EMA(generator, config.ema_decay)
-    generate = in_parallel(generator, execution)
-    discriminate = in_parallel(discriminator, execution)
 
-    def draw_noise(number: int) -> Tensor:
-        """This process's latents (n, latent_size) of the generator's update `number`."""
-        noise = torch.randn(config.batch_size, config.latent_size, generator=stream("noise", number))
+    # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
+    # no gradient of the discriminator's own, so that is called without averaging.
+    generate = in_parallel(execution.compiled(generator), execution)
+    judge = execution.compiled(discriminator)
+    discriminate = in_parallel(judge, execution)
+
+    def draw_noise(*number: int) -> Tensor:
+        """This process's share (n, latent_size) of the latents of this number."""
+        noise = torch.randn(config.batch_size, config.latent_size, generator=stream("noise", *number))
         return noise[share].to(execution.device)
 
     def discriminator_loss(real: Tensor, fake: Tensor, update: int) -> Tensor:
@@ -230,8 +233,8 @@ def main(config: Config) -> None:
         for update in range(config.g_steps):
             with execution.autocast():
                 if update > 0:
-                    fake = generate(draw_noise(-(step * config.g_steps + update)))
-                g_loss = generator_loss(discriminator(fake).float())
+                    fake = generate(draw_noise(step, update))
+                g_loss = generator_loss(judge(fake).float())
             g_optimizer.zero_grad()
             g_loss.backward()
             g_optimizer.step()

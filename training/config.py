@@ -10,6 +10,7 @@ import tyro
 
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
+from training.processes import join_processes
 
 
 @dataclass
@@ -62,8 +63,11 @@ class TrainConfig:
         return self.runs / (self.name or self.recipe)
 
     def execution(self) -> Execution:
-        """Where and how the networks run; raises UserError for a device that is not there."""
-        return choose_execution(self.device, self.precision, self.channels_last, self.compile)
+        """Join the processes that torchrun started, if it did, and settle where and how the networks run.
+
+        Raises UserError for a device that is not there.
+        """
+        return choose_execution(join_processes(self.device), self.precision, self.channels_last, self.compile)
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work, before any work starts."""

@@ -59,16 +59,12 @@ def share_of(batch_size: int) -> slice:
 
 
 def in_parallel(network: nn.Module, execution: Execution) -> nn.Module:
-    """`network` as it is called in training: compiled if asked, its gradients averaged over the processes.
-
-    Parameters are shared with `network`, which is what is saved.
-    """
-    compiled = execution.compiled(network)
+    """`network` with its gradients averaged over the processes; it shares its parameters, so save the plain one."""
     if world_size() == 1:
-        return compiled
+        return network
     devices = [execution.device.index] if execution.device.type == "cuda" else None
     # Batch norm statistics are never broadcast: on GPUs SyncBatchNorm keeps them equal, on CPUs the first's are saved.
-    return DistributedDataParallel(compiled, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
 
 def synchronise_batch_norm(network: nn.Module, execution: Execution) -> nn.Module:

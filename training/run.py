@@ -57,7 +57,8 @@ class Run:
         self._logged = 0  # the step of the last line in the log
         self._sums: dict[str, Tensor] = {}  # of what was logged since
         self._before = 0.0  # seconds of training in earlier sittings
-        self._interrupted = self._ending = False
+        self._interrupted = False  # this process was asked to stop
+        self._ending = False  # some process was, so all stop after this step
         if config.resume:
             self._restore()
         elif is_first() and self.folder.exists() and any(self.folder.iterdir()):
@@ -82,6 +83,8 @@ class Run:
             while self.step < self.total and not self._ending:
                 # What draws from the global generator (dropout) depends on the step alone, so resuming needs no state.
                 torch.manual_seed(derived_seed(self.config.seed, "step", self.step, process_number()))
+                if self.config.compile == "cuda-graphs":
+                    torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may go
                 self.step += 1
                 yield self.step - 1
                 self._bar.update(size)
@@ -96,7 +99,7 @@ class Run:
         """
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-        self._ending = any_process(self._interrupted, self.execution.device) or self.step == self.total
+        self._ending = any_process(self._interrupted, self.execution.device)
         if self._due(self.config.log_every):
             means = self._means()
             line = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "seconds": self._elapsed(), **means}
@@ -113,7 +116,7 @@ class Run:
 
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
-        return self._due(self.config.checkpoint_every) or self._keep_due()
+        return self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
 
     def save_sheet(self, images: np.ndarray) -> None:
         """Write pictures (N, H, W, 3) uint8 as the sample sheet of this step."""
@@ -135,6 +138,7 @@ class Run:
             "step": self.step,
             "seconds": self._elapsed(),
             "sums": self._sums,
+            "logged": self._logged,
             "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
         }
         buffer = io.BytesIO()
@@ -155,7 +159,7 @@ class Run:
             sys.exit(130)
 
     def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self._ending
+        return self.step % every == 0 or self.step == self.total
 
     def _keep_due(self) -> bool:
         return self.config.keep_every > 0 and self.step % self.config.keep_every == 0
@@ -196,7 +200,8 @@ class Run:
             except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
                 reason = str(error).splitlines()[0]
                 raise UserError(f"{path} does not fit this run ({reason}): keep the network's settings") from error
-            self.step, self._before, self._sums = state["step"], state["seconds"], state["sums"]
+            self.step, self._logged = state["step"], state["logged"]
+            self._before, self._sums = state["seconds"], state["sums"]
         if is_first():
             self._cut_log()
 
@@ -206,7 +211,6 @@ class Run:
         if path.exists():
             lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
             kept = [line for line in lines if json.loads(line)["step"] <= self.step]
-            self._logged = json.loads(kept[-1])["step"] if kept else 0
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _write_config(self) -> None:
