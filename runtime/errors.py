@@ -21,6 +21,9 @@ def run_command(main: Callable[[], None]) -> None:
         main()
     except (UserError, DataError) as error:
         _end(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except torch.OutOfMemoryError:
         _end("out of memory on the device: use a smaller --batch-size, or --device cpu")
     except OSError as error:  # disk full, no permission, not a folder …: the system's own words name the file
