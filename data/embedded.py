@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 from PIL import Image, ImageDraw, ImageFont
 from sklearn import datasets
+from tqdm import tqdm
 
 from data.drawn_faces import ATTRIBUTES, draw_face
 from data.mnistm import blend
@@ -91,17 +92,16 @@ def in_fonts(count: int = 1797) -> tuple[np.ndarray, np.ndarray]:
 def write_faces(part: Path, train: int, val: int) -> None:
     """Write drawn faces: `part/{train,val}/NNNNN.png` (64x64 RGB) and `attributes.csv`."""
     names = picture_names(train + val)
-    attributes = np.empty((train + val, len(ATTRIBUTES)), np.int8)
+    faces, attributes = zip(*(draw_face(index, SEED) for index in tqdm(range(train + val), "drawing")), strict=True)
     with building(part) as folder:
         (folder / "train").mkdir()
         (folder / "val").mkdir()
 
         def write(index: int) -> None:
-            pixels, attributes[index] = draw_face(index, SEED)
-            write_picture(folder / ("train" if index < train else "val") / names[index], pixels)
+            write_picture(folder / ("train" if index < train else "val") / names[index], faces[index])
 
         in_parallel(write, train + val, "faces")
-        rows = [[name, *values] for name, values in zip(names, attributes.tolist(), strict=True)]
+        rows = [[name, *values.tolist()] for name, values in zip(names, attributes, strict=True)]
         write_table(folder / "attributes.csv", ["image_name", *ATTRIBUTES], rows)
 
 

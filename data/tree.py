@@ -95,10 +95,18 @@ def resize_digits(images: np.ndarray, size: int = 28) -> np.ndarray:
 
 def in_parallel(do: Callable[[int], None], count: int, what: str) -> None:
     """Call `do(0) … do(count - 1)` on all cores under a progress bar named `what`; the first error ends it."""
-    # Threads suffice: Pillow decodes, resizes and compresses without holding the interpreter.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in tqdm(pool.map(do, range(count)), what, count, unit="pictures", mininterval=0.5):
-            pass
+
+    def do_some(start: int) -> int:
+        indices = range(start, min(start + 64, count))
+        for index in indices:
+            do(index)
+        return len(indices)
+
+    # Threads suffice: Pillow decodes, resizes and compresses without holding the interpreter. Handing out some at a
+    # time spares waking the main thread for every small picture.
+    with tqdm(desc=what, total=count, unit="pictures") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in pool.map(do_some, range(0, count, 64)):
+            bar.update(done)
 
 
 def _holds_something(path: Path) -> bool:
