@@ -1,6 +1,6 @@
 """Build the data tree from the official downloads: `python -m data.prepare --help`.
 
-The raw folder is laid out as torchvision lays it out; what of it is there is prepared:
+What of the following is in the raw folder is prepared:
 
     RAW/celeba/img_align_celeba/*.jpg, list_eval_partition.txt, list_attr_celeba.txt (optional)   faces
     RAW/MNIST/raw/*-ubyte.gz and RAW/BSDS500/images/{train,val,test}/*.jpg                         mnistm
