@@ -4,8 +4,8 @@ python -m metrics.hog DIR
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import dlib
 import numpy as np
@@ -33,11 +33,19 @@ def hog_face_rate(images: Iterable[np.ndarray]) -> float:
     return float((count_faces(images) == 1).mean())
 
 
-def main(folder: Annotated[Path, tyro.conf.Positional]) -> None:
-    """Print the share of pictures in FOLDER with exactly one face; unreadable files are left out of the count."""
-    images = read_generated(folder)
+@dataclass
+class Config:
+    """Print the share of pictures with exactly one face; unreadable files are left out of the count."""
+
+    folder: tyro.conf.Positional[Path]
+    """folder with pictures"""
+
+
+def main() -> None:
+    """Read the folder and print its rate."""
+    images = read_generated(tyro.cli(Config).folder)
     print(f"HOG face rate {hog_face_rate(images):.1%} of {len(images)} pictures")
 
 
 if __name__ == "__main__":
-    run_command(lambda: tyro.cli(main))
+    run_command(main)

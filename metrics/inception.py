@@ -6,8 +6,6 @@ It is faster because batch normalisation is folded into the convolutions, memory
 needed one is built, and no worker processes carry decoded pictures about. Nothing is ever downloaded.
 """
 
-import hashlib
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
 
-from data.decoded import cache_folder, image_names
+from data.cache import cached_array
+from data.decoded import image_names
 from metrics import Unavailable
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
 from runtime.errors import UserError
-from runtime.files import write_atomically
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
 WEIGHTS_PAGE = "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights"
@@ -167,23 +165,10 @@ def reference_features(inception: Inception, folder: Path) -> np.ndarray:
     former ones are then dropped. Raises DataError and UserError as `metrics.pictures.read_reference` does.
     """
     folder = folder.resolve()
-    place = cache_folder() / "inception" / f"{_digest(str(folder))}-{inception.dims}"
     files = [inception.weights.resolve(), *(folder / name for name in image_names(folder))]
-    cached = place / f"{_digest(_fingerprint(files))}.npy"
-    try:
-        return np.load(cached)
-    except (OSError, ValueError, EOFError):  # not there yet, or damaged
-        pass
-    features = inception.features(read_reference(folder))
-    content = io.BytesIO()
-    np.save(content, features)
-    try:
-        write_atomically(cached, content.getvalue())
-        for former in set(place.glob("*.npy")) - {cached}:
-            former.unlink(missing_ok=True)
-    except OSError:  # a read-only or full home: the features are here all the same
-        pass
-    return features
+    subject = f"inception {folder} {inception.dims}"
+    # A copy in memory: the scores want arrays they may share with torch.
+    return np.array(cached_array(subject, files, lambda: inception.features(read_reference(folder))))
 
 
 def _load(path: Path) -> torchvision.models.Inception3:
@@ -231,12 +216,3 @@ def _exact_float32() -> Iterator[None]:
     finally:
         for knob, precision in zip(knobs, before, strict=True):
             knob.fp32_precision = precision
-
-
-def _fingerprint(files: list[Path]) -> str:
-    """Paths, sizes and modification times, one file a line."""
-    return "\n".join(f"{file}\t{(status := file.stat()).st_size}\t{status.st_mtime_ns}" for file in files)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
