@@ -1,0 +1,61 @@
+"""Arrays computed once and kept in the user's cache folder; deleting that folder costs only time."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from data import DataError
+
+
+def cache_folder() -> Path:
+    """The folder for what is computed once: `$XDG_CACHE_HOME` or `~/.cache`, `/faces-and-digits`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faces-and-digits"
+
+
+def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array that `make` computes from `files`, memory-mapped from the cache, read-only.
+
+    It is computed anew once a path, size or modification time among `files` has changed, and the former array of the
+    same `subject` is then dropped. Where the cache folder cannot be written, the array is returned from memory.
+    Raises DataError for a missing file.
+    """
+    place = cache_folder() / _digest(subject)
+    cached = place / f"{_digest(_fingerprint(files))}.npy"
+    try:
+        return np.load(cached, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+        pass
+    array = make()
+    temporary = place / f"{os.getpid()}.tmp"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.save(file, array)
+        for former in place.glob("*.npy"):
+            former.unlink(missing_ok=True)
+        temporary.replace(cached)
+        return np.load(cached, mmap_mode="r")
+    except OSError:  # a read-only or full home: the array is here all the same
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return array
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Paths, sizes and modification times, one file a line."""
+    lines = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise DataError(f"missing file: {file}") from error
+        lines.append(f"{file}\t{status.st_size}\t{status.st_mtime_ns}")
+    return "\n".join(lines)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
