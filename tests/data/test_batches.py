@@ -31,16 +31,18 @@ def levels(batch):
     return batch.add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def left_levels(batch):
-    return levels(batch)[:, 0, 0, 0].tolist()
+def pictures_of(source, *numbers):
+    """The numbers of the pictures in the batches of these numbers."""
+    return [number for batch in map(source.batch, numbers) for number in levels(batch)[:, 0, 0, 0].tolist()]
 
 
 def test_pictures_become_numbers_from_minus_one_to_one(options):
-    batch = batches(**options).batch(0)
+    source = batches(**options)
+    batch = source.batch(0)
     assert batch.shape == (BATCH, 3, 4, 4)
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_array_equal(levels(batch), PICTURES[left_levels(batch)])
+    np.testing.assert_array_equal(levels(batch), PICTURES[pictures_of(source, 0)])
     extremes = np.array([0, 255] * 4, np.uint8).reshape(8, 1, 1, 1).repeat(3, axis=3)
     assert batches(extremes).batch(0).unique().tolist() == [-1, 1]
 
@@ -48,7 +50,7 @@ def test_pictures_become_numbers_from_minus_one_to_one(options):
 def test_an_epoch_holds_every_picture_once_in_an_order_of_its_own(options):
     source = batches(**options)
     assert source.per_epoch == 3
-    orders = [sum((left_levels(source.batch(3 * epoch + index)) for index in range(3)), []) for epoch in range(3)]
+    orders = [pictures_of(source, 3 * epoch, 3 * epoch + 1, 3 * epoch + 2) for epoch in range(3)]
     for order in orders:
         assert sorted(order) == list(range(COUNT))
     assert len(set(map(tuple, [*orders, range(COUNT)]))) == 4
@@ -57,9 +59,8 @@ def test_an_epoch_holds_every_picture_once_in_an_order_of_its_own(options):
 def test_pictures_that_fill_no_batch_wait_for_another_epoch():
     source = batches(PICTURES[:20])
     assert source.per_epoch == 2
-    epoch = left_levels(source.batch(0)) + left_levels(source.batch(1))
-    assert len(set(epoch)) == 16
-    assert set(sum((left_levels(source.batch(number)) for number in range(40)), [])) == set(range(20))
+    assert len(set(pictures_of(source, 0, 1))) == 16
+    assert set(pictures_of(source, *range(40))) == set(range(20))
 
 
 def test_a_batch_depends_on_its_number_and_the_seed_alone(options):
