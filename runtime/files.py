@@ -7,7 +7,7 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`, replacing a former file only once the new one is safely on disk.
 
-    Parents are made. Raises OSError (a full disk, no permission) with the former file untouched.
+    Parents are made. Raises OSError (a full disk, no permission) that names `path`, the former file untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -17,6 +17,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(path)  # of a full disk the system does not say which file it was
         raise
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+import errno
+
+import pytest
+import torch
+
+from data import DataError
+from runtime.errors import UserError, run_command
+
+
+def failing(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("no such thing: make one"), "error: no such thing: make one"),
+        (DataError("a message\nof two lines"), "error: a message of two lines"),
+        (OSError(errno.ENOSPC, "No space left on device", "a/file"), "error: No space left on device: a/file"),
+        (OSError("no number, no name"), "error: no number, no name"),
+        (torch.OutOfMemoryError("CUDA …"), "error: out of memory on the device: use a smaller --batch-size, or"),
+    ],
+)
+def test_errors_of_the_user_end_in_one_line(error_of, error, line):
+    assert error_of(failing(error)).startswith(line)
+
+
+def test_faults_of_ours_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command(failing(ZeroDivisionError()))
+
+
+def test_a_command_without_errors_just_ends(capsys):
+    run_command(lambda: None)
+    assert capsys.readouterr() == ("", "")

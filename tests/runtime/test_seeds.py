@@ -1,0 +1,37 @@
+import torch
+
+from runtime.seeds import derived_seed, image_latents, random_stream
+
+
+def draw(*name):
+    return torch.rand(4, generator=random_stream(*name)).tolist()
+
+
+def test_streams_differ_by_seed_and_by_name():
+    names = [(0,), (1,), (1, "noise"), (1, "labels"), (1, "noise", 0), (1, "noise", 1), (1, "noise", -1), (11, "noise")]
+    assert len({derived_seed(*name) for name in names}) == len(names)
+    assert len({tuple(draw(*name)) for name in names}) == len(names)
+    assert all(0 <= derived_seed(*name) < 2**63 for name in names)
+
+
+def test_a_stream_depends_on_its_name_alone():
+    first = draw(1, "noise", 5)
+    torch.manual_seed(7)
+    torch.rand(3)
+    assert draw(1, "noise", 5) == first
+    assert derived_seed(999, "weights") == 0x40AC8B6D4700D234  # for ever, on every machine
+
+
+def test_an_image_has_the_same_latents_however_many_there_are():
+    many, few = image_latents(3, range(1000), 8), image_latents(3, range(40), 8)
+    assert torch.equal(many[:40], few)
+    assert torch.equal(image_latents(3, [17], 8)[0], many[17])
+    assert not torch.equal(image_latents(4, [17], 8)[0], many[17])
+
+
+def test_latents_are_standard_normal():
+    latents = image_latents(0, range(1000), 64)
+    assert latents.shape == (1000, 64)
+    assert latents.mean().abs() < 0.02
+    assert (latents.std() - 1).abs() < 0.02
+    assert len(latents[:, 0].unique()) == 1000

@@ -1,0 +1,127 @@
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from models import NETWORKS
+from runtime.errors import UserError
+from runtime.weights import load_weights, save_weights, shrink
+
+ARGUMENTS = {
+    "dcgan-generator": {"latent_size": 12, "width": 8, "bias": True},
+    "dcgan-discriminator": {"width": 8, "spectral_norm": True},
+    "pixelshuffle-generator": {"latent_size": 12, "width": 8},
+    "sagan-generator": {"latent_size": 12, "width": 8},
+    "sagan-discriminator": {"width": 8},
+}
+
+
+def make(name="dcgan-generator"):
+    """A network after a call in training, so that its buffers are not the initial ones."""
+    torch.manual_seed(0)
+    network = NETWORKS[name](**ARGUMENTS[name])
+    network(torch.randn(4, 12) if name.endswith("generator") else torch.randn(4, 3, 64, 64))
+    return network
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, make(), "dcgan-generator", ARGUMENTS["dcgan-generator"], {"recipe": "dcgan", "step": 7})
+    return path
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_network_comes_back_as_it_was(tmp_path, name):
+    network, path = make(name), tmp_path / "a b" / "w.safetensors"
+    save_weights(path, network, name, ARGUMENTS[name], {"recipe": "dcgan", "step": 7})
+    loaded, about = load_weights(path, name.split("-")[1])
+    assert type(loaded) is type(network)
+    assert about == {"recipe": "dcgan", "step": 7}
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    expected = network.state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+
+
+def test_channels_last_weights_come_back_as_they_were(tmp_path):
+    network = make().to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "w", network, "dcgan-generator", ARGUMENTS["dcgan-generator"], {})
+    loaded, _ = load_weights(tmp_path / "w", "generator")
+    assert torch.equal(loaded.layers[3].weight, network.layers[3].weight)
+
+
+def test_shrinking_stores_halves_that_load_as_float32(path, tmp_path):
+    small = tmp_path / "small.safetensors"
+    shrink(path, small)
+    assert small.stat().st_size < 0.6 * path.stat().st_size
+    with safe_open(small, "pt") as file:
+        assert file.get_tensor("layers.0.weight").dtype == torch.float16
+        assert file.get_tensor("layers.1.num_batches_tracked").dtype == torch.int64
+    network, about = load_weights(path, "generator")
+    halved, about_halved = load_weights(small, "generator")
+    assert about_halved == about
+    for key, value in halved.state_dict().items():
+        original = network.state_dict()[key]
+        assert value.dtype == original.dtype
+        assert torch.equal(value, original.half() if value.is_floating_point() else original)
+
+
+def write_metadata(path, **changes):
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = {**file.metadata(), **changes}
+    save_file(tensors, path, {key: value for key, value in metadata.items() if value is not None})
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"no such weights file: .*none\.safetensors"):
+        load_weights(tmp_path / "none.safetensors", "generator")
+
+
+@pytest.mark.parametrize("content", ["empty", "text", "truncated", "pickle", "folder"])
+def test_a_file_of_another_kind_is_an_error(path, content):
+    match content:
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("not a safetensors file, whatever its name says")
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "pickle":
+            torch.save(make(), path)
+        case "folder":
+            path = path.parent
+    with pytest.raises(UserError, match=r"is no weights file .*: give a run's weights\.safetensors"):
+        load_weights(path, "generator")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "resnet"}, "holds the network 'resnet', but a generator is needed"),
+        ({"network": "dcgan-discriminator"}, "holds the network 'dcgan-discriminator', but a generator is needed"),
+        ({"network": None}, "holds the network None, but a generator is needed"),
+        ({"network": "sagan-generator"}, "does not fit the network sagan-generator"),
+        ({"arguments": json.dumps({"width": 16})}, "does not fit the network dcgan-generator"),
+        ({"arguments": json.dumps({"depth": 3})}, "does not fit the network dcgan-generator"),
+        ({"arguments": "no JSON"}, "does not fit the network dcgan-generator"),
+        ({"arguments": None}, "does not fit the network dcgan-generator"),
+    ],
+)
+def test_another_network_is_an_error(path, changes, message):
+    write_metadata(path, **changes)
+    with pytest.raises(UserError, match=message):
+        load_weights(path, "generator")
+
+
+def test_a_missing_tensor_is_an_error(path):
+    with safe_open(path, "pt") as file:
+        metadata, tensor = file.metadata(), file.get_tensor("layers.0.weight")
+    save_file({"layers.0.weight": tensor}, path, metadata)
+    with pytest.raises(UserError, match="does not fit the network"):
+        load_weights(path, "generator")
