@@ -151,11 +151,11 @@ class Run:
 
     def close(self) -> None:
         """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
-        leave_processes()
         if is_first():
             where = f"step {self.step} of {self.total} after {self._elapsed():.0f} s of training: {self.folder}"
-            print(f"interrupted, saved at {where} (go on with --resume)" if self._interrupted else f"done, {where}")
-        if self._interrupted:
+            print(f"interrupted, saved at {where} (go on with --resume)" if self._ending else f"done, {where}")
+        leave_processes()
+        if self._ending:
             sys.exit(130)
 
     def _due(self, every: int) -> bool:
@@ -196,10 +196,10 @@ class Run:
             try:
                 state = torch.load(path, map_location=self.execution.device, weights_only=True)
                 for name, part in self.parts.items():
-                    part.load_state_dict(state["parts"][name])
+                    _load(part, state["parts"][name])
             except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
                 reason = str(error).splitlines()[0]
-                raise UserError(f"{path} does not fit this run ({reason}): keep the network's settings") from error
+                raise UserError(f"{path} does not fit this run ({reason}): keep its networks and optimizers") from error
             self.step, self._logged = state["step"], state["logged"]
             self._before, self._sums = state["seconds"], state["sums"]
         if is_first():
@@ -230,6 +230,13 @@ class Run:
             "processes": world_size(),
         }
         write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def _load(part: Stateful, state: dict[str, Any]) -> None:
+    """Load `state` into `part`; raises an error when it is of another network or another kind of optimizer."""
+    if isinstance(part, torch.optim.Optimizer) and state["param_groups"][0].keys() != part.param_groups[0].keys():
+        raise ValueError("another kind of optimizer")
+    part.load_state_dict(state)
 
 
 def _hardware(execution: Execution) -> str:
