@@ -1,0 +1,115 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.generate_faces import Config, main
+from models.dcgan import DCGANDiscriminator, DCGANGenerator
+from runtime.device import Execution
+from runtime.images import to_uint8
+from runtime.seeds import image_latents
+from runtime.weights import load_weights, save_weights
+from training.ema import estimate_batch_norm
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A generator, untrained, but with weights large enough for pictures that are not all gray."""
+    torch.manual_seed(0)
+    arguments = {"latent_size": 16, "width": 8}
+    generator = DCGANGenerator(**arguments)
+    torch.nn.init.normal_(generator.layers[-2].weight, 0, 0.2)
+    estimate_batch_norm(generator, torch.randn(2, 64, 16), Execution(torch.device("cpu")))
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_weights(path, generator, "dcgan-generator", arguments, {})
+    return path
+
+
+def generate(weights, out, **options):
+    main(Config(weights, out, device="cpu", **options))
+    return {name: (out / name).read_bytes() for name in sorted(os.listdir(out))}
+
+
+def test_a_face_does_not_depend_on_how_many_there_are(weights, tmp_path):
+    """Faces are made in chunks of 50: the last face of 60 and of 111 stand in other places of other chunks."""
+    many = generate(weights, tmp_path / "many", count=111)
+    assert list(many) == [f"{number:04d}.png" for number in range(111)]
+    assert len(set(many.values())) == 111
+    for count in (1, 40, 60):
+        few = generate(weights, tmp_path / f"{count}", count=count)
+        assert few == {name: many[name] for name in list(many)[:count]}
+    other = generate(weights, tmp_path / "other seed", count=40, seed=1)
+    assert not set(other.values()) & set(many.values())
+
+
+def test_faces_are_the_generator_s(weights, tmp_path):
+    generate(weights, tmp_path / "faces", count=3, seed=5)
+    generator, _ = load_weights(weights, "generator")
+    expected = to_uint8(generator(image_latents(5, range(3), 16)))
+    assert expected.std() > 20
+    for index, picture in enumerate(expected):
+        with Image.open(tmp_path / "faces" / f"{index:04d}.png") as image:
+            assert (image.mode, image.size, image.format) == ("RGB", (64, 64), "PNG")
+            np.testing.assert_allclose(np.asarray(image).astype(int), picture.astype(int), atol=1)
+
+
+def test_a_sheet_shows_the_first_32_faces(weights, tmp_path):
+    generate(weights, tmp_path / "faces", count=33, sheet=tmp_path / "new" / "sheet.png")
+    page = np.asarray(Image.open(tmp_path / "new" / "sheet.png"))
+    assert page.shape == (4 * 66 + 2, 8 * 66 + 2, 3)
+    last = np.asarray(Image.open(tmp_path / "faces" / "0031.png"))
+    np.testing.assert_array_equal(page[-66:-2, -66:-2], last)
+
+
+def test_faces_can_be_made_again_in_their_place(weights, tmp_path):
+    first = generate(weights, tmp_path / "faces", count=5)
+    assert generate(weights, tmp_path / "faces", count=5) == first
+
+
+def test_a_folder_with_other_files_is_refused(weights, tmp_path, error_of):
+    out = tmp_path / "faces"
+    before = generate(weights, out, count=5)
+    line = error_of(lambda: generate(weights, out, count=3))
+    assert line == f"error: {out} holds other files (0003.png …): give an empty or new folder"
+    assert {name: (out / name).read_bytes() for name in os.listdir(out)} == before
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_001])
+def test_only_four_digits_of_faces_can_be_made(weights, tmp_path, error_of, count):
+    line = error_of(lambda: generate(weights, tmp_path / "faces", count=count))
+    assert line == "error: --count must be from 1 to 10000: file names have four digits"
+    assert not (tmp_path / "faces").exists()
+
+
+def test_other_weights_are_refused_before_anything_is_written(tmp_path, error_of):
+    path = tmp_path / "weights.safetensors"
+    assert f"no such weights file: {path}" in error_of(lambda: generate(path, tmp_path / "faces"))
+    path.write_text("no weights")
+    assert f"{path} is no weights file" in error_of(lambda: generate(path, tmp_path / "faces"))
+    save_weights(path, DCGANDiscriminator(8), "dcgan-discriminator", {"width": 8}, {})
+    line = error_of(lambda: generate(path, tmp_path / "faces"))
+    assert line == f"error: {path} holds the network 'dcgan-discriminator', but a generator is needed"
+    assert not (tmp_path / "faces").exists()
+
+
+def test_what_cannot_be_written_is_named(weights, tmp_path, error_of):
+    (tmp_path / "file").write_text("mine")
+    line = error_of(lambda: generate(weights, tmp_path / "file" / "faces", count=2))
+    assert line.startswith("error: Not a directory: ")
+    assert str(tmp_path / "file") in line
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_command_runs_from_another_folder_and_says_what_is_wrong(run, weights, tmp_path, root):
+    shutil.copy(weights, tmp_path / "w.safetensors")
+    module = ("-P", "-m", "inference.generate_faces", "--weights", "w.safetensors", "--device", "cpu")
+    there = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(root)}}
+    done = run(*module, "--out", "some faces", "--count", 2, **there)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir(tmp_path / "some faces")) == ["0000.png", "0001.png"]
+    refused = run(*module, "--out", ".", "--count", 2, **there)
+    assert refused.returncode == 1
+    assert refused.stderr == "error: . holds other files (some faces …): give an empty or new folder\n"

@@ -1,0 +1,149 @@
+"""Every face recipe through its script, at a tiny size; what a run leaves behind is tested in training/test_run.py."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+
+import pytest
+import torch
+
+import train_dcgan
+from runtime.weights import load_weights
+from training.config import parse_command_line
+
+REPORTED = {
+    "dcgan": {"epochs": 139, "batch_size": 128, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.5, 0.999), "seed": 999},
+    "dcgan-2g": {"epochs": 120, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.9, 0.999), "bias": True, "g_steps": 2}
+    | {"d_steps": 1, "halve_every": 40},
+    "dcgan-long": {"epochs": 600, "batch_size": 256, "d_lr": 1e-4, "g_lr": 1e-4},
+    "dcgan-short": {"epochs": 10, "d_lr": 1e-3, "g_lr": 1e-3},
+    "pixelshuffle": {"epochs": 300, "batch_size": 256, "g_lr": 1e-4, "d_optimizer": "sgd", "d_lr": 1e-3}
+    | {"momentum": 0.5, "fake_labels": (0.0, 0.33), "real_labels": (0.7, 1.03), "clip_labels": True, "label_flips": 0}
+    | {"g_optimizer": "adam", "latent_size": 100},
+    "sagan": {"batch_size": 64, "latent_size": 128, "loss": "hinge", "betas": (0.0, 0.9), "d_lr": 4e-4, "g_lr": 1e-4},
+}
+
+
+@pytest.mark.parametrize("recipe", REPORTED)
+def test_recipes_have_the_reported_settings(recipe):
+    settings = asdict(parse_command_line(train_dcgan.RECIPES, [recipe]))
+    expected = {"recipe": recipe, "width": 64, "flip": False, "bias": recipe == "dcgan-2g"} | REPORTED[recipe]
+    assert {key: settings[key] for key in expected} == expected
+
+
+def test_every_recipe_is_tested():
+    assert REPORTED.keys() == train_dcgan.RECIPES.keys()
+
+
+def load(folder):
+    """A run's checkpoint and the lines of its log."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return torch.load(folder / "checkpoint.pt", weights_only=True), lines
+
+
+def updates(checkpoint, optimizer):
+    """How often Adam has changed its network."""
+    return int(checkpoint["parts"][optimizer]["state"][0]["step"])
+
+
+RUNS = {
+    "dcgan": ("dcgan",),
+    "dcgan-2g": ("dcgan-2g",),
+    "dcgan-long": ("dcgan-long", "--flip"),
+    "dcgan-short": ("dcgan-short", "--loss", "wgan-gp", "--g-optimizer", "sgd"),
+    "pixelshuffle": ("pixelshuffle", "--label-flips", 0.3, "--no-clip-labels", "--no-channels-last"),
+    "sagan": ("sagan",),
+}
+
+
+@pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
+def test_recipes_train_and_leave_a_generator(train, tmp_path, words):
+    folder = train(tmp_path, *words, "--max-steps", 2, "--log-every", 1, "--ema-decay", 0)
+    checkpoint, lines = load(folder)
+    assert checkpoint["step"] == 2
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[0]["d_loss"] != lines[1]["d_loss"]
+    generator, about = load_weights(folder / "weights.safetensors", "generator")
+    assert about["recipe"] == words[0]
+    assert generator(torch.zeros(1, 16)).shape == (1, 3, 64, 64)
+    for name, value in generator.named_parameters():
+        assert torch.equal(value, checkpoint["parts"]["generator"][name])
+
+
+def test_updates_and_halvings_are_counted_in_steps(train, tmp_path):
+    """48 pictures in batches of 8, two of them a step: three steps an epoch."""
+    counts = ("--d-steps", 2, "--g-steps", 3, "--epochs", 3, "--halve-every", 1)
+    folder = train(tmp_path, "dcgan", *counts)
+    checkpoint, lines = load(folder)
+    assert (checkpoint["step"], lines[-1]["epoch"]) == (9, 3)
+    assert updates(checkpoint, "d_optimizer") == 18
+    assert updates(checkpoint, "g_optimizer") == 27
+    for optimizer in ("d_optimizer", "g_optimizer"):
+        assert checkpoint["parts"][optimizer]["param_groups"][0]["lr"] == pytest.approx(2e-4 / 4)
+
+
+def test_bf16_trains_like_float32(train, tmp_path):
+    losses = {}
+    for precision in ("float32", "bf16"):
+        folder = train(tmp_path, "dcgan", "--max-steps", 1, "--name", precision, "--precision", precision)
+        checkpoint, lines = load(folder)
+        assert checkpoint["parts"]["generator"]["layers.0.weight"].dtype == torch.float32
+        losses[precision] = lines[0]
+    for loss in ("d_loss", "g_loss"):
+        assert losses["bf16"][loss] != losses["float32"][loss]
+        assert losses["bf16"][loss] == pytest.approx(losses["float32"][loss], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--data", "none"), "no such data folder: none (make one with scripts/prepare.sh, or give --data FOLDER)"),
+        (("--batch-size", 49), "48 pictures do not fill a batch of 49: use a smaller --batch-size"),
+        (("--compile", "cuda-graphs"), "--compile cuda-graphs needs a GPU: use --compile default or off"),
+        (("--device", "toaster"), "unknown device 'toaster': use auto, cpu, cuda or cuda:N"),
+        (("--g-steps", 0), "--d-steps, --g-steps, --width and --latent-size must be at least 1"),
+        (("--networks", "sagan", "--width", 12), "--width must be a multiple of 8 for sagan"),
+        (("--loss", "hinge", "--label-flips", 0.1), "--label-flips are of --loss bce, not of hinge"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):
+    assert message in error_of(lambda: train(tmp_path, "dcgan", *options))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_gpu_that_is_not_there_is_an_error(train, tmp_path, error_of, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    line = error_of(lambda: train(tmp_path, "dcgan", "--device", "cuda"))
+    assert line == "error: no GPU for --device cuda (0 found): use --device cpu or auto"
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
+def test_bad_pictures_are_named(train, tmp_path, error_of, faces, damage):
+    data = tmp_path / "my faces"
+    shutil.copytree(faces, data)
+    picture = data / "00017.png"
+    match damage:
+        case "empty":
+            shutil.rmtree(data)
+            data.mkdir()
+        case "truncated":
+            picture.write_bytes(picture.read_bytes()[:200])
+        case "text":
+            picture.write_text("no picture")
+    line = error_of(lambda: train(tmp_path / "runs", "dcgan", "--data", data))
+    expected = "no pictures (" if damage == "empty" else f"cannot read the picture {picture} ("
+    assert expected in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_script_trains_and_refuses(run, dcgan_command, tmp_path):
+    """As a user runs it, once to the end and once into an error."""
+    done = run("train_dcgan.py", *dcgan_command(tmp_path, "dcgan", "--max-steps", 2))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("done, step 2 of 2 after ")
+    refused = run("train_dcgan.py", *dcgan_command(tmp_path, "dcgan", "--max-steps", 2))
+    assert refused.returncode == 1
+    folder = tmp_path / "dcgan"
+    assert refused.stderr == f"error: {folder} exists: go on with --resume, or start another with --name\n"
+    assert refused.stdout == ""
