@@ -103,23 +103,22 @@ def test_one_step_changes_every_parameter(pair, loss):
 
 
 SPECTRALLY_NORMALISED = {
-    "pixelshuffle's discriminator": ("dcgan-discriminator", {"spectral_norm": True}, (1, 3, 64, 64), 5),
-    "sagan's generator": ("sagan-generator", {"latent_size": 128}, (2, 128), 4),
-    "sagan's discriminator": ("sagan-discriminator", {}, (1, 3, 64, 64), 4),
+    "pixelshuffle's discriminator": ("dcgan-discriminator", {"spectral_norm": True}, 5),
+    "sagan's generator": ("sagan-generator", {}, 4),
+    "sagan's discriminator": ("sagan-discriminator", {}, 4),
 }
 
 
-@pytest.mark.parametrize(("name", "arguments", "shape", "layers"), SPECTRALLY_NORMALISED.values())
+@pytest.mark.parametrize(("name", "arguments", "layers"), SPECTRALLY_NORMALISED.values(), ids=SPECTRALLY_NORMALISED)
 @torch.no_grad()
-def test_spectral_norm_keeps_singular_values_below_one(name, arguments, shape, layers):
+def test_spectral_norm_brings_the_largest_singular_value_to_one(name, arguments, layers):
     torch.manual_seed(0)
-    network = NETWORKS[name](width=8, **arguments)
-    for _ in range(200):  # in training, every call is a step of the power iteration
-        network(torch.randn(shape))
-    network.eval()
+    network = NETWORKS[name](width=16, **arguments)
     normalised = [module for module in network.modules() if hasattr(module, "parametrizations")]
     assert len(normalised) == layers
     for module in normalised:
+        for _ in range(500):  # in training, every use of the weight is a step of the power iteration
+            weight = module.weight
         outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0
-        largest = torch.linalg.svdvals(module.weight.transpose(0, outputs).flatten(1))[0].item()
+        largest = torch.linalg.svdvals(weight.transpose(0, outputs).flatten(1))[0].item()
         assert largest == pytest.approx(1, abs=1e-3)
