@@ -85,8 +85,15 @@ class Config(TrainConfig):
         super().check()
         if min(self.d_steps, self.g_steps, self.width, self.latent_size) < 1:
             raise UserError("--d-steps, --g-steps, --width and --latent-size must be at least 1")
-        if self.networks == "sagan" and self.width % 8:
-            raise UserError("--width must be a multiple of 8 for sagan: attention works on an eighth of it")
+        divisor = {"dcgan": 1, "pixelshuffle": 2, "sagan": 8}[self.networks]  # of the smallest layer
+        if self.width % divisor:
+            raise UserError(f"--width must be a multiple of {divisor} for {self.networks}")
+        if min(self.d_lr, self.g_lr) <= 0:
+            raise UserError("--d-lr and --g-lr must be above 0")
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.momentum)):
+            raise UserError("--betas and --momentum must be at least 0 and below 1")
+        if self.halve_every < 0 or not 0 <= self.label_flips <= 1:
+            raise UserError("--halve-every must be at least 0, --label-flips from 0 to 1")
         labels = (self.real_labels, self.fake_labels, self.label_flips)
         if self.loss != "bce" and labels != ((1.0, 1.0), (0.0, 0.0), 0.0):
             raise UserError(f"--real-labels, --fake-labels and --label-flips are of --loss bce, not of {self.loss}")

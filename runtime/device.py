@@ -1,6 +1,7 @@
 """Where and how networks run: device, precision, memory format and compilation, decided here and nowhere else."""
 
 import ctypes
+import re
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -49,10 +50,9 @@ def choose_execution(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise UserError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N") from error
+    if not re.fullmatch(r"cpu|cuda(:\d\d?)?", device):
+        raise UserError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N")
+    chosen = torch.device(device)
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise UserError(f"no GPU for --device {device} ({torch.cuda.device_count()} found): use --device cpu or auto")
     if compile == "cuda-graphs" and chosen.type != "cuda":

@@ -104,6 +104,10 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--device", "toaster"), "unknown device 'toaster': use auto, cpu, cuda or cuda:N"),
         (("--g-steps", 0), "--d-steps, --g-steps, --width and --latent-size must be at least 1"),
         (("--networks", "sagan", "--width", 12), "--width must be a multiple of 8 for sagan"),
+        (("--networks", "pixelshuffle", "--width", 1), "--width must be a multiple of 2 for pixelshuffle"),
+        (("--g-lr", -1e-4), "--d-lr and --g-lr must be above 0"),
+        (("--betas", 0.5, 1.0), "--betas and --momentum must be at least 0 and below 1"),
+        (("--label-flips", 2), "--halve-every must be at least 0, --label-flips from 0 to 1"),
         (("--loss", "hinge", "--label-flips", 0.1), "--label-flips are of --loss bce, not of hinge"),
     ],
 )

@@ -74,6 +74,8 @@ class TrainConfig:
         for field in ("epochs", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, field) < 1:
                 raise UserError(f"--{field.replace('_', '-')} must be at least 1")
+        if min(self.max_steps, self.keep_every) < 0:
+            raise UserError("--max-steps and --keep-every must be at least 0")
         if not 0 <= self.ema_decay < 1:
             raise UserError("--ema-decay must be at least 0 and below 1")
 

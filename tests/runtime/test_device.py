@@ -70,6 +70,8 @@ def test_a_network_is_compiled_only_if_asked(monkeypatch):
         ({"device": "cuda"}, r"no GPU for --device cuda \(0 found\): use --device cpu or auto"),
         ({"device": "cuda:3"}, r"no GPU for --device cuda:3 \(0 found\)"),
         ({"device": "toaster"}, "unknown device 'toaster': use auto, cpu, cuda or cuda:N"),
+        ({"device": "meta"}, "unknown device 'meta': use auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:x"}, "unknown device 'cuda:x': use auto, cpu, cuda or cuda:N"),
         (
             {"device": "cpu", "compile": "cuda-graphs"},
             "--compile cuda-graphs needs a GPU: use --compile",

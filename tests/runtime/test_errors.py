@@ -33,6 +33,13 @@ def test_faults_of_ours_keep_their_traceback():
         run_command(failing(ZeroDivisionError()))
 
 
+def test_ctrl_c_ends_in_one_word(capsys):
+    with pytest.raises(SystemExit) as end:
+        run_command(failing(KeyboardInterrupt()))
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_a_command_without_errors_just_ends(capsys):
     run_command(lambda: None)
     assert capsys.readouterr() == ("", "")

@@ -57,6 +57,12 @@ def test_counts_must_be_positive(option):
         parse("plain", option, 0)
 
 
+@pytest.mark.parametrize("option", ["--max-steps", "--keep-every"])
+def test_limits_must_not_be_negative(option):
+    with pytest.raises(UserError, match=f"{option}.* must be at least 0"):
+        parse("plain", option, -1)
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1])
 def test_the_average_must_move(decay):
     with pytest.raises(UserError, match="--ema-decay must be at least 0 and below 1"):
