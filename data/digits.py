@@ -26,27 +26,47 @@ def digit_domains(root: Path) -> list[str]:
     return domains
 
 
-def load_digits(root: Path, domain: str, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+def load_digits(
+    root: Path, domain: str, split: str, labelled: bool | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """One split of a domain: uint8 RGB images (N, 28, 28, 3) and int64 labels (N,), in the order of `split.csv`.
 
-    Gray is repeated over the channels. The labels are None where `test.csv` has none.
+    Gray is repeated over the channels. The labels are None where the table has none, which is an error unless
+    `labelled` is False; by default only `test.csv` may lack them.
     Raises DataError for an unknown domain, a missing, empty or malformed table, and a picture that is missing,
     unreadable or not 28x28.
     """
+    table = split_table(root, domain, split)
+    names, labels = read_labels(table, required=split != "test" if labelled is None else labelled)
+    return _load_pictures(table, names), labels
+
+
+def load_unlabelled(root: Path, domain: str, split: str) -> np.ndarray:
+    """The uint8 RGB images (N, 28, 28, 3) of one split, as `load_digits` gives them; no label is even read."""
+    table = split_table(root, domain, split)
+    header, rows = read_table(table)
+    name_column = column(table, header, "image_name")
+    return _load_pictures(table, [row[name_column] for _, row in rows])
+
+
+def split_table(root: Path, domain: str, split: str) -> Path:
+    """The path of a split's table; raises DataError for an unknown domain, naming those there are."""
     domains = digit_domains(root)
     if domain not in domains:
         raise DataError(f"no domain {domain} in {root / 'digits'} (it has {', '.join(domains)})")
-    table, folder = root / "digits" / domain / f"{split}.csv", root / "digits" / domain / "data"
-    names, labels = read_labels(table, required=split != "test")
+    return root / "digits" / domain / f"{split}.csv"
 
+
+def _load_pictures(table: Path, names: list[str]) -> np.ndarray:
+    """The named pictures, uint8 (N, 28, 28, 3), of the folder `data` beside `table`."""
     # The three splits share one folder, so it is decoded and cached as a whole.
+    folder = table.parent / "data"
     present = image_names(folder)
     position = {name: index for index, name in enumerate(present)}
     for name in names:
         if name not in position:
             raise DataError(f"{table} names {name}, which is not in {folder}")
-    images = decode_folder(folder, present, 28, resize=False)
-    return images[[position[name] for name in names]], labels
+    return decode_folder(folder, present, 28, resize=False)[[position[name] for name in names]]
 
 
 def read_labels(path: Path, required: bool = True) -> tuple[list[str], np.ndarray | None]:

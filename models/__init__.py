@@ -1,6 +1,10 @@
 """Networks and their mathematics, one family a file; no files, no arguments, no printing."""
 
+from functools import partial
+
+from models.dann import DANN_NETWORKS, dann, digit_classifier
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.dsn import DSN, dsn_classifier
 from models.pixelshuffle import PixelShuffleGenerator
 from models.sagan import SAGANDiscriminator, SAGANGenerator
 
@@ -10,4 +14,8 @@ NETWORKS = {
     "pixelshuffle-generator": PixelShuffleGenerator,
     "sagan-generator": SAGANGenerator,
     "sagan-discriminator": SAGANDiscriminator,
+    **{name: partial(dann, name) for name in DANN_NETWORKS},
+    **{f"{name}-classifier": partial(digit_classifier, name) for name in DANN_NETWORKS},
+    "dsn": DSN,
+    "dsn-classifier": dsn_classifier,
 }

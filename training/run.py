@@ -110,6 +110,13 @@ class Run:
                 with open(self.folder / "metrics.jsonl", "a") as file:
                     file.write(json.dumps(line) + "\n")
 
+    def record(self, **values: float) -> None:
+        """Write what was measured after this step, a score say, as a line of metrics.jsonl of its own."""
+        if is_first():
+            line = {"step": self.step, "epoch": round(self.step / self.steps_per_epoch, 6), **values}
+            with open(self.folder / "metrics.jsonl", "a") as file:
+                file.write(json.dumps(line) + "\n")
+
     def sample_due(self) -> bool:
         """Whether a sample sheet is due after this step."""
         return self._due(self.config.sample_every)

@@ -1,0 +1,134 @@
+"""DSN: Bousmalis et al., *Domain Separation Networks*, NIPS 2016.
+
+What the domains share and what is private to each is kept in separate features; together they restore the picture.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from models.dann import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize, reverse_gradient
+
+DECODED_SIZE = 32
+
+
+class DSNOutput(NamedTuple):
+    """What a DSN makes of a batch whose first half is source and whose second half is target."""
+
+    class_logits: Tensor
+    """(N, 10)"""
+    domain_logits: Tensor
+    """(N, 1), positive for the target"""
+    shared: Tensor
+    """Features (N, feature_size) of the shared encoder."""
+    private: Tensor
+    """Features (N, feature_size) of the private encoder of each image's own domain."""
+    decoded: Tensor
+    """Restored images (N, 3, 32, 32)."""
+
+
+class DSN(nn.Module):
+    """A shared encoder, a private one for each domain, a decoder of both features, and the two classifiers.
+
+    The encoders are the feature extractors of the network of this name in DANN_NETWORKS.
+    """
+
+    def __init__(self, network: str = "dann32", width: int = 0):
+        super().__init__()
+        parts = dsn_parts(network, width)
+        self.classifier = DigitClassifier(parts)
+        self.domain_classifier = parts.domain_classifier
+        self.private_source_encoder = network_parts(network, width).feature_extractor
+        self.private_target_encoder = network_parts(network, width).feature_extractor
+        self.decoder = decoder(2 * parts.feature_size, min(512, parts.feature_size))
+
+    def forward(self, images: Tensor, strength: Tensor | float = 0.0) -> DSNOutput:
+        """All that the losses need of images (N, 3, H, W) in [-1, 1], the first half source, the second half target.
+
+        `strength` is the weight of the reversed gradient of the domain loss.
+        """
+        shared, private = self.encode(images)
+        return DSNOutput(
+            self.classifier.label_classifier(shared),
+            self.domain_classifier(reverse_gradient(shared, strength)),
+            shared,
+            private,
+            self.decode(shared, private),
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Shared and private features, both (N, feature_size), of images half source and half target."""
+        source, target = resize(images, self.classifier.image_size).chunk(2)
+        private = torch.cat([self.private_source_encoder(source), self.private_target_encoder(target)])
+        return self.classifier.features(images), private
+
+    def decode(self, shared: Tensor, private: Tensor) -> Tensor:
+        """Images (N, 3, 32, 32), about in [-1, 1], from features (N, feature_size) each."""
+        return self.decoder(torch.cat([shared, private], 1)[:, :, None, None])
+
+    def reconstructions(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W), half source and half target, as (N, 4, 3, 32, 32).
+
+        Of each: the image itself, and what is restored from both its features, the shared, and the private only.
+        """
+        shared, private = self.encode(images)
+        nothing = torch.zeros_like(shared)
+        pairs = (shared, private), (shared, nothing), (nothing, private)
+        return torch.stack([resize(images, DECODED_SIZE), *(self.decode(*pair) for pair in pairs)], 1)
+
+
+def dsn_parts(network: str = "dann32", width: int = 0) -> Parts:
+    """The shared encoder of a DSN, which is the network's feature extractor, and the DSN's own classifiers."""
+    parts = network_parts(network, width)
+    size, hidden = parts.feature_size, min(512, parts.feature_size)
+    return Parts(parts.image_size, size, parts.feature_extractor, dropout_head(size, hidden), normed_head(size, hidden))
+
+
+def dsn_classifier(network: str = "dann32", width: int = 0) -> DigitClassifier:
+    """The part of a DSN that classifies digits: shared encoder and label classifier."""
+    return DigitClassifier(dsn_parts(network, width))
+
+
+def decoder(size: int, width: int) -> nn.Module:
+    """Features (N, size, 1, 1) to images (N, 3, 32, 32) by five transposed convolutions, the first `width` wide."""
+    channels = [width, width // 2, width // 4, width // 8]
+    blocks = [
+        layer
+        for before, after in zip([size, *channels], channels, strict=False)
+        for layer in (nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU())
+    ]
+    return nn.Sequential(*blocks, nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1))
+
+
+def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
+    """The scale-invariant squared error of images (N, C, H, W) (DSN, section 3.1, equations 3 and 4).
+
+    Of each image's k errors: their mean square less the square of their mean, so that a shift of all values costs
+    nothing. Averaged over the images.
+    """
+    errors = (decoded - images).flatten(1)
+    return (errors.square().mean(1) - errors.mean(1).square()).mean()
+
+
+def reported_reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
+    """The report's form: mean square plus the square of the mean, both over the whole batch (N, C, H, W).
+
+    The second term is meant to be subtracted, image by image: see `reconstruction_loss`.
+    """
+    errors = decoded - images
+    return errors.square().mean() + errors.mean().square()
+
+
+def difference_loss(private: Tensor, shared: Tensor) -> Tensor:
+    """Mean square of the correlations between private and shared features (N, F) (DSN, section 3.1, equation 5).
+
+    As in the paper's code, features are centred over the batch, then each row is scaled to unit length.
+    """
+    return reported_difference_loss(private - private.mean(0), shared - shared.mean(0))
+
+
+def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
+    """The report's form of `difference_loss`: without centring, so that the features' means are what it sees."""
+    return (normalize(private, dim=1).T @ normalize(shared, dim=1)).square().mean()

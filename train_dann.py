@@ -1,0 +1,273 @@
+"""Adapt a digit classifier to another domain: `python train_dann.py RECIPE --source mnistm --target svhn --data ROOT`.
+
+The source's digits are labelled, the target's are not. DANN makes the features of both alike, so that what was learnt
+on the one serves the other; DSN also sets apart what is private to each. No target label serves but for a curve, and
+the last step counts.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from data.augment import DRAWS, Augmentation, augment
+from data.batches import ImageBatches
+from data.digits import load_digits, load_unlabelled
+from models import NETWORKS
+from models.dann import DANN_NETWORKS, domain_loss, ramp, resize
+from models.dsn import (
+    DECODED_SIZE,
+    DSNOutput,
+    difference_loss,
+    reconstruction_loss,
+    reported_difference_loss,
+    reported_reconstruction_loss,
+)
+from runtime.classification import accuracy
+from runtime.errors import UserError, run_command
+from runtime.images import to_uint8
+from runtime.seeds import derived_seed, random_stream
+from training.config import TrainConfig, parse_command_line
+from training.ema import EMA, estimate_batch_norm
+from training.processes import in_parallel, join_processes, share_of, synchronise_batch_norm
+from training.run import Run
+
+Values = dict[str, Tensor]  # scalars to log
+
+
+@dataclass
+class Config(Augmentation, TrainConfig):
+    """Settings of an adaptation: an epoch goes once through the source, a step takes a batch of each domain."""
+
+    method: Literal["supervised", "dann", "dsn"] = "dann"
+    """Source only, domain-adversarial, or domain separation."""
+    network: Literal[tuple(DANN_NETWORKS)] = "dann32"
+    """The classifier, which resizes pictures to what it takes; dsn makes its three encoders of it."""
+    width: int = 0
+    """Channels of the network's first convolution, all layers scale with it (0: the reported size)."""
+    source: str = ""
+    """The labelled domain, a folder under ROOT/digits."""
+    target: str = ""
+    """The domain to adapt to; supervised only draws its curve."""
+
+    domain_weight: float = 1.0
+    """Lambda: weight of the domain loss in the gradient that reaches the features, reversed."""
+    ramp: bool = True
+    """Let lambda grow from 0 over the run, as 2 / (1 + exp(-10 p)) - 1 of its value."""
+    adversarial_start: float = 0.0
+    """Share of the run before which lambda is 0."""
+    alternating: bool = False
+    """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
+    reconstruction_weight: float = 0.01
+    """Weight of each domain's reconstruction loss (dsn only)."""
+    difference_weight: float = 0.01
+    """Weight of each domain's difference loss (dsn only)."""
+    reported_losses: bool = False
+    """Reconstruction and difference losses in a report's form instead of the paper's (dsn only)."""
+
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+    lr_schedule: Literal["constant", "annealed", "cosine"] = "constant"
+    """Course of the learning rate: annealed falls as 1 / (1 + 10 p)^0.75 (DANN, section 5.2.2), cosine to 0."""
+    ema_decay: float = 0.0
+    """Decay of the averaged weights that are validated and saved (0: no averaging)."""
+    augment: bool = False
+    """Change the pictures of both domains at random."""
+
+    @property
+    def folder(self) -> Path:
+        """The run directory, by default named by recipe, network and scenario."""
+        scenario = self.source if self.method == "supervised" else f"{self.source}-{self.target}"
+        return self.runs / (self.name or f"{self.recipe}-{self.network}-{scenario}")
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if not self.source or not (self.target or self.method == "supervised"):
+            raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
+        if self.source == self.target and self.method != "supervised":
+            raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
+        if self.batch_size < 8 or (self.width and self.width < 4):
+            raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
+
+
+DANN = Config(lr=2e-4, epochs=20)
+DSN = Config(method="dsn", lr=1e-4, domain_weight=0.1, ramp=False, adversarial_start=0.2)
+RECIPES = {
+    "supervised": (
+        "Source only: a lower bound when scored on another domain, the upper bound on its own.",
+        Config(method="supervised", epochs=20),
+    ),
+    "dann": ("DANN, lambda ramped up over the run.", DANN),
+    "dann-alternating": (
+        "DANN; the domain classifier has an optimizer of its own and goes first; lambda 0.3.",
+        replace(DANN, lr=1e-3, alternating=True, domain_weight=0.3, ramp=False, batch_size=256, epochs=200),
+    ),
+    "dann-fixed-alpha": (
+        "DANN with lambda 0.01.",
+        replace(DANN, network="dann-cnn", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50),
+    ),
+    "dsn": ("DSN with the paper's losses, the adversarial one from a fifth of the run on.", DSN),
+    "dsn-report": (
+        "DSN with a report's losses; the domain classifier goes first.",
+        replace(DSN, reported_losses=True, alternating=True, adversarial_start=0.0),
+    ),
+}
+
+
+def lambda_at(progress: float, config: Config) -> float:
+    """Lambda after the share `progress` of the run."""
+    if progress < config.adversarial_start:
+        return 0.0
+    return config.domain_weight * (ramp(progress) if config.ramp else 1.0)
+
+
+def lr_at(progress: float, config: Config) -> float:
+    """The learning rate after the share `progress` of the run."""
+    match config.lr_schedule:
+        case "annealed":
+            return config.lr / (1 + 10 * progress) ** 0.75
+        case "cosine":
+            return config.lr * (1 + math.cos(math.pi * progress)) / 2
+    return config.lr
+
+
+def supervised_loss(class_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
+    """Cross-entropy of the source's class logits (n, 10)."""
+    loss = cross_entropy(class_logits.float(), labels)
+    return loss, {"class_loss": loss}
+
+
+def dann_loss(class_logits: Tensor, domain_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
+    """Class loss of the source and domain loss of both (DANN, equation 9); lambda acts in the reversed gradient."""
+    class_loss, values = supervised_loss(class_logits[: len(labels)], labels)
+    adversarial_loss, domain_accuracy = domain_loss(domain_logits.float())
+    return class_loss + adversarial_loss, values | {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
+
+
+def dsn_loss(output: DSNOutput, images: Tensor, labels: Tensor, config: Config) -> tuple[Tensor, Values]:
+    """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1)."""
+    loss, values = dann_loss(output.class_logits, output.domain_logits, labels)
+    reconstruction, difference = reconstruction_loss, difference_loss
+    if config.reported_losses:
+        reconstruction, difference = reported_reconstruction_loss, reported_difference_loss
+    decoded, originals = output.decoded.float().chunk(2), resize(images, DECODED_SIZE).chunk(2)
+    private, shared = output.private.float().chunk(2), output.shared.float().chunk(2)
+    values["reconstruction_loss"] = sum(map(reconstruction, decoded, originals))
+    values["difference_loss"] = sum(map(difference, private, shared))
+    loss = loss + config.reconstruction_weight * values["reconstruction_loss"]
+    return loss + config.difference_weight * values["difference_loss"], values
+
+
+def main(config: Config) -> None:
+    """Train as `config` says and leave the run in its directory."""
+    # Where this runs, and this process's share of every batch.
+    config = replace(config, device=join_processes(config.device))
+    execution = config.execution()
+    share = share_of(config.batch_size)
+    stream = partial(random_stream, config.seed)
+
+    # Labelled digits of the source, unlabelled ones of the target, and those that the curves are measured on.
+    adapting = config.method != "supervised"
+    images, labels = load_digits(config.data, config.source, "train")
+    sources = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+    domains = {"source": config.source} | ({"target": config.target} if config.target else {})
+    validation = {key: load_digits(config.data, domain, "val", labelled=False) for key, domain in domains.items()}
+    if adapting:
+        images = load_unlabelled(config.data, config.target, "train")
+        targets = ImageBatches(images, config.batch_size, partial(stream, "target"), execution.device, part=share)
+
+    def augmented(images: Tensor, domain: str, number: int) -> Tensor:
+        """Images (n, 3, 28, 28) of batch `number`, changed at random if asked."""
+        if not config.augment:
+            return images
+        draws = torch.rand(config.batch_size, DRAWS, generator=stream("augment", domain, number))
+        return augment(images, draws[share].to(execution.device), config)
+
+    def batch(number: int) -> tuple[Tensor, Tensor]:
+        """Labelled source images, when adapting followed by as many of the target; the labels (n,)."""
+        images, labels = sources.labelled_batch(number)
+        images = augmented(images, "source", number)
+        if adapting:
+            images = torch.cat([images, augmented(targets.batch(number), "target", number)])
+        return images, labels
+
+    # The network, its optimizers, and the average that is validated and saved.
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    name, arguments = config.network, {"width": config.width}
+    if config.method == "dsn":
+        name, arguments = "dsn", arguments | {"network": config.network}
+    network = synchronise_batch_norm(execution.place(NETWORKS[name](**arguments)), execution)
+    average = EMA(network, config.ema_decay)
+    predict = in_parallel(network if adapting else network.classifier, execution)
+    if config.alternating:
+        tell_domains = in_parallel(network.domain_classifier, execution)
+        d_optimizer = torch.optim.Adam(network.domain_classifier.parameters(), config.lr, fused=True)
+        rest = [value for key, value in network.named_parameters() if not key.startswith("domain_classifier.")]
+        optimizer = torch.optim.Adam(rest, config.lr, fused=True)
+    else:
+        optimizer = torch.optim.Adam(predict.parameters(), config.lr, fused=True)
+
+    # The run: its directory, and everything that a checkpoint must hold to go on.
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    if config.alternating:
+        parts["d_optimizer"] = d_optimizer
+    run = Run(config, execution, sources.per_epoch, parts)
+
+    for step in run.steps():
+        progress = step / run.total
+        optimizer.param_groups[0]["lr"] = lr_at(progress, config)
+        strength = torch.tensor(lambda_at(progress, config), device=execution.device)
+        images, labels = batch(step)
+
+        # Teach the domain classifier by itself, on features that stay as they are.
+        if config.alternating:
+            with torch.no_grad(), execution.autocast():
+                features = network.classifier.features(images)
+            with execution.autocast():
+                d_loss, _ = domain_loss(tell_domains(features).float())
+            d_optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"]
+            d_optimizer.zero_grad()
+            d_loss.backward()
+            d_optimizer.step()
+
+        # Teach the rest: to classify, and to make the domains alike by the reversed gradient.
+        with execution.autocast():
+            match config.method:
+                case "supervised":
+                    loss, values = supervised_loss(predict(images), labels)
+                case "dann":
+                    loss, values = dann_loss(*predict(images, strength), labels)
+                case "dsn":
+                    loss, values = dsn_loss(predict(images, strength), images, labels, config)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network, step)
+
+        run.log(**values, **({"lambda": strength} if adapting else {}))
+        classifier = average.network.classifier
+        if config.ema_decay and (run.sample_due() or run.checkpoint_due()):
+            inputs = (batch(number)[0] for number in range(20))
+            estimate_batch_norm(average.network if adapting else classifier, inputs, execution)
+        if run.sample_due() and config.method == "dsn":
+            # Eight pictures a row: themselves, restored, from shared and from private features only.
+            with torch.inference_mode(), execution.autocast():
+                sheet = average.network.reconstructions(torch.cat([part[:8] for part in batch(0)[0].chunk(2)]))
+            run.save_sheet(to_uint8(sheet.unflatten(0, (2, 8)).transpose(1, 2).flatten(0, 2)))
+        if run.checkpoint_due():
+            labelled = {key: digits for key, digits in validation.items() if digits[1] is not None}
+            scores = {f"{key}_accuracy": accuracy(classifier, *digits, execution) for key, digits in labelled.items()}
+            run.record(**scores)
+            run.save(classifier, f"{name}-classifier", arguments)
+
+    run.close()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_command_line(RECIPES)))
