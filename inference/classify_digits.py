@@ -1,0 +1,79 @@
+"""Classify digits: `python -m inference.classify_digits --weights W [W2 ...] --images DIR --csv OUT.csv`."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from data import DataError
+from data.decoded import image_names, read_image
+from data.digits import write_labels
+from runtime.classification import Vote, class_probabilities, vote
+from runtime.device import Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.weights import load_weights
+
+
+@dataclass
+class Config:
+    """Write the label of every picture of a folder, in file-name order, as a table image_name,label."""
+
+    weights: tuple[Path, ...]
+    """A run's weights.safetensors, or a shipped file; several of them vote."""
+    images: Path
+    """Folder of 28x28 pictures."""
+    csv: Path
+    """The table to write; its folder is made if missing."""
+    vote: Vote = "majority"
+    """How several networks agree: by the class most of them put first, or by their mean probabilities."""
+    skip_bad: bool = False
+    """Leave out pictures that cannot be read, and list them, instead of stopping at the first."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Classify as `config` says; raises UserError or DataError for what the user can put right."""
+    if not config.weights:
+        raise UserError("--weights names no file: give at least one")
+    execution = choose_execution(config.device, config.precision)
+    classifiers = [load_weights(path, kind="classifier")[0] for path in config.weights]
+    names, images = read_digits(config.images, config.skip_bad)
+    probabilities = [class_probabilities(execution.place(network), images, execution) for network in classifiers]
+    write_labels(config.csv, names, vote(np.stack(probabilities), config.vote))
+
+
+def read_digits(folder: Path, skip_bad: bool) -> tuple[list[str], np.ndarray]:
+    """Names and pictures, uint8 RGB (N, 28, 28, 3), of a folder, in file-name order.
+
+    Raises DataError for a missing or empty folder and for a picture that is unreadable or not 28x28; with `skip_bad`
+    such pictures are left out and named on standard error, and UserError is raised when none is left.
+    """
+
+    def read(name: str) -> np.ndarray | DataError:
+        try:
+            return read_image(folder / name, 28, resize=False)
+        except DataError as error:
+            if skip_bad:
+                return error
+            raise
+
+    names = image_names(folder)
+    with ThreadPoolExecutor() as pool:
+        pictures = dict(zip(names, pool.map(read, names), strict=True))
+    bad = {name: error for name, error in pictures.items() if isinstance(error, DataError)}
+    for name, error in bad.items():
+        print(f"skipped {name}: {error}", file=sys.stderr)
+    if len(bad) == len(names):
+        raise UserError(f"none of the {len(names)} pictures in {folder} can be classified")
+    good = [name for name in names if name not in bad]
+    return good, np.stack([pictures[name] for name in good])
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

@@ -1,0 +1,204 @@
+"""The table of all adaptations, ours beside the reported: `python -m report.dann_table RUNS --out DIR`.
+
+Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only in their seed make one entry: mean ± std.
+"""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+import matplotlib.pyplot as plt
+import tyro
+
+from data.tables import write_table
+from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
+from runtime.files import write_atomically
+
+SOURCE_ONLY, ON_TARGET = "source only", "on target"
+# (source, target), report, accuracies in per cent by system.
+REPORTED = [
+    (("mnistm", "usps"), "000", {SOURCE_ONLY: 69, "dann": 73, ON_TARGET: 95}),
+    (("svhn", "mnistm"), "000", {SOURCE_ONLY: 40, "dann": 52, ON_TARGET: 95}),
+    (("usps", "svhn"), "000", {SOURCE_ONLY: 10, "dann": 14, ON_TARGET: 88}),
+    (("mnistm", "usps"), "001", {SOURCE_ONLY: 85.55, "dann": 93.22, ON_TARGET: 97.11}),
+    (("svhn", "mnistm"), "001", {SOURCE_ONLY: 48.48, "dann": 51.61, ON_TARGET: 98.35}),
+    (("usps", "svhn"), "001", {SOURCE_ONLY: 15.07, "dann": 28.53, ON_TARGET: 93.43}),
+    (("mnistm", "svhn"), "002", {SOURCE_ONLY: 28.80, "dann": 56.16, ON_TARGET: 92.14}),
+    (("mnistm", "usps"), "002", {SOURCE_ONLY: 77.35, "dann": 93.88, ON_TARGET: 98.79}),
+    (("usps", "mnistm"), "003", {SOURCE_ONLY: 20.8, "dann": 61, "dsn": 68, ON_TARGET: 98.1}),
+    (("mnistm", "svhn"), "003", {SOURCE_ONLY: 34.4, "dann": 41.9, "dsn": 52.3, ON_TARGET: 92.1}),
+    (("svhn", "usps"), "003", {SOURCE_ONLY: 68.9, "dann": 72.1, "dsn": 76.3, ON_TARGET: 97.3}),
+    (("mnistm", "svhn"), "004", {SOURCE_ONLY: 39, "dann": 49, ON_TARGET: 92}),
+    (("mnistm", "usps"), "004", {SOURCE_ONLY: 80, "dann": 82, ON_TARGET: 99}),
+]
+
+
+@dataclass
+class Config:
+    """Write table.csv, table.md and table.png from the scored runs under a folder."""
+
+    runs: tyro.conf.Positional[Path]
+    """Folder of run directories."""
+    out: Path
+    """Folder for the table."""
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """A row of the table."""
+
+    source: str
+    target: str
+    network: str
+    augmented: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Accuracies in [0, 1] of one system in one row, of each run one; empty where test.csv has no labels."""
+
+    val: tuple[float, ...]
+    test: tuple[float, ...]
+
+
+Table = dict[Row, dict[str, Entry]]
+
+
+def main(config: Config) -> None:
+    """Write the table in its three forms and print it."""
+    scored = [json.loads(path.read_text()) for path in sorted(config.runs.glob("*/scores.json"))]
+    if not scored:
+        raise UserError(f"no scored runs in {config.runs}: make them with scripts/sweep_dann.sh")
+    table = collect(scored)
+    write_csv(table, config.out / "table.csv")
+    text = markdown(table)
+    write_atomically(config.out / "table.md", text.encode())
+    draw(table, config.out / "table.png")
+    print(text)
+
+
+def collect(scored: list[dict]) -> Table:
+    """The table of what report.dann_scores wrote: rows in order, in each its systems.
+
+    A supervised run gives the lower bound of every scenario from its domain that was adapted, and the upper bound of
+    every one to it.
+    """
+    runs = defaultdict(list)
+    for run in scored:
+        if run["method"] != "supervised":
+            row = Row(run["source"], run["target"], run["network"], run["augment"])
+            runs[row, run["recipe"]].append(run["scores"][run["target"]])
+    for row in {row for row, _ in runs}:
+        for run in scored:
+            same = (run["method"], run["network"], run["augment"]) == ("supervised", row.network, row.augmented)
+            if same and row.target in run["scores"] and run["source"] in (row.source, row.target):
+                system = SOURCE_ONLY if run["source"] == row.source else ON_TARGET
+                runs[row, system].append(run["scores"][row.target])
+    table: Table = {row: {} for row in sorted({row for row, _ in runs})}
+    for (row, system), scores in runs.items():
+        splits = {split: tuple(score[split] for score in scores if split in score) for split in ("val", "test")}
+        table[row][system] = Entry(**splits)
+    return table
+
+
+def systems_of(table: Table) -> list[str]:
+    """The columns: lower bound, the recipes by name, upper bound."""
+    adapted = {system for row in table.values() for system in row} - {SOURCE_ONLY, ON_TARGET}
+    return [SOURCE_ONLY, *sorted(adapted), ON_TARGET]
+
+
+def best_reported(source: str, target: str) -> dict[str, float]:
+    """The best reported accuracy, in per cent, of each system in this scenario."""
+    figures = [figures for scenario, _, figures in REPORTED if scenario == (source, target)]
+    return {system: max(row.get(system, 0) for row in figures) for system in set().union(*figures)}
+
+
+def write_csv(table: Table, path: Path) -> None:
+    """One line for each entry, accuracies in per cent; std is that of a sample, empty for one run."""
+    header = ["source", "target", "network", "augmented", "system", "runs"]
+    header += ["val_mean", "val_std", "test_mean", "test_std", "best_reported"]
+    lines = []
+    for row, entries in table.items():
+        reported = best_reported(row.source, row.target)
+        for system in systems_of(table):
+            if system in entries:
+                entry = entries[system]
+                numbers = [*_mean_and_std(entry.val), *_mean_and_std(entry.test)]
+                line = [row.source, row.target, row.network, int(row.augmented), system, len(entry.val)]
+                lines.append([*line, *(f"{number:.2f}" if number is not None else "" for number in numbers)])
+                lines[-1].append(reported.get(system, ""))
+    write_table(path, header, lines)
+
+
+def markdown(table: Table) -> str:
+    """Accuracies on test.csv and, in brackets, val.csv; the reported figures follow each scenario."""
+    systems = systems_of(table)
+    lines = ["Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds.", ""]
+    lines += [f"| scenario | network | pictures | {' | '.join(systems)} |", "|---" * (3 + len(systems)) + "|"]
+    rows = list(table)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        scenario = f"{row.source} → {row.target}"
+        cells = [_cell(table[row].get(system)) for system in systems]
+        pictures = "augmented" if row.augmented else "plain"
+        lines.append(f"| {scenario} | {row.network} | {pictures} | {' | '.join(cells)} |")
+        if following is None or (following.source, following.target) != (row.source, row.target):
+            for reported, report, figures in REPORTED:
+                if reported == (row.source, row.target):
+                    cells = [f"{figures[system]:g}" if system in figures else "" for system in systems]
+                    lines.append(f"| {scenario} | *report {report}* | | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(table: Table, path: Path) -> None:
+    """Bars of accuracy on test.csv (val.csv where it has no labels), a panel for plain and for augmented pictures.
+
+    A line across a bar is the best reported figure.
+    """
+    systems = systems_of(table)
+    panels = [augmented for augmented in (False, True) if any(row.augmented == augmented for row in table)]
+    widest = max(sum(row.augmented == augmented for row in table) for augmented in panels)
+    size = (2 + 1.6 * widest, 3.2 * len(panels))
+    figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
+    width = 0.8 / len(systems)
+    for axes, augmented in zip(grid[:, 0], panels, strict=True):
+        rows = [row for row in table if row.augmented == augmented]
+        for number, system in enumerate(systems):
+            for place, row in enumerate(rows):
+                left = place + number * width
+                reported = best_reported(row.source, row.target).get(system)
+                if system in table[row]:
+                    mean, std = _mean_and_std(table[row][system].test or table[row][system].val)
+                    axes.bar(left, mean, width, yerr=std, color=f"C{number}", capsize=2)
+                if reported:
+                    axes.hlines(reported, left - width / 2, left + width / 2, color="black")
+            axes.bar(0, 0, color=f"C{number}", label=system)
+        axes.hlines([], 0, 0, color="black", label="best reported")
+        names = [f"{row.source} → {row.target}\n{row.network}" for row in rows]
+        axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], names, fontsize=7)
+        axes.set(ylim=(0, 100), ylabel="accuracy / %", title="augmented" if augmented else "plain")
+    grid[0, 0].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    save_figure(figure, path)
+
+
+def _mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation in per cent, None where there are too few."""
+    mean = 100 * fmean(shares) if shares else None
+    return mean, 100 * stdev(shares) if len(shares) > 1 else None
+
+
+def _cell(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+
+    def text(shares: tuple[float, ...]) -> str:
+        mean, std = _mean_and_std(shares)
+        return "–" if mean is None else f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
+
+    return f"{text(entry.test)} ({text(entry.val)})"
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

@@ -1,0 +1,114 @@
+"""t-SNE of a digit classifier's features, by class and by domain: `python -m report.tsne RUN --data ROOT --out DIR`.
+
+(van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.) The features are saved as features.npz; given
+that file in place of RUN, the pictures are drawn again from it.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+from sklearn.manifold import TSNE
+
+from data.digits import load_digits
+from runtime.classification import in_chunks
+from runtime.device import choose_execution
+from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
+from runtime.files import write_atomically
+from runtime.weights import load_weights
+
+
+@dataclass
+class Config:
+    """Draw the features of validation digits in the plane: by_class.png and by_domain.png."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory of train_dann.py, or a features.npz to draw again."""
+    out: Path
+    """Folder for the pictures and features.npz."""
+    data: Path = Path("datasets/real")
+    """The data tree."""
+    domains: tuple[str, ...] = ()
+    """Domains to show; the run's source and target if not given."""
+    count: int = 500
+    """Pictures of each domain, drawn from its val.csv."""
+    seed: int = 999
+    """Seed of the choice and of t-SNE."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def main(config: Config) -> None:
+    """Compute or read the features and draw them."""
+    if config.run.suffix == ".npz":
+        table = read_features(config.run)
+    else:
+        table = extract_features(config)
+        table["plane"] = TSNE(random_state=config.seed).fit_transform(table["features"])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **table)
+        write_atomically(config.out / "features.npz", buffer.getvalue())
+    draw(table["plane"], table["labels"], [str(digit) for digit in range(10)], config.out / "by_class.png")
+    draw(table["plane"], table["domains"], table["names"].tolist(), config.out / "by_domain.png")
+
+
+def extract_features(config: Config) -> dict[str, np.ndarray]:
+    """`features` (N, F) of validation pictures, their `labels` (N,), `domains` (N,) as positions in `names`.
+
+    Raises UserError for what is no run of train_dann.py, and for more pictures than val.csv has or too few.
+    """
+    try:
+        settings = json.loads((config.run / "config.json").read_text())["settings"]
+        scenario = (settings["source"], settings["target"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{config.run} is no run of train_dann.py, nor a features.npz") from error
+    names = config.domains or tuple(domain for domain in scenario if domain)
+    if config.count * len(names) < 40:
+        raise UserError("--count is too small: t-SNE needs at least 40 pictures in all")
+    execution = choose_execution(config.device, "float32")
+    classifier, _ = load_weights(config.run / "weights.safetensors", kind="classifier")
+    classifier = execution.place(classifier)
+    features, labels, domains = [], [], []
+    for number, name in enumerate(names):
+        images, true = load_digits(config.data, name, "val")
+        chosen = np.sort(np.random.RandomState(config.seed).permutation(len(images))[: config.count])
+        features.append(in_chunks(classifier.features, images[chosen], execution))
+        labels.append(true[chosen])
+        domains.append(np.full(len(chosen), number))
+    return {
+        "features": np.concatenate(features),
+        "labels": np.concatenate(labels),
+        "domains": np.concatenate(domains),
+        "names": np.array(names),
+    }
+
+
+def read_features(path: Path) -> dict[str, np.ndarray]:
+    """What `main` saved; raises UserError when it is missing or something else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("plane", "labels", "domains", "names")}
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} holds no features of report.tsne ({error})") from error
+
+
+def draw(plane: np.ndarray, groups: np.ndarray, names: list[str], path: Path) -> None:
+    """Points (N, 2) coloured by group (N,), positions in `names`, as PNG."""
+    figure, axes = plt.subplots(figsize=(5.5, 5), layout="constrained")
+    for number, name in enumerate(names):
+        axes.scatter(*plane[groups == number].T, s=5, color=plt.get_cmap("tab10")(number), label=name)
+    axes.set(xticks=[], yticks=[])
+    axes.legend(markerscale=3, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
