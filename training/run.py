@@ -102,18 +102,15 @@ class Run:
         self._ending = any_process(self._interrupted, self.execution.device)
         if self._due(self.config.log_every):
             means = self._means()
-            line = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "seconds": self._elapsed(), **means}
-            line = {key: round(value, 6) for key, value in line.items()}
             self._bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()}, refresh=False)
             self._sums, self._logged = {}, self.step
-            if is_first():
-                with open(self.folder / "metrics.jsonl", "a") as file:
-                    file.write(json.dumps(line) + "\n")
+            self.record(**means)
 
     def record(self, **values: float) -> None:
-        """Write what was measured after this step, a score say, as a line of metrics.jsonl of its own."""
+        """Write a line of metrics.jsonl: what was measured after this step, scores say."""
         if is_first():
-            line = {"step": self.step, "epoch": round(self.step / self.steps_per_epoch, 6), **values}
+            line = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "seconds": self._elapsed(), **values}
+            line = {key: round(value, 6) for key, value in line.items()}
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
 
