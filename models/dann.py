@@ -6,6 +6,7 @@ describes one network; `width` is the number of channels of its first convolutio
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ def dann64(width: int = 64) -> Parts:
     channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
     blocks = [
         layer
-        for before, after in zip([3, *channels], channels, strict=False)
+        for before, after in pairwise([3, *channels])
         for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
     ]
     size = channels[-1]
@@ -173,7 +174,7 @@ def dann32(width: int = 64) -> Parts:
     channels = [width, 2 * width, 4 * width, 4 * width, 8 * width]
     blocks = [
         layer
-        for before, after in zip([3, *channels], channels, strict=False)
+        for before, after in pairwise([3, *channels])
         for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2))
     ]
     size = channels[-1]

@@ -3,6 +3,7 @@
 What the domains share and what is private to each is kept in separate features; together they restore the picture.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -96,7 +97,7 @@ def decoder(size: int, width: int) -> nn.Module:
     channels = [width, width // 2, width // 4, width // 8]
     blocks = [
         layer
-        for before, after in zip([size, *channels], channels, strict=False)
+        for before, after in pairwise([size, *channels])
         for layer in (nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU())
     ]
     return nn.Sequential(*blocks, nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1))

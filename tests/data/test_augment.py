@@ -1,0 +1,73 @@
+"""Random changes of pictures, each against what it should do to a picture that shows it."""
+
+import pytest
+import torch
+
+from data.augment import DRAWS, Augmentation, augment, move, permute_channels, recolour
+
+NOTHING = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(6, 3, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture
+def draws():
+    return torch.rand(6, DRAWS, generator=torch.Generator().manual_seed(1))
+
+
+def test_no_change_without_limits(images, draws):
+    assert torch.allclose(augment(images, draws, NOTHING), images, atol=1e-5)
+
+
+def test_the_draws_decide_each_picture_by_itself(images, draws):
+    changed = augment(images, draws, Augmentation())
+    assert changed.shape == images.shape and changed.abs().max() <= 1
+    assert torch.allclose(augment(images[2:4], draws[2:4], Augmentation()), changed[2:4], atol=1e-6)
+    assert not torch.allclose(augment(images, draws.flip(0), Augmentation()), changed, atol=0.1)
+
+
+def test_shift(images):
+    draw = torch.tensor([[1.0, 0, 0, 0]])
+    shifted = move(images[:1], draw, Augmentation(shift=2 / 28, rotation=0, scale=0))
+    assert torch.allclose(shifted[..., :-2], images[:1, ..., 2:], atol=1e-5)
+
+
+def test_rotation(images):
+    turned = move(images[:1], torch.tensor([[0, 0, 1.0, 0]]), Augmentation(shift=0, rotation=90, scale=0))
+    assert torch.allclose(turned, images[:1].rot90(1, (2, 3)), atol=1e-4) or torch.allclose(
+        turned, images[:1].rot90(-1, (2, 3)), atol=1e-4
+    )
+
+
+def test_scale():
+    square = torch.full((1, 3, 28, 28), -1.0)
+    square[..., 9:19, 9:19] = 1  # 100 of the pixels
+    larger = move(square, torch.tensor([[0, 0, 0, 1.0]]), Augmentation(shift=0, rotation=0, scale=0.5))
+    assert ((larger + 1) / 2).sum(dtype=torch.float64) / 3 == pytest.approx(225, rel=0.05)
+
+
+def test_colours(images):
+    brighter = recolour(0.1 * images[:1], torch.tensor([[0, 1.0, 0, -1]]), Augmentation(jitter=0.5))
+    assert torch.allclose(
+        brighter - 0.1 * images[:1], torch.tensor([0.5, 0, -0.5])[:, None, None].expand(3, 28, 28), atol=1e-6
+    )
+    contrasty = recolour(0.1 * images[:1], torch.tensor([[1.0, 0, 0, 0]]), Augmentation(jitter=0.5))
+    assert torch.allclose(contrasty, 0.15 * images[:1])
+    assert recolour(images, torch.ones(6, 4), Augmentation(jitter=0.5)).abs().max() == 1
+
+
+def test_negatives_as_often_as_asked(images):
+    draws = torch.rand(6, DRAWS)
+    draws[:, 8] = torch.tensor([0.1, 0.29, 0.3, 0.5, 0.9, 0.2])
+    changed = augment(images, draws, Augmentation(0, 0, 0, 0, inversion=0.3, permutation=0))
+    signs = torch.tensor([-1, -1, 1, 1, 1, -1])[:, None, None, None]
+    assert torch.allclose(changed, signs * images, atol=1e-5)
+
+
+def test_channels_are_exchanged_where_asked(images):
+    order = permute_channels(images, torch.tensor([True] * 5 + [False]), torch.tensor([0, 0.2, 0.4, 0.6, 0.99, 0.99]))
+    expected = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 1, 0], [0, 1, 2]]
+    assert all(torch.equal(order[index], images[index, channels]) for index, channels in enumerate(expected))

@@ -1,0 +1,57 @@
+"""From pictures to labels: chunks, and how classifiers agree."""
+
+import numpy as np
+import torch
+
+from models import NETWORKS
+from runtime.classification import accuracy, class_probabilities, in_chunks, vote
+from runtime.device import Execution
+
+CPU = Execution(torch.device("cpu"))
+
+
+def test_a_picture_does_not_depend_on_the_others():
+    torch.manual_seed(0)
+    classifier = CPU.place(NETWORKS["dann-lenet-classifier"](width=8)).eval()
+    images = np.random.RandomState(0).randint(0, 256, (203, 28, 28, 3), np.uint8)
+    probabilities = class_probabilities(classifier, images, CPU)
+    assert probabilities.shape == (203, 10) and np.allclose(probabilities.sum(1), 1)
+    assert np.array_equal(class_probabilities(classifier, images[:7], CPU), probabilities[:7])
+    labels = probabilities.argmax(1)
+    labels[:20] = (labels[:20] + 1) % 10
+    assert accuracy(classifier, images, labels, CPU) == 183 / 203
+
+
+def test_functions_see_pictures_between_minus_one_and_one():
+    images = np.array([0, 255, 51], np.uint8)[:, None, None, None].repeat(3, 3)
+    assert np.allclose(in_chunks(lambda inputs: inputs.mean((1, 2, 3)), images, CPU, chunk=2), [-1, 1, -0.6])
+
+
+def one(**shares):
+    """Probabilities of one picture over ten classes, the rest 0: one(c3=0.9, c1=0.1)."""
+    row = np.zeros(10)
+    for name, share in shares.items():
+        row[int(name[1:])] = share
+    return row
+
+
+def test_majority_and_mean_may_differ():
+    voters = np.stack([one(c3=0.6, c5=0.4), one(c3=0.6, c5=0.4), one(c5=1.0)])[:, None]
+    assert vote(voters, "majority").tolist() == [3]
+    assert vote(voters, "mean").tolist() == [5]
+
+
+def test_ties_of_votes_go_to_the_higher_mean():
+    tied = np.stack([one(c2=0.9, c7=0.1), one(c2=0.6, c7=0.4), one(c7=0.5, c4=0.5 - 1e-9), one(c7=0.9, c2=0.1)])
+    other = np.stack([one(c2=0.6, c7=0.4), one(c2=0.6, c7=0.4), one(c7=0.9, c1=0.1), one(c7=0.9, c1=0.1)])
+    assert vote(np.stack([tied, other], 1), "majority").tolist() == [7, 7]
+    # A class without votes wins no tie, whatever its mean.
+    unpopular = np.stack([one(c0=0.51, c9=0.49), one(c1=0.51, c9=0.49)])[:, None]
+    assert vote(unpopular, "majority").tolist() == [0]
+    assert vote(unpopular, "mean").tolist() == [9]
+
+
+def test_a_single_classifier_decides():
+    probabilities = np.random.RandomState(0).dirichlet(np.ones(10), 30)
+    for how in ("majority", "mean"):
+        assert np.array_equal(vote(probabilities[None], how), probabilities.argmax(1))

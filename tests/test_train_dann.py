@@ -1,0 +1,203 @@
+"""`train_dann.py` on toy domains: bars at ten places, white on black, and the same faint on gray."""
+
+import json
+import os
+import re
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import train_dann
+from data.tables import read_table, write_table
+from data.tree import write_domain
+from training.config import parse_command_line
+from training.run import Run
+
+
+def bars(paper, ink, seed, count=600):
+    """Digits for the poor: uint8 (count, 28, 28, 3) noisy pictures of a bar whose place is the label, and labels."""
+    random = np.random.RandomState(seed)
+    labels = random.permutation(np.arange(count) % 10)
+    images = np.full((count, 28, 28, 3), paper)
+    for image, label in zip(images, labels, strict=True):
+        top, left = 4 + 12 * (label // 5) + random.randint(-1, 2), 1 + 5 * (label % 5) + random.randint(2)
+        image[top : top + 8, left : left + 5] = ink
+    return (images + random.randint(-20, 21, images.shape)).clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data tree")
+    write_domain(root / "digits" / "bright", *bars(0, 255, 0))
+    write_domain(root / "digits" / "faint", *bars(120, 165, 1))
+    return root
+
+
+@pytest.fixture
+def train(tree, tmp_path):
+    """Train in this process, at a small size; gives the run directory."""
+
+    def train(recipe, *options, source="bright", target="faint", data=tree, network="dann-cnn"):
+        words = [recipe, "--data", data, "--runs", tmp_path / "runs", "--network", network, "--width", 8]
+        words += ["--batch-size", 32, "--device", "cpu", "--precision", "float32", "--source", source]
+        words += ["--target", target, "--epochs", 50, *options]
+        config = parse_command_line(train_dann.RECIPES, list(map(str, words)))
+        train_dann.main(config)
+        return config.folder
+
+    return train
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def last(folder, name):
+    return [line[name] for line in log(folder) if name in line][-1]
+
+
+def same_bits(one, other):
+    one, other = (load_file(folder / "weights.safetensors") for folder in (one, other))
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_dann_solves_what_source_only_fails(train):
+    alone = train("supervised", "--max-steps", 100)
+    assert last(alone, "source_accuracy") > 0.95
+    assert last(alone, "target_accuracy") < 0.7
+    options = ("--max-steps", 300, "--lr", 2e-3, "--lr-schedule", "cosine")
+    assert last(train("dann", *options), "target_accuracy") > 0.9
+
+
+SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
+
+
+@pytest.mark.parametrize("recipe", train_dann.RECIPES)
+def test_every_recipe_leaves_its_run(train, recipe):
+    folder = train(recipe, *SHORT)
+    scenario = "bright" if recipe == "supervised" else "bright-faint"
+    assert folder.name == f"{recipe}-dann-cnn-{scenario}"
+    losses = [line for line in log(folder) if "class_loss" in line]
+    assert [line["step"] for line in losses] == [2, 4, 6]
+    names = {"step", "epoch", "seconds", "class_loss"}
+    names |= {"domain_loss", "domain_accuracy", "lambda"} if recipe != "supervised" else set()
+    names |= {"reconstruction_loss", "difference_loss"} if recipe.startswith("dsn") else set()
+    assert losses[0].keys() == names
+    curve = [line for line in log(folder) if "source_accuracy" in line]
+    assert [line["step"] for line in curve] == [3, 6] and all(0 <= line["target_accuracy"] <= 1 for line in curve)
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        name = "dsn" if recipe.startswith("dsn") else "dann-cnn"
+        assert file.metadata()["network"] == f"{name}-classifier"
+        assert not any("domain" in key or "private" in key or "decoder" in key for key in file.keys())  # noqa: SIM118
+    assert (folder / "samples").exists() == recipe.startswith("dsn")
+
+
+def test_reconstructions_are_a_sheet_of_eight_rows(train):
+    with Image.open(train("dsn", *SHORT) / "samples" / "0000006.png") as page:
+        assert page.size == (8 * 34 + 2, 8 * 34 + 2)
+
+
+def test_reported_settings():
+    alternating, fixed, dsn, report = (
+        train_dann.RECIPES[name][1] for name in ("dann-alternating", "dann-fixed-alpha", "dsn", "dsn-report")
+    )
+    assert (alternating.lr, alternating.domain_weight, alternating.ramp) == (1e-3, 0.3, False)
+    assert (alternating.alternating, alternating.batch_size, alternating.epochs) == (True, 256, 200)
+    assert (fixed.network, fixed.lr, fixed.domain_weight, fixed.ramp) == ("dann-cnn", 1e-3, 0.01, False)
+    assert (report.lr, report.domain_weight, report.reported_losses, report.alternating) == (1e-4, 0.1, True, True)
+    assert (dsn.reported_losses, dsn.alternating) == (False, False)
+
+
+def test_course_of_lambda_and_of_the_learning_rate():
+    dann, dsn = (train_dann.RECIPES[name][1] for name in ("dann", "dsn"))
+    assert [round(train_dann.lambda_at(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
+    assert [train_dann.lambda_at(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 0.1, 0.1]
+    for schedule, rates in {"constant": (1, 1, 1), "cosine": (1, 0.5, 0), "annealed": (1, 6**-0.75, 11**-0.75)}.items():
+        config = train_dann.replace(dann, lr=1.0, lr_schedule=schedule)
+        assert [train_dann.lr_at(progress, config) for progress in (0, 0.5, 1)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("recipe", ["dann", "dsn-report"])
+def test_going_on_after_a_stop_changes_nothing(train, recipe, monkeypatch):
+    options = (*SHORT, "--augment", "--ema-decay", 0.9)
+    whole = train(recipe, *options, "--name", "whole")
+
+    def log_and_stop(self, log=Run.log, **values):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        log(self, **values)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Run, "log", log_and_stop)
+        train(recipe, *options, "--name", "stopped")
+    stopped = train(recipe, *options, "--name", "stopped", "--resume")
+    assert same_bits(whole, stopped)
+    untimed = [[{**line, "seconds": 0} for line in log(folder) if line["step"] != 4] for folder in (whole, stopped)]
+    assert untimed[0] == untimed[1]
+
+
+def test_target_labels_are_never_read(train, tree, tmp_path):
+    expected = train("dann", *SHORT, "--name", "expected")
+    for change in ("shuffled", "nonsense", "absent"):
+        other = tmp_path / change
+        shutil.copytree(tree, other)
+        for split in ("train", "val"):
+            path = other / "digits" / "faint" / f"{split}.csv"
+            header, rows = read_table(path)
+            names, labels = [row[0] for _, row in rows], [row[1] for _, row in rows]
+            if change == "absent":
+                write_table(path, ["image_name"], [[name] for name in names])
+            elif change == "shuffled" or split == "val":
+                write_table(path, header, zip(names, labels[::-1], strict=True))
+            else:
+                write_table(path, header, [(name, "none") for name in names])
+        folder = train("dann", *SHORT, "--name", change, data=other)
+        assert same_bits(expected, folder)
+        assert any("target_accuracy" in line for line in log(folder)) == (change != "absent")
+
+
+def test_augmentation_and_seed_change_the_run(train):
+    plain = train("dann", *SHORT, "--name", "plain")
+    assert not same_bits(plain, train("dann", *SHORT, "--name", "augmented", "--augment"))
+    assert not same_bits(plain, train("dann", *SHORT, "--name", "seed", "--seed", 1))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"target": "bright"}, "--source and --target are both bright: name two domains, or use supervised"),
+        ({"target": "none"}, "no domain none in .* \\(it has bright, faint\\)"),
+        ({"source": "none"}, "no domain none in .* \\(it has bright, faint\\)"),
+        ({"source": ""}, "name the domains, folders under ROOT/digits: --source mnistm --target svhn, say"),
+        ({"target": ""}, "name the domains"),
+        ({"data": "/no/where"}, "/no/where/digits does not exist"),
+    ],
+)
+def test_wrong_domains_end_in_one_line(train, error_of, words, message, tmp_path):
+    line = error_of(lambda: train("dann", *SHORT, **words))
+    assert re.search(message, line), line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_wrong_settings_end_in_one_line(train, error_of):
+    assert "384 pictures do not fill a batch of 1000" in error_of(lambda: train("dann", "--batch-size", 1000))
+    assert "--batch-size must be at least 8" in error_of(lambda: train("dann", "--batch-size", 4))
+    assert "--width at least 4" in error_of(lambda: train("dann", "--width", 2))
+
+
+def test_wrong_tables_end_in_one_line(train, error_of, tree, tmp_path):
+    shutil.copytree(tree, tmp_path / "tree")
+    path = tmp_path / "tree" / "digits" / "bright" / "train.csv"
+    header, rows = read_table(path)
+    write_table(path, ["image_name", "digit"], [row for _, row in rows])
+    assert "has no column label" in error_of(lambda: train("dann", data=tmp_path / "tree"))
+    write_table(path, header, [(rows[0][1][0], 10)])
+    assert "line 2: the label is '10', expected an integer from 0 to 9" in error_of(
+        lambda: train("dann", data=tmp_path / "tree")
+    )
