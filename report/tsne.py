@@ -37,7 +37,7 @@ class Config:
     domains: tuple[str, ...] = ()
     """Domains to show; the run's source and target if not given."""
     count: int = 500
-    """Pictures of each domain, drawn from its val.csv."""
+    """Pictures of each domain, drawn from its val.csv; all of them where it has fewer."""
     seed: int = 999
     """Seed of the choice and of t-SNE."""
     device: str = "auto"
@@ -50,6 +50,8 @@ def main(config: Config) -> None:
         table = read_features(config.run)
     else:
         table = extract_features(config)
+        if len(table["labels"]) < 40:
+            raise UserError("t-SNE needs at least 40 pictures: use a larger --count, or a larger val.csv")
         table["plane"] = TSNE(random_state=config.seed).fit_transform(table["features"])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **table)
@@ -61,7 +63,7 @@ def main(config: Config) -> None:
 def extract_features(config: Config) -> dict[str, np.ndarray]:
     """`features` (N, F) of validation pictures, their `labels` (N,), `domains` (N,) as positions in `names`.
 
-    Raises UserError for what is no run of train_dann.py, and for more pictures than val.csv has or too few.
+    Raises UserError for what is no run of train_dann.py, DataError for an unknown domain.
     """
     try:
         settings = json.loads((config.run / "config.json").read_text())["settings"]
@@ -69,8 +71,6 @@ def extract_features(config: Config) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{config.run} is no run of train_dann.py, nor a features.npz") from error
     names = config.domains or tuple(domain for domain in scenario if domain)
-    if config.count * len(names) < 40:
-        raise UserError("--count is too small: t-SNE needs at least 40 pictures in all")
     execution = choose_execution(config.device, "float32")
     classifier, _ = load_weights(config.run / "weights.safetensors", kind="classifier")
     classifier = execution.place(classifier)

@@ -1,0 +1,141 @@
+"""The command that labels a folder of digits, and its script."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.digits import read_labels
+from inference.classify_digits import Config, main
+from models import NETWORKS
+from runtime.classification import class_probabilities, vote
+from runtime.device import Execution
+from runtime.weights import load_weights, save_weights
+
+CPU = Execution(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Files of three untrained classifiers."""
+    folder = tmp_path_factory.mktemp("some weights")
+    for number, name in enumerate(("dann-lenet", "dann28", "dann-lenet")):
+        torch.manual_seed(number)
+        network = NETWORKS[f"{name}-classifier"](width=8)
+        save_weights(folder / f"{number}.safetensors", network, f"{name}-classifier", {"width": 8}, {}, half=True)
+    return tuple(folder / f"{number}.safetensors" for number in range(3))
+
+
+NAMES = [" space.png", "00001.png", "00002.png", 'a, "b".png', "z.png"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of pictures, one of them gray, with names that are hard on a table."""
+    folder = tmp_path / "some" / "svhn" / "pictures"
+    folder.mkdir(parents=True)
+    random = np.random.RandomState(0)
+    for name in NAMES:
+        Image.fromarray(random.randint(0, 256, (28, 28, 3), np.uint8)).save(folder / name)
+    Image.open(folder / "z.png").convert("L").save(folder / "z.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def expected(pictures, weights, how):
+    images = np.stack([np.asarray(Image.open(pictures / name).convert("RGB")) for name in NAMES])
+    networks = [CPU.place(load_weights(path, kind="classifier")[0]) for path in weights]
+    return vote(np.stack([class_probabilities(network, images, CPU) for network in networks]), how)
+
+
+@pytest.mark.parametrize("how", ["majority", "mean"])
+@pytest.mark.parametrize("voters", [1, 3])
+def test_every_picture_gets_a_label_in_the_order_of_names(pictures, weights, tmp_path, how, voters):
+    out = tmp_path / "new" / "out.csv"
+    main(Config(weights[:voters], pictures, out, vote=how, device="cpu"))
+    names, labels = read_labels(out)
+    assert names == NAMES == sorted(NAMES)
+    assert labels.tolist() == expected(pictures, weights[:voters], how).tolist()
+    assert out.read_text().startswith("image_name,label\n space.png,")
+
+
+def test_bad_pictures_are_named_or_skipped(pictures, weights, tmp_path, error_of, capsys):
+    whole = (pictures / "00002.png").read_bytes()
+    (pictures / "00002.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (32, 32)).save(pictures / "z.png")
+    out = tmp_path / "out.csv"
+    line = error_of(lambda: main(Config(weights[:1], pictures, out, device="cpu")))
+    assert line.startswith(f"error: cannot read the picture {pictures / '00002.png'}")
+    assert not out.exists()
+
+    main(Config(weights[:1], pictures, out, skip_bad=True, device="cpu"))
+    assert read_labels(out)[0] == NAMES[:2] + NAMES[3:4]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("skipped 00002.png: ") and second.startswith("skipped z.png: ")
+    assert "32x32, expected 28x28" in second
+
+    for name in NAMES:
+        (pictures / name).write_bytes(b"")
+    line = error_of(lambda: main(Config(weights[:1], pictures, out, skip_bad=True, device="cpu")))
+    assert "none of the 5 pictures in" in line
+
+
+def test_wrong_weights_and_folders_end_in_one_line(pictures, weights, tmp_path, error_of):
+    def error(*files, images=pictures):
+        return error_of(lambda: main(Config(files, images, tmp_path / "out.csv", device="cpu")))
+
+    save_weights(tmp_path / "faces.safetensors", torch.nn.Linear(1, 1), "dcgan-generator", {}, {})
+    assert "holds the network 'dcgan-generator', but a classifier is needed" in error(tmp_path / "faces.safetensors")
+    assert "no such weights file" in error(tmp_path / "none.safetensors")
+    assert "is no weights file" in error(pictures / "notes.txt")
+    assert "--weights names no file" in error()
+    assert "no such folder" in error(weights[0], images=tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    assert "no pictures" in error(weights[0], images=tmp_path / "empty")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture
+def repository(root, tmp_path):
+    """A copy of the scripts, with a stand-in for Python that only says what it is called with."""
+    copy = tmp_path / "a repository"
+    shutil.copytree(root / "scripts", copy / "scripts")
+    (copy / "scripts" / "python.sh").write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    return copy
+
+
+@pytest.mark.parametrize("script", ["classify_digits.sh", "hw2_3.sh"])
+def test_the_script_finds_the_domain_in_the_path(repository, run, script):
+    def call(*words):
+        return run(repository / "scripts" / script, *words, command=("bash",), cwd=repository)
+
+    def weights_of(*words):
+        return call(*words).stdout.splitlines()[3].rsplit("/", 1)[1]
+
+    assert weights_of("data/svhn/test", "out.csv") == "mnistm-svhn.safetensors"
+    assert weights_of("usps", "out.csv") == "mnistm-usps.safetensors"
+    assert weights_of("some where/mnistm/", "out.csv") == "svhn-mnistm.safetensors"
+    assert weights_of("any/folder", "usps", "out.csv") == "mnistm-usps.safetensors"
+    assert weights_of("data/svhn/test", "usps", "out.csv") == "mnistm-usps.safetensors"
+    words = call("data/svhn/a b", "o u t.csv").stdout.splitlines()
+    assert words[4:] == ["--images", "data/svhn/a b", "--csv", "o u t.csv"]
+
+    for folder, count in (("any/svhn2", 0), ("svhn/usps", 2)):
+        result = call(folder, "out.csv")
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"error: {folder} names {count} of the domains mnistm svhn usps: give it")
+    assert call("any", "mnist", "out.csv").stderr.startswith(
+        "error: unknown target mnist: give one of mnistm svhn usps"
+    )
+    assert call("any").returncode == 2
+
+
+def test_the_script_labels_pictures_from_any_directory(root, run, pictures, tmp_path):
+    """With the true Python; without shipped weights it ends in the line that says so."""
+    result = run(root / "scripts" / "hw2_3.sh", pictures, "mnistm", tmp_path / "o.csv", command=("bash",), cwd=tmp_path)
+    if (root / "weights" / "svhn-mnistm.safetensors").exists():
+        assert result.returncode == 0 and len(read_labels(tmp_path / "o.csv")[0]) == len(NAMES)
+    else:
+        assert result.returncode == 1 and result.stderr.startswith("error: no such weights file: ")

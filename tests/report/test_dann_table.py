@@ -1,0 +1,144 @@
+"""Scores of adaptation runs, the table made of them, and the sweep that makes them."""
+
+import json
+import os
+import shutil
+
+import pytest
+from PIL import Image
+
+from data.digits import load_digits
+from report import dann_scores, dann_table
+from report.dann_table import ON_TARGET, SOURCE_ONLY, Row
+from runtime.classification import accuracy
+from runtime.device import choose_execution
+from runtime.weights import load_weights
+
+
+def scores_of(*runs, **options):
+    dann_scores.main(dann_scores.Config(runs, device="cpu", **options))
+    return json.loads((options.get("out") or runs[0] / "scores.json").read_text())
+
+
+def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(adapted, digits):
+    supervised, dann, _ = adapted
+    content = scores_of(supervised)
+    assert {domain: set(scores) for domain, scores in content["scores"].items()} == {"a": {"val"}, "b": {"val", "test"}}
+    assert (content["recipe"], content["seed"], content["steps"], content["augment"]) == ("supervised", 1, 2, False)
+    content = scores_of(dann)
+    assert content["scores"].keys() == {"b"}
+    execution = choose_execution("cpu", "float32")
+    classifier, _ = load_weights(dann / "weights.safetensors", kind="classifier")
+    images, labels = load_digits(digits, "b", "test")
+    assert content["scores"]["b"]["test"] == accuracy(execution.place(classifier), images, labels, execution)
+
+
+def test_several_runs_vote(adapted, tmp_path, error_of):
+    supervised, *both = adapted
+    content = scores_of(*both, out=tmp_path / "vote" / "scores.json")
+    assert content["voting"] == 2 and content["network"] == "dann-lenet and variants"
+    assert "give a run directory, or several and --out" in error_of(lambda: scores_of(*both))
+    line = error_of(lambda: scores_of(supervised, both[0], out=tmp_path / "x.json"))
+    assert "the runs differ in their method" in line
+    assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
+
+
+def scored(recipe, source, target, val, test, network="dann32", augment=False):
+    method = recipe.split("-")[0]
+    run = {"recipe": recipe, "method": method, "network": network, "source": source, "target": target}
+    scores = {target: {"val": val} | ({"test": test} if test is not None else {})}
+    return run | {"augment": augment, "scores": scores}
+
+
+RUNS = [
+    scored("dann", "mnistm", "svhn", 0.5, 0.4),
+    scored("dann", "mnistm", "svhn", 0.6, 0.5),
+    scored("dsn", "mnistm", "svhn", 0.55, None),
+    scored("dann", "mnistm", "svhn", 0.7, 0.65, augment=True),
+    scored("dann", "usps", "svhn", 0.3, 0.31, network="dann28 and variants"),
+    scored("supervised", "svhn", "", 0, 0) | {"scores": {"svhn": {"val": 0.9, "test": 0.92}}},
+    scored("supervised", "mnistm", "", 0, 0)
+    | {"scores": {"svhn": {"val": 0.2, "test": 0.21}, "mnistm": {"val": 0.99, "test": 0.98}}},
+]
+
+
+def test_supervised_runs_are_lower_and_upper_bound():
+    table = dann_table.collect(RUNS)
+    plain = table[Row("mnistm", "svhn", "dann32", False)]
+    assert plain["dann"].test == (0.4, 0.5) and plain["dsn"].test == ()
+    assert plain[SOURCE_ONLY].test == (0.21,) and plain[ON_TARGET].val == (0.9,)
+    assert table[Row("mnistm", "svhn", "dann32", True)].keys() == {"dann"}
+    assert table[Row("usps", "svhn", "dann28 and variants", False)].keys() == {"dann"}
+    assert dann_table.systems_of(table) == [SOURCE_ONLY, "dann", "dsn", ON_TARGET]
+
+
+def test_the_best_reported_figures():
+    assert dann_table.best_reported("mnistm", "svhn") == {SOURCE_ONLY: 39, "dann": 56.16, "dsn": 52.3, ON_TARGET: 92.14}
+    assert dann_table.best_reported("a", "b") == {}
+
+
+def test_the_table_in_its_three_forms(tmp_path, error_of):
+    runs = tmp_path / "runs"
+    for number, run in enumerate(RUNS):
+        (runs / str(number)).mkdir(parents=True)
+        (runs / str(number) / "scores.json").write_text(json.dumps(run))
+    dann_table.main(dann_table.Config(runs, tmp_path / "out"))
+    lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    assert lines[0].startswith("source,target,network,augmented,system,runs,val_mean,val_std,test_mean,test_std")
+    assert "mnistm,svhn,dann32,0,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
+    assert "mnistm,svhn,dann32,0,dsn,1,55.00,,,,52.3" in lines
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| mnistm → svhn | dann32 | plain | 21.0 (20.0) | 45.0 ± 7.1 (55.0 ± 7.1) | – (55.0) | 92.0 (90.0) |" in text
+    assert "| mnistm → svhn | *report 003* | | 34.4 | 41.9 | 52.3 | 92.1 |" in text
+    with Image.open(tmp_path / "out" / "table.png") as page:
+        assert page.width > 300
+    (tmp_path / "none").mkdir()
+    line = error_of(lambda: dann_table.main(dann_table.Config(tmp_path / "none", tmp_path / "out")))
+    assert "no scored runs in" in line
+
+
+@pytest.fixture
+def sweep(root, run, digits, small, tmp_path):
+    """Call the sweep over the domains a and b with one seed; says which programs it started."""
+    settings = {"RUNS": tmp_path / "swept runs", "DATA": digits, "DOMAINS": "a b", "SEEDS": "1", "PICTURES": "plain"}
+    settings |= {"RECIPES": "dann", "NETWORK": "dann-lenet"}
+    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann28-wide"}
+    options = small[2:]
+
+    def sweep(scripts):
+        words = {"env": os.environ | {key: str(value) for key, value in settings.items()}, "cwd": tmp_path}
+        return run(scripts / "sweep_dann.sh", *options, command=("bash",), **words)
+
+    return sweep
+
+
+def test_the_sweep_does_what_is_missing(sweep, root, tmp_path):
+    """With a stand-in for Python that trains nothing, and leaves what training and scoring leave."""
+    shutil.copytree(root / "scripts", tmp_path / "copy" / "scripts")
+    stand_in = tmp_path / "copy" / "scripts" / "python.sh"
+    stand_in.write_text(
+        """#!/usr/bin/env bash
+        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
+        case $* in
+        *train_dann.py*) echo "train $name $([[ $* == *--resume* ]] && echo resumed)"
+            mkdir -p "$RUNS/$name" && touch "$RUNS/$name/config.json" ;;
+        *dann_scores*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" && echo vote ;;
+        *dann_scores*) touch "$3/scores.json" ;;
+        *dann_table*) echo table ;;
+        esac
+        """
+    )
+    first = sweep(tmp_path / "copy" / "scripts")
+    assert first.returncode == 0, first.stderr
+    names = [
+        *("supervised-dann-lenet-a", "dann-dann-lenet-a-b", "supervised-dann-lenet-b", "dann-dann-lenet-b-a"),
+        *("dann-dann28-a-b", "dann-dann28-wide-a-b"),
+    ]
+    assert [line.strip() for line in first.stdout.splitlines()] == [
+        *(f"train {name}-plain-seed1" for name in names),
+        *("vote", "table"),
+    ]
+    assert sweep(tmp_path / "copy" / "scripts").stdout.splitlines() == ["table"]
+    (tmp_path / "swept runs" / "dann-dann28-a-b-plain-seed1" / "scores.json").unlink()
+    again = sweep(tmp_path / "copy" / "scripts").stdout.splitlines()
+    assert again == ["train dann-dann28-a-b-plain-seed1 resumed", "table"]
