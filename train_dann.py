@@ -92,6 +92,8 @@ class Config(Augmentation, TrainConfig):
             raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
         if self.source == self.target and self.method != "supervised":
             raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
+        if self.alternating and self.method == "supervised":
+            raise UserError("--alternating updates a domain classifier: it is not of supervised")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
