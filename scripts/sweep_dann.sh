@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The table of all adaptations: scripts/sweep_dann.sh [options of train_dann.py for every run]. A finished run is not run
-# again, a stopped one goes on. Set in the environment, each with its default:
+# The table of all adaptations: scripts/sweep_dann.sh [options of train_dann.py for every run].
+# A finished run is not run again, a stopped one goes on. Set in the environment, each with its default:
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${RUNS:=$root/runs/sweep-dann}"                                       # where runs and, under table/, the table go
@@ -15,11 +15,11 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/scripts/python.sh
 
 finish() { # NAME RECIPE [options]: train and score this run, unless it is done
-    local name=$1 recipe=$2 resume=()
+    local name=$1 recipe=$2 resume=--no-resume
     shift 2
     [[ -f $RUNS/$name/scores.json ]] && return
-    [[ -f $RUNS/$name/config.json ]] && resume=(--resume)
-    "$python" "$root/train_dann.py" "$recipe" --runs "$RUNS" --name "$name" --data "$DATA" "$@" "${resume[@]}"
+    [[ -f $RUNS/$name/config.json ]] && resume=--resume
+    "$python" "$root/train_dann.py" "$recipe" --runs "$RUNS" --name "$name" --data "$DATA" "$@" $resume
     "$python" -m report.dann_scores "$RUNS/$name"
 }
 
@@ -43,9 +43,9 @@ for seed in $SEEDS; do
         read -r source target <<<"$ENSEMBLE"
         voters=()
         for network in $ENSEMBLE_NETWORKS; do
-            voters+=("$RUNS/dann-$network-$source-$target-$pictures-seed$seed")
-            finish "$(basename -- "${voters[-1]}")" dann \
-                --network "$network" --source "$source" --target "$target" "${options[@]}"
+            name=dann-$network-$source-$target-$pictures-seed$seed
+            voters+=("$RUNS/$name")
+            finish "$name" dann --network "$network" --source "$source" --target "$target" "${options[@]}"
         done
         together=$RUNS/ensemble-$source-$target-$pictures-seed$seed/scores.json
         [[ -f $together ]] || "$python" -m report.dann_scores "${voters[@]}" --out "$together"

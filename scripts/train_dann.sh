@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Adapt a digit classifier: scripts/train_dann.sh RECIPE --source DOMAIN --target DOMAIN [options]. With GPUS=N, on N GPUs
-# (PROCESSES=N on CPUs) at once.
+# Adapt a digit classifier: scripts/train_dann.sh RECIPE --source DOMAIN --target DOMAIN [options].
+# With GPUS=N, on N GPUs (PROCESSES=N on CPUs) at once.
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 processes=${GPUS:-${PROCESSES:-1}}
