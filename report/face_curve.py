@@ -3,26 +3,23 @@
 Every weights file that the run kept (`--keep-every`) generates faces from the same noise; each set is scored alike.
 """
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import matplotlib
+import matplotlib.pyplot as plt
 import tyro
 
 from data.decoded import image_names
 from metrics.faces import score_faces
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
 from runtime.files import write_atomically
 from runtime.sampling import sample_images
 from runtime.seeds import image_latents
 from runtime.weights import load_weights
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 
 @dataclass
@@ -88,10 +85,7 @@ def draw(curve: list[dict], path: Path) -> None:
     left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
     right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="tab:orange")
     right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 100))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    plt.close(figure)
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
