@@ -19,7 +19,7 @@ class ImageBatches:
     seed, so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch
     is left for the next. `random_stream(*name)` gives the generator of a named stream. `part` is the slice of every
     global batch that this process takes. An array larger than `resident_bytes` stays memory-mapped, and the next
-    batch is gathered while this one is used.
+    batch is gathered while this one is used. `labels` (N,) are needed for `labelled_batch` only.
 
     Raises DataError when there are fewer images than a batch.
     """
@@ -33,6 +33,7 @@ class ImageBatches:
         flip: bool = False,
         part: slice = slice(None),
         resident_bytes: int = RESIDENT_BYTES,
+        labels: np.ndarray | None = None,
     ):
         if len(images) < batch_size:
             raise DataError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
@@ -44,6 +45,7 @@ class ImageBatches:
         self.resident = images.nbytes <= resident_bytes
         if self.resident:
             self.images = torch.from_numpy(np.array(images)).to(device)
+        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._next: tuple[int, Future] | None = None
         self._reader = None if self.resident else ThreadPoolExecutor(1)
@@ -63,6 +65,10 @@ class ImageBatches:
             flipped = (draws < 0.5)[self.part].to(self.device)
             images = torch.where(flipped[:, None, None, None], images.flip(3), images)
         return images
+
+    def labelled_batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """The batch of this number and its images' labels (n,), int64 on the device."""
+        return self.batch(number), self.labels[self.indices(number).to(self.device)]
 
     def indices(self, number: int) -> Tensor:
         """Which images (n,) the batch of this number holds."""

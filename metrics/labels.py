@@ -1,0 +1,102 @@
+"""Accuracy of a table of labels: `python -m metrics.labels OUT.csv TRUTH.csv [--confusion FILE.png] [--json FILE]`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+
+from data.digits import read_labels
+from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
+from runtime.files import write_atomically
+
+CLASSES = 10
+
+
+@dataclass
+class Config:
+    """Score the labels of one table by those of another; both have the columns image_name and label."""
+
+    out: tyro.conf.Positional[Path]
+    """the labels to score; names that TRUTH does not have are left out"""
+    truth: tyro.conf.Positional[Path]
+    """the true labels; a picture without a label in OUT counts as wrong"""
+    confusion: Path | None = None
+    """also draw the confusion matrix to this PNG"""
+    json: Path | None = None
+    """also write the scores to this file"""
+
+
+def main(config: Config) -> None:
+    """Score the table, print the scores, and write what was asked for."""
+    matrix, missing = compare(config.out, config.truth)
+    scores = label_scores(matrix, missing)
+    print(f"accuracy {scores['accuracy']:.2%} of {scores['pictures']} pictures")
+    if missing:
+        print(f"without a label, counted as wrong: {missing}")
+    shares = [f"{label}: {share:.1%}" for label, share in enumerate(scores["by_class"]) if share is not None]
+    print("by class  " + "  ".join(shares))
+    if config.confusion:
+        draw_confusion(matrix, f"accuracy {scores['accuracy']:.2%}", config.confusion)
+    if config.json:
+        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+
+
+def compare(out: Path, truth: Path) -> tuple[np.ndarray, int]:
+    """The confusion matrix (10, 10) of two tables, rows true and columns given, and how many true ones have no label.
+
+    Raises DataError for a table that is missing or malformed, UserError when one names a picture twice or when they
+    have no picture in common.
+    """
+    given, true = _by_name(out), _by_name(truth)
+    common = [name for name in true if name in given]
+    if not common:
+        raise UserError(f"{out} and {truth} have no image_name in common: give the tables of the same pictures")
+    return confusion_matrix([true[name] for name in common], [given[name] for name in common]), len(true) - len(common)
+
+
+def confusion_matrix(true: list[int], given: list[int]) -> np.ndarray:
+    """Counts (10, 10) of pictures by their true label (row) and the given one (column)."""
+    matrix = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(matrix, (true, given), 1)
+    return matrix
+
+
+def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
+    """`pictures`, `missing`, `accuracy` and each class's share of right labels (`by_class`; None without pictures)."""
+    total = int(matrix.sum()) + missing
+    return {
+        "pictures": total,
+        "missing": missing,
+        "accuracy": float(matrix.trace() / total),
+        "by_class": [float(row[label] / row.sum()) if row.any() else None for label, row in enumerate(matrix)],
+    }
+
+
+def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
+    """Draw a confusion matrix (10, 10) as PNG: counts, shaded by their share of the row."""
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(5.5, 5.2), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label", title=title)
+    save_figure(figure, path)
+
+
+def _by_name(path: Path) -> dict[str, int]:
+    names, labels = read_labels(path)
+    table = dict(zip(names, labels.tolist(), strict=True))
+    if len(table) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise UserError(f"{path} names {twice} more than once: keep one line for each picture")
+    return table
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
