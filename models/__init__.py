@@ -1,5 +1,8 @@
 """Networks and their mathematics, one family a file; no files, no arguments, no printing."""
 
+from models.acgan import ACGAN28Discriminator, ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator
+from models.attention_unet import AttentionUNet
+from models.context_unet import ContextUNet
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.pixelshuffle import PixelShuffleGenerator
 from models.sagan import SAGANDiscriminator, SAGANGenerator
@@ -10,4 +13,10 @@ NETWORKS = {
     "pixelshuffle-generator": PixelShuffleGenerator,
     "sagan-generator": SAGANGenerator,
     "sagan-discriminator": SAGANDiscriminator,
+    "acgan28-generator": ACGAN28Generator,
+    "acgan28-discriminator": ACGAN28Discriminator,
+    "acgan64-generator": ACGAN64Generator,
+    "acgan64-discriminator": ACGAN64Discriminator,
+    "context-unet": ContextUNet,
+    "attention-unet": AttentionUNet,
 }
