@@ -92,6 +92,16 @@ def write_labels(path: Path, names: Sequence[str], labels: Iterable[int]) -> Non
     write_table(path, ["image_name", "label"], zip(names, map(int, labels), strict=True))
 
 
+def load_classes(root: Path, domain: str) -> tuple[np.ndarray, np.ndarray]:
+    """`load_digits` of the training split, for what must learn every digit; raises DataError when it lacks one."""
+    images, labels = load_digits(root, domain, "train")
+    missing = sorted(set(range(10)) - set(labels.tolist()))
+    if missing:
+        table = root / "digits" / domain / "train.csv"
+        raise DataError(f"{table} has no image of {', '.join(map(str, missing))}: every digit needs examples")
+    return images, labels
+
+
 def _label(path: Path, line: int, text: str) -> int:
     if text.strip() not in set("0123456789"):
         raise DataError(f"{path}, line {line}: the label is {text!r}, expected an integer from 0 to 9")

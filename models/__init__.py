@@ -2,6 +2,9 @@
 
 from functools import partial
 
+from models.acgan import ACGAN28Discriminator, ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator
+from models.attention_unet import AttentionUNet
+from models.context_unet import ContextUNet
 from models.dann import DANN_NETWORKS, dann, digit_classifier
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.dsn import DSN, dsn_classifier
@@ -18,4 +21,10 @@ NETWORKS = {
     **{f"{name}-classifier": partial(digit_classifier, name) for name in DANN_NETWORKS},
     "dsn": DSN,
     "dsn-classifier": dsn_classifier,
+    "acgan28-generator": ACGAN28Generator,
+    "acgan28-discriminator": ACGAN28Discriminator,
+    "acgan64-generator": ACGAN64Generator,
+    "acgan64-discriminator": ACGAN64Discriminator,
+    "context-unet": ContextUNet,
+    "attention-unet": AttentionUNet,
 }

@@ -41,6 +41,15 @@ def save_png(path: Path, image: np.ndarray) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None:
+    """Write uint8 pictures (N, H, W, 3) as a GIF of `seconds` that rests on the last for two more; parents are made."""
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    durations = [max(20, round(1000 * seconds / len(frames)))] * len(others) + [2000]  # milliseconds
+    buffer = BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    write_atomically(path, buffer.getvalue())
+
+
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
     """Write uint8 pictures (N, H, W, 3) under `names` into `folder`, which must hold nothing else."""
     claim_folder(folder, names)

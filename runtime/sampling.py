@@ -1,24 +1,108 @@
 """The one way from latents to pictures, for sample sheets, inference and scores alike."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
+from models.diffusion import Diffusion, Sampling
 from runtime.device import Execution
+from runtime.errors import UserError
 from runtime.images import to_uint8
+from runtime.seeds import image_noise
+
+DIGIT_SIZE = 28
+DIGIT_GENERATORS = ("acgan28-generator", "acgan64-generator", "unet")
 
 
 @torch.inference_mode()
-def sample_images(generator: nn.Module, latents: Tensor, execution: Execution, chunk: int = 50) -> np.ndarray:
-    """Pictures uint8 (N, H, W, 3) of latents (N, latent_size), by a generator in evaluation mode.
+def sample_images(
+    generator: Callable[..., Tensor],
+    latents: Tensor,
+    execution: Execution,
+    labels: Tensor | None = None,
+    chunk: int = 50,
+) -> np.ndarray:
+    """Pictures uint8 (N, H, W, 3) of latents (N, …), and labels (N,) if any, by a generator in evaluation mode.
 
     The network always sees `chunk` latents, the last chunk filled up with zeros: a picture then does not depend on
-    how many others were asked for.
+    how many others were asked for. Raises UserError for a generator that needs labels when there are none.
     """
+    if labels is None and hasattr(generator, "classes"):
+        raise UserError("these weights make digits and need labels: use inference.generate_digits")
     pictures = []
-    for part in latents.split(chunk):
-        filled = torch.cat([part, part.new_zeros(chunk - len(part), *part.shape[1:])])
+    for start in range(0, len(latents), chunk):
+        parts = [part[start : start + chunk] for part in (latents, labels) if part is not None]
+        count = len(parts[0])
+        filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in parts]
         with execution.autocast():
-            images = generator(filled.to(execution.device))
-        pictures.append(to_uint8(images[: len(part)]))
+            images = generator(*(part.to(execution.device) for part in filled))
+        pictures.append(to_uint8(images[:count]))
     return np.concatenate(pictures)
+
+
+def sample_digits(
+    network: nn.Module,
+    seeds: Tensor,
+    labels: Tensor,
+    execution: Execution,
+    sampling: Sampling = Sampling(),  # noqa: B008 - it is immutable
+) -> np.ndarray:
+    """Pictures uint8 (N, 28, 28, 3) of the digits `labels` (N,), each from the noise of its own seed (N,).
+
+    `network` is a generator of an ACGAN or a diffusion network, in evaluation mode; `sampling` is for the latter.
+    Raises UserError as `check_sampling`.
+    """
+    if is_diffusion(network):
+        check_sampling(network.diffusion, sampling)
+
+    def generate(seeds: Tensor, labels: Tensor) -> Tensor:
+        if not is_diffusion(network):
+            latents = image_noise(seeds, (network.latent_size,))().to(execution.device)
+            return resize_digits(network(latents, labels))
+        draw_noise = image_noise(seeds, (3, DIGIT_SIZE, DIGIT_SIZE))
+        return network.diffusion.sample(
+            network, draw_noise().to(execution.device), labels, sampling, lambda: draw_noise().to(execution.device)
+        )
+
+    return sample_images(generate, seeds, execution, labels)
+
+
+@torch.inference_mode()
+def reverse_process(network: nn.Module, seed: int, label: int, execution: Execution, sampling: Sampling) -> np.ndarray:
+    """How a diffusion network makes one digit: a picture uint8 (S + 1, 28, 28, 3) of each time visited, from T to 0.
+
+    `seed` is that of the digit's noise. Raises UserError as `check_sampling`.
+    """
+    check_sampling(network.diffusion, sampling)
+    noise = image_noise(torch.tensor([seed]), (3, DIGIT_SIZE, DIGIT_SIZE))
+
+    def draw_noise() -> Tensor:
+        return noise().to(execution.device)
+
+    labels = torch.tensor([label], device=execution.device)
+    with execution.autocast():
+        states = [x for _, x in network.diffusion.reverse(network, draw_noise(), labels, sampling, draw_noise)]
+    return to_uint8(torch.cat(states))
+
+
+def is_diffusion(network: nn.Module) -> bool:
+    """Whether `network` makes images by a diffusion process, which it then carries."""
+    return hasattr(network, "diffusion")
+
+
+def check_sampling(diffusion: Diffusion, sampling: Sampling) -> None:
+    """Raise UserError for settings that `diffusion` cannot be sampled with."""
+    try:
+        diffusion.check(sampling)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def resize_digits(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) at the size of digits, (N, 3, 28, 28), by antialiased bilinear filtering."""
+    if images.shape[2:] == (DIGIT_SIZE, DIGIT_SIZE):
+        return images
+    return interpolate(images.float(), DIGIT_SIZE, mode="bilinear", antialias=True)

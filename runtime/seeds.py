@@ -1,7 +1,7 @@
 """Randomness from explicit generators, all derived from one seed by name."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,3 +21,14 @@ def random_stream(seed: int, *stream: str | int) -> torch.Generator:
 def image_latents(seed: int, indices: Sequence[int], latent_size: int) -> Tensor:
     """Standard normal latents (len(indices), latent_size), one generator an image: image 17 never changes."""
     return torch.stack([torch.randn(latent_size, generator=random_stream(seed, "image", index)) for index in indices])
+
+
+def image_seeds(seed: int, indices: Sequence[int]) -> Tensor:
+    """The seed of each image's generator, int64 (len(indices),): those that `image_latents` draws from."""
+    return torch.tensor([derived_seed(seed, "image", index) for index in indices])
+
+
+def image_noise(seeds: Tensor, shape: Sequence[int]) -> Callable[[], Tensor]:
+    """A function that returns standard normal noise (N, *shape), new in each call, from each image's own generator."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
+    return lambda: torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])

@@ -30,11 +30,11 @@ def save_weights(
     write_atomically(path, save(tensors, metadata))
 
 
-def load_weights(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, dict[str, Any]]:
     """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
 
-    `kind` is what the network must be, the end of its name: `generator`, say. Raises UserError when the file is
-    missing, is no weights file, or holds another network.
+    `kind` is what the network must be, the end of its name: `generator`, say, or several to choose from. Raises
+    UserError when the file is missing, is no weights file, or holds another network.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -46,7 +46,8 @@ def load_weights(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(f"{path} is no weights file ({error}): give a run's weights.safetensors") from error
     name = metadata.get("network")
     if name not in NETWORKS or not name.endswith(kind):
-        raise UserError(f"{path} holds the network {name!r}, but a {kind} is needed")
+        needed = f"a {kind}" if isinstance(kind, str) else f"one of {', '.join(kind)}"
+        raise UserError(f"{path} holds the network {name!r}, but {needed} is needed")
     try:
         network = NETWORKS[name](**json.loads(metadata["arguments"]))
         network.load_state_dict(tensors)  # float16 becomes float32 as it is copied

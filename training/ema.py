@@ -40,10 +40,13 @@ class EMA:
 
 
 @torch.no_grad()
-def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor], execution: Execution) -> None:
+def estimate_batch_norm(
+    network: nn.Module, inputs: Iterable[Tensor | tuple[Tensor, ...]], execution: Execution
+) -> None:
     """Measure batch norm's means and variances of `network` anew over batches of `inputs`; it ends in evaluation mode.
 
-    Spectral norm's singular vectors follow along. Dropout stays off, as it is when the network is used.
+    A batch is the network's argument, or a tuple of its arguments. Spectral norm's singular vectors follow along.
+    Dropout stays off, as it is when the network is used.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -55,8 +58,9 @@ def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor], execution:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
     for batch in inputs:
+        arguments = batch if isinstance(batch, tuple) else (batch,)
         with execution.autocast():
-            network(batch.to(execution.device))
+            network(*(argument.to(execution.device) for argument in arguments))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -1,0 +1,106 @@
+"""Generate digits on request: `python -m inference.generate_digits --weights W --out DIR`."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor, nn
+
+from models.diffusion import Sampling
+from runtime.device import Execution, Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
+from runtime.sampling import DIGIT_GENERATORS, check_sampling, is_diffusion, reverse_process, sample_digits
+from runtime.seeds import image_seeds
+from runtime.weights import load_weights
+
+SNAPSHOT_SHARES = (1, 0.6, 0.2, 0.12, 0.08, 0)  # of T: most of the picture comes late
+FRAMES = 100  # of the animation
+ENLARGEMENT = 8  # of a pixel in snapshots
+
+
+@dataclass
+class Config:
+    """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else."""
+
+    weights: Path
+    """A run's weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
+    out: Path
+    """Folder for the pictures; made if missing, refused if it holds other files."""
+    per_class: int = 100
+    """How many of each digit."""
+    seed: int = 999
+    """Each digit has its own noise, derived from this seed, its class and its number."""
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
+    """How diffusion networks are sampled; an ACGAN has no such choice."""
+    grid: Path | None = None
+    """Also write a 10x10 sheet to this PNG: rows are digits, columns noises."""
+    snapshots: Path | None = None
+    """Also write six pictures of the making of one digit to this PNG, and all of it as a GIF beside it."""
+    snapshot_digit: int = 0
+    """The digit whose making is shown, the first of its class."""
+    snapshot_times: tuple[int, int, int, int, int, int] | None = None
+    """Times t of the six pictures, from noise (T) to image (0); 1, 0.6, 0.2, 0.12, 0.08 and 0 times T by default."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Generate as `config` says; raises UserError for what the user can put right."""
+    network, _ = load_weights(config.weights, kind=DIGIT_GENERATORS)
+    check(config, network)
+    execution = choose_execution(config.device, config.precision)
+    network = execution.place(network)
+    names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in range(1, config.per_class + 1)]
+    claim_folder(config.out, names)
+
+    seeds, labels = requests(config.seed, config.per_class)
+    save_images(config.out, names, sample_digits(network, seeds, labels, execution, config.sampling))
+    if config.grid:
+        seeds, labels = image_seeds(config.seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
+        save_png(config.grid, sheet(sample_digits(network, seeds, labels, execution, config.sampling), columns=10))
+    if config.snapshots:
+        save_snapshots(config, network, execution)
+
+
+def requests(seed: int, per_class: int) -> tuple[Tensor, Tensor]:
+    """Seeds and labels, each int64 (10·per_class,), digit by digit; number 17 of a digit never changes."""
+    numbers = [10 * number + digit for digit in range(10) for number in range(per_class)]
+    return image_seeds(seed, numbers), torch.arange(10).repeat_interleave(per_class)
+
+
+def check(config: Config, network: nn.Module) -> None:
+    """Raise UserError for settings that cannot work with `network`, before any work starts."""
+    if not 1 <= config.per_class <= 999:
+        raise UserError("--per-class must be from 1 to 999: file names have three digits")
+    if not 0 <= config.snapshot_digit <= 9:
+        raise UserError(f"--snapshot-digit {config.snapshot_digit} is no digit: use 0 to 9")
+    if is_diffusion(network):
+        check_sampling(network.diffusion, config.sampling)
+        steps = network.diffusion.steps
+        if config.snapshot_times and not all(0 <= time <= steps for time in config.snapshot_times):
+            raise UserError(f"--snapshot-times must lie between 0 and {steps}, the steps of the training")
+    elif config.snapshots:
+        raise UserError("--snapshots shows the process of a diffusion network: these weights are an ACGAN's")
+
+
+def save_snapshots(config: Config, network: nn.Module, execution: Execution) -> None:
+    """Write how the first picture of a digit is made, at six times and as a GIF; all the training's steps are taken."""
+    seeds, _ = requests(config.seed, 1)
+    steps, digit = network.diffusion.steps, config.snapshot_digit
+    sampling = replace(config.sampling, steps=steps)
+    pictures = reverse_process(network, seeds[digit].item(), digit, execution, sampling)
+    pictures = pictures.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
+    times = config.snapshot_times or [round(share * steps) for share in SNAPSHOT_SHARES]
+    save_png(config.snapshots, sheet(pictures[[steps - time for time in times]], columns=len(times), gap=ENLARGEMENT))
+    frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
+    save_animation(config.snapshots.with_suffix(".gif"), pictures[frames])
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

@@ -1,0 +1,164 @@
+"""Scores of a folder of digits made on request, whose file names begin with the digit asked for.
+
+python -m metrics.digits OUT --classifier FILE [--reference DIR] [--confusion FILE.png] [--json FILE]
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from torch import nn
+
+from data.cache import cached_array
+from data.digits import load_digits
+from metrics import Unavailable
+from metrics.distances import fid, precision_recall
+from metrics.inception import Inception, reference_features
+from metrics.labels import confusion_matrix, draw_confusion, label_scores
+from metrics.pictures import read_pictures
+from models.course_classifier import CourseClassifier
+from runtime.classification import class_probabilities
+from runtime.device import Execution, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+from runtime.weights import load_weights
+
+SIZE = 28
+
+
+@dataclass
+class Config:
+    """Score a folder of generated digits: are they seen as what was asked for, and are they as varied as real ones?"""
+
+    out: tyro.conf.Positional[Path]
+    """folder with the generated digits and nothing else: every name begins with the digit that was asked for"""
+    classifier: Path
+    """the course's Classifier.pth, or the weights.safetensors of a classifier trained here"""
+    reference: Path | None = None
+    """real digits for FID, precision and recall: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)"""
+    reference_count: int = 1000
+    """how many of a domain's validation digits are the reference, the first ones"""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features for FID, precision and recall; only 2048 compares with published values"""
+    confusion: Path | None = None
+    """also draw the confusion matrix to this PNG"""
+    json: Path | None = None
+    """also write the scores to this file"""
+    inception_weights: Path | None = None
+    """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)"""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N"""
+
+
+def main(config: Config) -> None:
+    """Score the folder, print the scores, and write what was asked for."""
+    execution = choose_execution(config.device, "float32")
+    classifier = execution.place(load_classifier(config.classifier))
+    images, asked = read_requested(config.out)
+    matrix = confusion_matrix(asked, classify(classifier, images, execution))
+    scores = label_scores(matrix)
+    if config.reference:
+        scores |= diversity(images, config)
+    print(table(scores))
+    if config.confusion:
+        draw_confusion(matrix, f"seen as asked: {scores['accuracy']:.2%}", config.confusion)
+    if config.json:
+        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+
+
+def load_classifier(path: Path) -> nn.Module:
+    """A classifier of images (N, 3, 28, 28) in [-1, 1], in evaluation mode on the CPU.
+
+    `path` is the course's file (a dictionary with `state_dict`) or weights of a network trained here. Raises UserError
+    when it is missing, damaged, or holds another network; nothing in it is ever executed.
+    """
+    if path.suffix == ".safetensors":
+        return load_weights(path, kind="classifier")[0]
+    if not path.is_file():
+        raise UserError(f"no such classifier: {path}")
+    classifier = CourseClassifier()
+    try:
+        classifier.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    except Exception as error:  # a foreign file can fail anywhere in unpickling, with nearly any exception
+        raise UserError(f"{path} is neither the course's classifier nor a weights.safetensors: give one") from error
+    return classifier.eval().requires_grad_(False)
+
+
+def read_requested(folder: Path) -> tuple[np.ndarray, list[int]]:
+    """The digits in `folder`, uint8 RGB (N, 28, 28, 3) in file-name order, and those that were asked for (N,).
+
+    As the graders do, every entry counts. Raises DataError for a folder that is missing or without pictures, UserError
+    for an entry whose name does not begin with a digit, that is unreadable or no picture, or not 28x28.
+    """
+    images, unreadable = read_pictures(folder)
+    names = sorted(os.listdir(folder))
+    for name in names:
+        if name[0] not in "0123456789":
+            raise UserError(f"{folder / name} does not begin with the digit asked for: name digits like 7_001.png")
+    if unreadable or len(names) != len(images):
+        raise UserError(f"{folder} holds something that is no readable picture: remove it, or make the digits anew")
+    if images.shape[1:3] != (SIZE, SIZE):
+        raise UserError(f"the pictures in {folder} are {images.shape[2]}x{images.shape[1]}, expected {SIZE}x{SIZE}")
+    return images, [int(name[0]) for name in names]
+
+
+def classify(classifier: nn.Module, images: np.ndarray, execution: Execution) -> np.ndarray:
+    """The digits (N,) that `classifier` sees in pictures uint8 (N, 28, 28, 3)."""
+    return class_probabilities(classifier, images, execution).argmax(1)
+
+
+def diversity(images: np.ndarray, config: Config) -> dict:
+    """`dims`, `fid`, `precision` and `recall` of pictures uint8 (N, 28, 28, 3) against `config.reference`.
+
+    The last three are None, and `unavailable` says why, when there are no Inception weights for them. A generator that
+    makes the same digit again and again has a low recall, whatever its accuracy.
+    """
+    scores = {"dims": config.dims, "fid": None, "precision": None, "recall": None}
+    try:
+        inception = Inception(config.dims, config.inception_weights, config.device)
+    except Unavailable as reason:
+        return scores | {"unavailable": str(reason)}
+    real = real_features(inception, config.reference, config.reference_count)
+    return scores | diversity_scores(inception.features(images), real)
+
+
+def diversity_scores(generated: np.ndarray, real: np.ndarray) -> dict:
+    """`fid`, `precision` and `recall` from features (N, D) of generated and (M, D) of real digits."""
+    precision, recall = precision_recall(generated, real)
+    return {"fid": fid(generated, real), "precision": precision, "recall": recall}
+
+
+def real_features(inception: Inception, reference: Path, count: int) -> np.ndarray:
+    """Inception features (M, D) of the pictures in `reference`, or of the first `count` validation digits of a domain.
+
+    They are kept in the user's cache folder. `reference` is a domain when it holds `val.csv`. Raises DataError for a
+    folder that is missing, empty or unreadable.
+    """
+    reference = reference.resolve()
+    if not (reference / "val.csv").is_file():
+        return reference_features(inception, reference)
+    images, _ = load_digits(reference.parent.parent, reference.name, "val")
+    files = [inception.weights.resolve(), reference / "val.csv", *(reference / "data").iterdir()]
+    subject = f"inception {reference} {inception.dims} {count}"
+    # A copy in memory: the scores want arrays they may share with torch.
+    return np.array(cached_array(subject, files, lambda: inception.features(images[:count])))
+
+
+def table(scores: dict) -> str:
+    """The scores as lines of a name and a value, or of a name and the reason why there is none."""
+    shares = [f"{digit}: {share:.1%}" for digit, share in enumerate(scores["by_class"]) if share is not None]
+    lines = [f"seen as asked    {scores['accuracy']:.2%} of {scores['pictures']} pictures", "  ".join(shares)]
+    for name in ("fid", "precision", "recall"):
+        if name in scores:
+            value = f"{scores[name]:.3f}" if scores[name] is not None else f"unavailable: {scores['unavailable']}"
+            lines.append(f"{'FID' if name == 'fid' else name}-{scores['dims']}".ljust(17) + value)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config)))

@@ -1,0 +1,100 @@
+"""ACGAN: Odena, Olah, Shlens, *Conditional Image Synthesis with Auxiliary Classifier GANs*, ICML 2017.
+
+The generator is told a class; the discriminator tells real from generated and names the class of either.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from models.dcgan import DCGANDiscriminator, DCGANGenerator, initialise_dcgan
+
+
+class ACGAN28Generator(nn.Module):
+    """Latents (N, latent_size) and labels (N,) to images (N, 3, 28, 28) in [-1, 1].
+
+    The label enters as a one-hot vector beside the latent. `width` is the number of channels before the last layer.
+    """
+
+    def __init__(self, latent_size: int = 100, width: int = 28, classes: int = 10):
+        super().__init__()
+        self.latent_size, self.classes = latent_size, classes
+
+        def up(in_channels: int, out_channels: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
+            return [
+                nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding, bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(inplace=True),
+            ]
+
+        self.layers = nn.Sequential(
+            *up(latent_size + classes, 8 * width, 4, 1, 0),  # 4x4
+            *up(8 * width, 4 * width, 4, 2, 1),  # 8x8
+            *up(4 * width, 2 * width, 4, 2, 1),  # 16x16
+            *up(2 * width, width, 2, 1, 1),  # 15x15
+            nn.ConvTranspose2d(width, 3, 2, 2, 1, bias=False),  # 28x28
+            nn.Tanh(),
+        )
+        initialise_dcgan(self)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (N, 3, 28, 28) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
+        conditions = torch.cat([latents, one_hot(labels, self.classes).to(latents.dtype)], dim=1)
+        return self.layers(conditions[:, :, None, None])
+
+
+class ACGAN28Discriminator(nn.Module):
+    """Images (N, 3, 28, 28) in [-1, 1] to logits: (N, 1), positive for real, and (N, classes)."""
+
+    def __init__(self, width: int = 28, classes: int = 10):
+        super().__init__()
+
+        def down(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+            return [
+                nn.Conv2d(in_channels, out_channels, kernel, 2, 1, bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+
+        self.features = nn.Sequential(
+            nn.Conv2d(3, width, 4, 2, 1, bias=False),  # 14x14
+            nn.LeakyReLU(0.2, inplace=True),
+            *down(width, 2 * width, 4),  # 7x7
+            *down(2 * width, 4 * width, 3),  # 4x4
+        )
+        self.source_head = nn.Conv2d(4 * width, 1, 4, bias=False)
+        self.class_head = nn.Conv2d(4 * width, classes, 4, bias=False)
+        initialise_dcgan(self)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 28, 28) in [-1, 1]."""
+        features = self.features(images)
+        return self.source_head(features).flatten(1), self.class_head(features).flatten(1)
+
+
+class ACGAN64Generator(nn.Module):
+    """Latents (N, latent_size) and labels (N,) to images (N, 3, 64, 64) in [-1, 1]: DCGAN with a label embedding."""
+
+    def __init__(self, latent_size: int = 100, width: int = 64, classes: int = 10):
+        super().__init__()
+        self.latent_size, self.classes = latent_size, classes
+        self.embedding = nn.Linear(classes, 2 * classes)
+        self.generator = DCGANGenerator(latent_size + 2 * classes, width, bias=True)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
+        embedded = self.embedding(one_hot(labels, self.classes).to(latents.dtype))
+        return self.generator(torch.cat([latents, embedded], dim=1))
+
+
+class ACGAN64Discriminator(nn.Module):
+    """Images (N, 3, 64, 64) in [-1, 1] to logits: (N, 1), positive for real, and (N, classes), from one last layer."""
+
+    def __init__(self, width: int = 64, classes: int = 10):
+        super().__init__()
+        self.discriminator = DCGANDiscriminator(width, bias=True, outputs=1 + classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 64, 64) in [-1, 1]."""
+        logits = self.discriminator(images)
+        return logits[:, :1], logits[:, 1:]

@@ -1,0 +1,133 @@
+"""What each sampler gives in how many steps: `python -m report.sampler_table WEIGHTS --classifier F --reference DIR`.
+
+A row is a sampler and its steps: accuracy and FID of digits from the same noise, and the seconds that 1000 take.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from torch import nn
+
+from inference.generate_digits import requests
+from metrics import Unavailable
+from metrics.digits import classify, diversity_scores, load_classifier, real_features
+from metrics.inception import Inception
+from models.diffusion import Diffusion, Sampling
+from runtime.device import Execution, Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+from runtime.sampling import sample_digits
+from runtime.weights import load_weights
+
+FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
+SCORES = ("accuracy", "fid", "precision", "recall", "seconds_per_1000")
+
+
+@dataclass
+class Config:
+    """Sample a diffusion network in several ways and score each."""
+
+    weights: tyro.conf.Positional[Path]
+    """A diffusion network's weights.safetensors."""
+    classifier: Path
+    """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
+    reference: Path
+    """Real digits: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)."""
+    reference_count: int = 1000
+    """How many of a domain's validation digits are the reference, the first ones."""
+    out: Path | None = None
+    """Where the rows go, samplers.json beside the weights by default; rows that are there already are kept."""
+    steps: tuple[int, ...] = (50, 20, 15, 10)
+    """Steps of ddim and dpm++; those that do not divide the training's are left out. ddpm takes all."""
+    guidance: float = 2.0
+    """Guidance scale of all rows."""
+    seeds: tuple[int, ...] = (999, 1000, 1001)
+    """Sampling seeds; rows above 50 steps take the first only."""
+    per_class: int = 100
+    """How many of each digit, for each seed."""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features for FID, precision and recall; only 2048 compares with published values."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Make the rows that are missing, and print all of them, the cheapest first."""
+    if not config.seeds or config.per_class < 1:
+        raise UserError("--seeds needs at least one seed, and --per-class must be at least 1")
+    execution = choose_execution(config.device, config.precision)
+    exact = choose_execution(config.device, "float32")
+    network = execution.place(load_weights(config.weights, kind="unet")[0])
+    classifier = exact.place(load_classifier(config.classifier))
+    samplings = choose_samplings(network.diffusion, config)
+    try:
+        inception = Inception(config.dims, device=config.device)
+    except Unavailable as reason:
+        raise UserError(str(reason)) from reason
+    real = real_features(inception, config.reference, config.reference_count)
+
+    path = config.out or config.weights.with_name("samplers.json")
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    for name, sampling in samplings.items():
+        if name in rows:
+            continue
+        few = len(network.diffusion.times(sampling)) - 1 <= FEW_STEPS
+        results = []
+        for seed in config.seeds if few else config.seeds[:1]:
+            images, seconds = timed_digits(network, seed, config.per_class, execution, sampling)
+            accuracy = float((classify(classifier, images, exact) == np.arange(10).repeat(config.per_class)).mean())
+            scores = diversity_scores(inception.features(images), real)
+            results.append({"accuracy": accuracy, "seconds_per_1000": 1000 * seconds / len(images)} | scores)
+        rows[name] = {score: [result[score] for result in results] for score in SCORES}
+        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
+    print(table(rows, config.dims))
+
+
+def choose_samplings(diffusion: Diffusion, config: Config) -> dict[str, Sampling]:
+    """The rows' names and settings, of those that `diffusion` can be sampled with; the others are named in a line."""
+    samplings = {}
+    for sampler, steps in (("ddpm", diffusion.steps), *((s, n) for s in ("ddim", "dpm++") for n in config.steps)):
+        sampling = Sampling(sampler, steps, config.guidance)
+        try:
+            diffusion.check(sampling)
+        except ValueError as reason:
+            print(f"left out: {sampler}, {reason}")
+            continue
+        samplings[f"{sampler}, {steps} steps, guidance {config.guidance:g}"] = sampling
+    return samplings
+
+
+def timed_digits(
+    network: nn.Module, seed: int, per_class: int, execution: Execution, sampling: Sampling
+) -> tuple[np.ndarray, float]:
+    """Pictures uint8 (10·per_class, 28, 28, 3), digit by digit, and the seconds that making them took."""
+    seeds, labels = requests(seed, per_class)
+    start = time.perf_counter()
+    images = sample_digits(network, seeds, labels, execution, sampling)  # ends on the CPU, so the device has finished
+    return images, time.perf_counter() - start
+
+
+def table(rows: dict[str, dict[str, list[float]]], dims: int) -> str:
+    """The rows as lines, each score as mean ± standard deviation over the seeds."""
+
+    def cell(values: list[float], form: str) -> str:
+        spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
+        return f"{np.mean(values):{form}}{spread}"
+
+    forms = {"accuracy": ".2%", "fid": ".3f", "precision": ".3f", "recall": ".3f", "seconds_per_1000": ".1f"}
+    titles = ("accuracy", f"FID-{dims}", "precision", "recall", "s per 1000")
+    lines = [f"{'':34}" + "".join(f"{title:>18}" for title in titles)]
+    for name, row in sorted(rows.items(), key=lambda item: np.mean(item[1]["seconds_per_1000"])):
+        lines.append(f"{name:34}" + "".join(f"{cell(row[score], form):>18}" for score, form in forms.items()))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

@@ -1,0 +1,184 @@
+"""Scores of digits made on request, beside the graders' rule."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import tyro
+from PIL import Image
+from torchvision import transforms
+
+from metrics.digits import Config, classify, load_classifier, main, read_requested, real_features
+from metrics.inception import Inception
+from models import NETWORKS
+from models.course_classifier import CourseClassifier
+from runtime.device import Execution
+from runtime.errors import UserError
+from runtime.images import save_images
+from runtime.weights import save_weights
+from tests.digit_tree import write_digit_domain
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A file like the course's: other things beside the weights; it sees several digits in random pictures."""
+    torch.manual_seed(0)
+    network = CourseClassifier()
+    for layer in (network.fc1, network.fc2, network.fc3):
+        torch.nn.init.normal_(layer.weight, 0, 0.3)
+    path = tmp_path_factory.mktemp("grader") / "Classifier.pth"
+    torch.save({"state_dict": network.state_dict(), "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Thirty smooth pictures, three of each class."""
+    folder = tmp_path_factory.mktemp("made") / "digits"
+    random = np.random.default_rng(1)
+    coarse = [Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)) for _ in range(30)]
+    pictures = np.stack([np.asarray(image.resize((28, 28), Image.Resampling.BICUBIC)) for image in coarse])
+    names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in (1, 2, 3)]
+    save_images(folder, names, pictures)
+    return folder
+
+
+def score(arguments, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["metrics.digits", *map(str, arguments), "--device", "cpu"])
+    main(tyro.cli(Config))
+    return capsys.readouterr().out
+
+
+def graders_accuracy(folder, classifier):
+    """The graders' rule: every entry, ToTensor and Normalize without resizing, the first character is the truth."""
+    network = CourseClassifier()
+    network.load_state_dict(torch.load(classifier, weights_only=True)["state_dict"])
+    network.eval()
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    correct = 0
+    names = os.listdir(folder)
+    for name in names:
+        with Image.open(folder / name) as image, torch.no_grad():
+            logits = network(transform(image.convert("RGB"))[None])
+        correct += int(logits.argmax(1).item() == int(name[0]))
+    return correct / len(names)
+
+
+def test_it_is_the_graders_rule(digits, classifier, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "new" / "scores.json"
+    words = (digits, "--classifier", classifier, "--json", out, "--confusion", tmp_path / "new" / "confusion.png")
+    printed = score(words, capsys, monkeypatch)
+    scores = json.loads(out.read_text())
+    expected = graders_accuracy(digits, classifier)
+    assert scores["accuracy"] == pytest.approx(expected)
+    assert np.mean(scores["by_class"]) == pytest.approx(expected)
+    assert scores["pictures"] == 30
+    assert f"seen as asked    {expected:.2%} of 30 pictures" in printed
+    assert Image.open(tmp_path / "new" / "confusion.png").size[0] > 500
+
+
+def test_every_digit_right_and_every_digit_wrong(digits, classifier, tmp_path, capsys, monkeypatch):
+    images, _ = read_requested(digits)
+    seen = classify(load_classifier(classifier), images, Execution(torch.device("cpu")))
+    assert len(set(seen.tolist())) > 2
+    for shift, share in ((0, "100.00%"), (1, "0.00%")):
+        folder = tmp_path / f"{shift}"
+        save_images(folder, [f"{(digit + shift) % 10}_{index:03d}.png" for index, digit in enumerate(seen)], images)
+        assert f"seen as asked    {share} of 30" in score((folder, "--classifier", classifier), capsys, monkeypatch)
+
+
+def test_diversity_beside_it(digits, classifier, weights_to_64, tmp_path, capsys, monkeypatch):
+    root = write_digit_domain(tmp_path / "tree")
+    options = ("--classifier", classifier, "--dims", 64, "--inception-weights", weights_to_64, "--json", tmp_path / "s")
+    score((digits, *options, "--reference", digits), capsys, monkeypatch)
+    same = json.loads((tmp_path / "s").read_text())
+    assert same["fid"] == pytest.approx(0, abs=1e-3)
+    assert (same["precision"], same["recall"]) == (1, 1)
+
+    # A generator that makes one picture again and again has no recall.
+    collapsed = tmp_path / "collapsed"
+    collapsed.mkdir()
+    for digit in range(10):
+        for number in range(2):
+            shutil.copy(digits / "0_001.png", collapsed / f"{digit}_{number}.png")
+    domain = root / "digits" / "mnistm"
+    score((collapsed, *options, "--reference", domain, "--reference-count", 10), capsys, monkeypatch)
+    scores = json.loads((tmp_path / "s").read_text())
+    assert scores["recall"] == 0
+    assert scores["fid"] > 0
+    real = real_features(Inception(64, weights_to_64, "cpu"), domain, 10)
+    assert real.shape == (10, 64)  # of twelve in val.csv
+
+
+def test_without_inception_weights_the_accuracy_is_there(digits, classifier, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    printed = score((digits, "--classifier", classifier, "--reference", digits), capsys, monkeypatch)
+    assert "seen as asked" in printed
+    assert "FID-2048         unavailable: Inception weights not found" in printed
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "shape", "key", "safetensors"])
+def test_bad_classifiers(digits, tmp_path, error_of, kind, capsys, monkeypatch):
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "Classifier.pth")
+    state = CourseClassifier().state_dict()
+    expected = f"{path} is neither the course's classifier nor a weights.safetensors: give one"
+    match kind:
+        case "missing":
+            expected = f"no such classifier: {path}"
+        case "text":
+            path.write_text("no classifier")
+        case "shape":
+            torch.save({"state_dict": state | {"fc3.weight": torch.zeros(11, 64)}}, path)
+        case "key":
+            torch.save(state, path)
+        case "safetensors":
+            save_weights(path, NETWORKS["context-unet"](width=8), "context-unet", {"width": 8}, {})
+            expected = f"{path} holds the network 'context-unet', but a classifier is needed"
+    assert error_of(lambda: score((digits, "--classifier", path), capsys, monkeypatch)) == f"error: {expected}"
+
+
+class _Spy:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def test_nothing_in_a_classifier_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": _Spy()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="neither the course's classifier"):
+        load_classifier(tmp_path / "evil.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "name", "text", "broken", "size", "folder"])
+def test_bad_folders(digits, classifier, tmp_path, error_of, damage, capsys, monkeypatch):
+    folder = tmp_path / "digits"
+    if damage != "missing":
+        shutil.copytree(digits, folder)
+    match damage:
+        case "missing":
+            expected = f"no such folder: {folder}"
+        case "empty":
+            shutil.rmtree(folder)
+            folder.mkdir()
+            expected = "no pictures ("
+        case "name":
+            shutil.copy(digits / "0_001.png", folder / "seven.png")
+            expected = f"{folder}/seven.png does not begin with the digit asked for"
+        case "text":
+            (folder / "1_notes.txt").write_text("mine")
+            expected = f"{folder} holds something that is no readable picture"
+        case "broken":
+            (folder / "1_001.png").write_bytes(b"broken")
+            expected = f"{folder} holds something that is no readable picture"
+        case "size":
+            for path in folder.iterdir():
+                Image.new("RGB", (64, 64)).save(path)
+            expected = f"the pictures in {folder} are 64x64, expected 28x28"
+        case "folder":
+            (folder / "1_more").mkdir()
+            expected = f"{folder} holds something that is no readable picture"
+    assert expected in error_of(lambda: score((folder, "--classifier", classifier), capsys, monkeypatch))

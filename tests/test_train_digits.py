@@ -1,0 +1,181 @@
+"""Every recipe of generating digits through its script, at a tiny size: ACGAN and diffusion."""
+
+import json
+import os
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import train_acgan
+import train_ddpm
+from data.digits import write_labels
+from runtime.sampling import DIGIT_GENERATORS
+from runtime.weights import load_weights
+from tests.digit_tree import write_digit_domain
+from training.config import parse_command_line
+from training.run import Run
+
+SCRIPTS = {"acgan28": train_acgan, "acgan64": train_acgan, "context-unet": train_ddpm, "attention-unet": train_ddpm}
+REPORTED = {
+    "acgan28": {"width": 28, "batch_size": 128, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.5, 0.999), "latent_size": 100},
+    "acgan64": {"width": 64, "d_lr": 1e-4, "g_lr": 1e-4, "betas": (0.5, 0.999), "epochs": 10, "latent_size": 100},
+    "context-unet": {"width": 128, "diffusion_steps": 500, "noise_schedule": "linear", "prediction": "epsilon"}
+    | {"label_dropout": 0.1, "lr": 1e-4, "batch_size": 128, "epochs": 300, "optimizer": "adam", "guidance": 2.0},
+    "attention-unet": {"width": 64, "diffusion_steps": 1000, "optimizer": "adamw", "lr": 3e-3, "batch_size": 128}
+    | {"lr_schedule": "one-cycle", "ema_decay": 0.995, "label_dropout": 0.1},
+}
+TINY = {
+    train_acgan: ("--width", 4, "--latent-size", 8),
+    train_ddpm: ("--width", 8, "--diffusion-steps", 4, "--sample-steps", 1, "--guidance", 1),
+}
+ALWAYS = ("--batch-size", 8, "--log-every", 1, "--device", "cpu", "--precision", "float32")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return write_digit_domain(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def train(digits, tmp_path):
+    """Train in this process; gives the run directory."""
+
+    def train(recipe, *options):
+        script = SCRIPTS[recipe]
+        words = (recipe, "--data", digits, "--runs", tmp_path / "runs", *TINY[script], *ALWAYS, *options)
+        config = parse_command_line(script.RECIPES, [str(word) for word in words])
+        script.main(config)
+        return config.folder
+
+    return train
+
+
+@pytest.mark.parametrize("recipe", REPORTED)
+def test_recipes_have_the_reported_settings(recipe):
+    settings = asdict(parse_command_line(SCRIPTS[recipe].RECIPES, [recipe]))
+    assert {key: settings[key] for key in REPORTED[recipe]} == REPORTED[recipe]
+
+
+def test_every_recipe_is_tested():
+    assert set(SCRIPTS) == train_acgan.RECIPES.keys() | train_ddpm.RECIPES.keys()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("acgan28", ("--lr-schedule", "cosine", "--warmup", 1)),
+        ("acgan64", ("--real-label", 0.9, "--class-weight", 2)),
+        ("context-unet", ("--prediction", "v", "--noise-schedule", "cosine", "--max-gradient-norm", 1)),
+        ("attention-unet", ("--width", 4)),
+    ],
+)
+def test_recipes_train_and_leave_weights(train, recipe, options):
+    folder = train(recipe, "--max-steps", 2, *options)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    network, about = load_weights(folder / "weights.safetensors", DIGIT_GENERATORS)
+    assert about["recipe"] == recipe
+    assert getattr(network, "diffusion", None) is None or network.diffusion.steps == 4
+    if "v" in options:
+        assert (network.diffusion.prediction, network.diffusion.schedule) == ("v", "cosine")
+    sheet = Image.open(folder / "samples" / "0000002.png")
+    assert sheet.size == (10 * 30 + 2, 10 * 30 + 2)
+
+
+@pytest.mark.parametrize("recipe", ["acgan28", "context-unet"])
+def test_going_on_is_exact(train, monkeypatch, recipe):
+    """Stopped in its fourth step, a run goes on from its second as if nothing had been; one-cycle needs the total."""
+    options = ("--max-steps", 6, "--checkpoint-every", 2, "--lr-schedule", "one-cycle")
+    whole = train(recipe, "--name", "whole", *options)
+
+    log = Run.log
+
+    def fail(self, **values):
+        log(self, **values)
+        if self.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "log", fail)
+        train(recipe, "--name", "parts", *options)
+    parts = train(recipe, "--name", "parts", "--resume")
+
+    expected = load_file(whole / "weights.safetensors")
+    for key, value in load_file(parts / "weights.safetensors").items():
+        assert torch.equal(value, expected[key]), key
+    logs = [
+        [json.loads(line) | {"seconds": 0} for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (whole, parts)
+    ]
+    assert logs[0] == logs[1]
+    assert (whole / "samples/0000006.png").read_bytes() == (parts / "samples/0000006.png").read_bytes()
+
+
+def test_bf16_is_close_to_float32(train):
+    losses = []
+    for precision in ("float32", "bf16"):
+        folder = train("context-unet", "--max-steps", 1, "--name", precision, "--precision", precision)
+        losses.append(json.loads((folder / "metrics.jsonl").read_text())["loss"])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        ("context-unet", ("--sample-steps", 3), "--steps 3 does not divide the 4 steps"),
+        ("context-unet", ("--width", 12), "--width must be a multiple of 8 for context-unet"),
+        ("attention-unet", ("--width", 6), "--width must be a multiple of 4 for attention-unet"),
+        ("context-unet", ("--guidance", -1), "--guidance -1.0 is negative"),
+        ("context-unet", ("--label-dropout", 1.1), "--label-dropout is a share: from 0 to 1"),
+        ("context-unet", ("--diffusion-steps", 0), "--diffusion-steps must be at least 1"),
+        ("context-unet", ("--domain", "svhn"), "no domain svhn in "),
+        ("context-unet", ("--data", "none"), "no digits in none: "),
+        ("acgan28", ("--batch-size", 41), "40 pictures do not fill a batch of 41"),
+        ("acgan28", ("--real-label", 0), "--real-label must be above 0 and at most 1"),
+        ("acgan28", ("--g-lr", 0), "--d-lr and --g-lr must be above 0"),
+        ("acgan64", ("--width", 0), "--width and --latent-size must be at least 1"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, recipe, options, message):
+    assert message in error_of(lambda: train(recipe, *options))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("damage", ["no seven", "label", "size", "gray"])
+def test_bad_data_are_named(train, tmp_path, error_of, damage):
+    root = write_digit_domain(tmp_path / "tree")
+    folder = root / "digits" / "mnistm"
+    picture = folder / "data" / "00003.png"
+    match damage:
+        case "no seven":
+            numbers = [number for number in range(40) if number % 10 != 7]
+            names = [f"{number:05d}.png" for number in numbers]
+            write_labels(folder / "train.csv", names, [number % 10 for number in numbers])
+            expected = f"{folder}/train.csv has no image of 7: every digit needs examples"
+        case "label":
+            (folder / "train.csv").write_text("image_name,label\n00000.png,10\n")
+            expected = f"{folder}/train.csv, line 2: the label is '10'"
+        case "size":
+            Image.new("RGB", (32, 32)).save(picture)
+            expected = f"{picture} is 32x32, expected 28x28"
+        case "gray":  # taken as it is: USPS is gray throughout
+            Image.fromarray(np.full((28, 28), 99, np.uint8)).save(picture)
+            train("acgan28", "--data", root, "--max-steps", 1)
+            return
+    assert expected in error_of(lambda: train("acgan28", "--data", root, "--max-steps", 1))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("recipe", ["acgan28", "context-unet"])
+def test_several_processes_train_together(run, root, digits, tmp_path, recipe):
+    script = root / "scripts" / f"train_{'acgan' if recipe == 'acgan28' else 'ddpm'}.sh"
+    words = (recipe, "--data", digits, "--runs", tmp_path, "--max-steps", 2, *TINY[SCRIPTS[recipe]], *ALWAYS)
+    done = run(*words, command=("bash", script), cwd=tmp_path, env=os.environ | {"PROCESSES": "2"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done, step 2 of 2") == 1
+    assert json.loads((tmp_path / recipe / "config.json").read_text())["processes"] == 2

@@ -1,0 +1,188 @@
+"""Train an ACGAN on digits: `python train_acgan.py RECIPE --data ROOT`.
+
+A generator turns noise and a label into a digit; a discriminator learns to tell it from real ones and to read it; each
+is trained on its own half of the game, and both on reading (Odena et al., *Conditional Image Synthesis with Auxiliary
+Classifier GANs*, 2017). The recipes are systems of networks and settings.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+
+from data.batches import ImageBatches
+from data.digits import load_classes
+from models import NETWORKS
+from models.adversarial import bce_discriminator_loss, bce_generator_loss
+from runtime.errors import UserError, run_command
+from runtime.sampling import sample_digits
+from runtime.seeds import derived_seed, image_seeds, random_stream
+from training.config import TrainConfig, parse_command_line
+from training.ema import EMA, estimate_batch_norm
+from training.processes import in_parallel, share_of, synchronise_batch_norm
+from training.run import Run
+from training.schedules import LearningRateSchedule, learning_rate
+
+
+@dataclass
+class Config(TrainConfig):
+    """Settings of an ACGAN of digits."""
+
+    networks: Literal["acgan28", "acgan64"] = "acgan28"
+    """Which generator and discriminator; acgan64 sees digits enlarged to 64x64, and its samples are brought back."""
+    latent_size: int = 100
+    """Components of the noise vector."""
+    width: int = 28
+    """Channels of the widest feature maps; the reported widths are 28 (acgan28) and 64 (acgan64)."""
+    domain: str = "mnistm"
+    """Which digits: a folder under ROOT/digits."""
+
+    class_weight: float = 1.0
+    """Weight of reading the digit beside telling real from generated."""
+    real_label: float = 1.0
+    """The discriminator's target for real images; below 1 it grows less sure (one-sided smoothing)."""
+    d_lr: float = 2e-4
+    """Highest learning rate of the discriminator."""
+    g_lr: float = 2e-4
+    """Highest learning rate of the generator."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates."""
+    lr_schedule: LearningRateSchedule = "constant"
+    """Course of both learning rates from the first step to the last."""
+    warmup: int = 0
+    """Steps over which the learning rates rise to their highest (constant and cosine)."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if min(self.width, self.latent_size) < 1:
+            raise UserError("--width and --latent-size must be at least 1")
+        if min(self.d_lr, self.g_lr) <= 0 or min(self.warmup, self.class_weight) < 0:
+            raise UserError("--d-lr and --g-lr must be above 0, --warmup and --class-weight not negative")
+        if not 0 < self.real_label <= 1:
+            raise UserError("--real-label must be above 0 and at most 1")
+
+
+RECIPES = {
+    "acgan28": ("ACGAN at the digits' own size, with DCGAN's settings (139 epochs).", Config(epochs=139)),
+    "acgan64": (
+        "DCGAN made conditional, at 64x64 (10 epochs).",
+        Config(networks="acgan64", width=64, epochs=10, d_lr=1e-4, g_lr=1e-4),
+    ),
+}
+
+
+def make_optimizer(network: nn.Module, lr: float, config: Config) -> torch.optim.Optimizer:
+    """Adam over all parameters of `network`."""
+    return torch.optim.Adam(network.parameters(), lr, config.betas, fused=True)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of logits (N, 10) that are highest at their label (N,)."""
+    return (logits.argmax(1) == labels).float().mean()
+
+
+def main(config: Config) -> None:
+    """Train as `config` says and leave the run in its directory."""
+    # Where this runs, and this process's share of every batch.
+    execution = config.execution()
+    share = share_of(config.batch_size)
+    stream = partial(random_stream, config.seed)
+
+    # Real digits.
+    images, labels = load_classes(config.data, config.domain)
+    digits = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+
+    # Networks, their optimizers, and the averaged generator that samples are made of.
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    g_name, d_name = f"{config.networks}-generator", f"{config.networks}-discriminator"
+    g_arguments = {"latent_size": config.latent_size, "width": config.width}
+    generator = synchronise_batch_norm(execution.place(NETWORKS[g_name](**g_arguments)), execution)
+    discriminator = synchronise_batch_norm(execution.place(NETWORKS[d_name](width=config.width)), execution)
+    g_optimizer = make_optimizer(generator, config.g_lr, config)
+    d_optimizer = make_optimizer(discriminator, config.d_lr, config)
+    average = EMA(generator, config.ema_decay)
+
+    # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
+    # no gradient of the discriminator's own, so that is called without averaging.
+    generate = in_parallel(execution.compiled(generator), execution)
+    judge = execution.compiled(discriminator)
+    discriminate = in_parallel(judge, execution)
+
+    def real_batch(number: int) -> tuple[Tensor, Tensor]:
+        """This process's real images, at the networks' size and in [-1, 1], and their labels (n,)."""
+        images, labels = digits.labelled_batch(number)
+        return (interpolate(images, 64, mode="bilinear") if config.networks == "acgan64" else images), labels
+
+    def draw_inputs(purpose: str, number: int) -> tuple[Tensor, Tensor]:
+        """This process's latents (n, latent_size) and labels (n,) for the generator."""
+        randomness = stream(purpose, number)
+        latents = torch.randn(config.batch_size, config.latent_size, generator=randomness)
+        labels = torch.randint(10, (config.batch_size,), generator=randomness)
+        return latents[share].to(execution.device), labels[share].to(execution.device)
+
+    # The run: its directory, and everything that a checkpoint must hold to go on.
+    parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "average": average,
+        "g_optimizer": g_optimizer,
+        "d_optimizer": d_optimizer,
+    }
+    run = Run(config, execution, digits.per_epoch, parts)
+    sheet_seeds = image_seeds(config.seed, range(10)).repeat(10)  # a row a digit, the same noise down a column
+    sheet_labels = torch.arange(10).repeat_interleave(10)
+
+    for step in run.steps():
+        for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
+            lr = learning_rate(peak, config.lr_schedule, step, run.total, config.warmup)
+            optimizer.param_groups[0]["lr"] = lr
+
+        # Teach the discriminator to tell real from generated, and to read both.
+        real, real_labels = real_batch(step)
+        latents, fake_labels = draw_inputs("noise", step)
+        with execution.autocast():
+            fake = generate(latents, fake_labels)
+            real_source, real_classes = (logits.float() for logits in discriminate(real))
+            fake_source, fake_classes = (logits.float() for logits in discriminate(fake.detach()))
+        ones = torch.ones_like(real_source)
+        source_loss = bce_discriminator_loss(real_source, fake_source, config.real_label * ones, 0 * ones)
+        class_loss = cross_entropy(real_classes, real_labels) + cross_entropy(fake_classes, fake_labels)
+        d_loss = source_loss + config.class_weight * class_loss
+        d_optimizer.zero_grad()
+        d_loss.backward()
+        d_optimizer.step()
+
+        # Teach the generator to have its images taken for real, and read as they were meant.
+        discriminator.requires_grad_(False)
+        with execution.autocast():
+            source, classes = (logits.float() for logits in judge(fake))
+        g_loss = bce_generator_loss(source) + config.class_weight * cross_entropy(classes, fake_labels)
+        g_optimizer.zero_grad()
+        g_loss.backward()
+        g_optimizer.step()
+        discriminator.requires_grad_(True)
+        average.update(generator, step)
+
+        run.log(
+            d_loss=d_loss,
+            g_loss=g_loss,
+            real_accuracy=accuracy(real_classes, real_labels),
+            fake_accuracy=accuracy(classes, fake_labels),
+        )
+        if run.sample_due() or run.checkpoint_due():
+            statistics_inputs = (draw_inputs("batch norm", number) for number in range(20))
+            estimate_batch_norm(average.network, statistics_inputs, execution)
+        if run.sample_due():
+            run.save_sheet(sample_digits(average.network, sheet_seeds, sheet_labels, execution), 10)
+        if run.checkpoint_due():
+            run.save(average.network, g_name, g_arguments)
+
+    run.close()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_command_line(RECIPES)))
