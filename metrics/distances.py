@@ -76,7 +76,7 @@ def precision_recall(generated: np.ndarray, reference: np.ndarray, neighbours: i
     than `neighbours` + 1 pictures on a side, all its others count as neighbours.
     """
     scores = prc_features_to_metric(
-        torch.from_numpy(generated),
+        torch.from_numpy(generated),  # first since torch-fidelity 0.4; before, precision and recall were the other way
         torch.from_numpy(reference),
         prc_neighborhood=min(neighbours, len(generated) - 1, len(reference) - 1),
         save_cpu_ram=True,  # distances in blocks: 40,000 pictures would need 6 GB at once

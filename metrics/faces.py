@@ -99,7 +99,7 @@ def table(scores: dict) -> str:
         "images": value("images", "d"),
         "reference images": value("reference_images", "d"),
         f"FID-{dims}": value("fid", ".3f"),
-        f"KID-{dims}": value("kid", ".5f", "kid_std"),
+        f"KID-{dims}": value("kid", ".3g", "kid_std"),
         f"precision-{dims}": value("precision", ".3f"),
         f"recall-{dims}": value("recall", ".3f"),
         "Inception score": value("inception_score", ".3f", "inception_score_std"),
