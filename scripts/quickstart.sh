@@ -3,10 +3,18 @@
 # for a moment (all recipes with --all), generates and scores. Anything learnt here is a toy; see README.md for the rest.
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-recipes=(dcgan)
+gans=(dcgan)
+acgans=(acgan28)
+diffusions=(context-unet)
+adaptations=(dann)
 case ${1:-} in
 "") ;;
---all) recipes=(dcgan dcgan-2g dcgan-long dcgan-short pixelshuffle sagan) ;;
+--all)
+    gans=(dcgan dcgan-2g dcgan-long dcgan-short pixelshuffle sagan)
+    acgans=(acgan28 acgan64)
+    diffusions=(context-unet attention-unet)
+    adaptations=(supervised dann dann-alternating dann-fixed-alpha dsn dsn-report)
+    ;;
 *)
     echo "usage: $0 [--all]" >&2
     exit 2
@@ -19,20 +27,47 @@ data=datasets/embedded
 out=outputs/quickstart
 rm -rf -- "$out" # made by this script, and only by it
 
+train() { # script recipe steps [options]
+    echo "== Training $2 at reduced width"
+    local script=$1 recipe=$2 steps=$3
+    shift 3
+    $python "$script" "$recipe" --data "$data" --runs "$out/runs" --name "$recipe" --max-steps "$steps" --epochs 1000 \
+        --log-every 20 --sample-every 100 --checkpoint-every 100 "$@"
+}
+
 echo "== Data: drawn faces and digits, without a network"
 $python -m data.embedded --out "$data"
 
-for recipe in "${recipes[@]}"; do
-    echo "== Training $recipe at reduced width"
-    $python train_dcgan.py "$recipe" --data "$data" --runs "$out/runs" --width 16 --batch-size 32 --max-steps 300 \
-        --log-every 20 --sample-every 100 --checkpoint-every 100
-    echo "== Generating and scoring 100 faces of $recipe"
+for recipe in "${gans[@]}"; do
+    train train_dcgan.py "$recipe" 600 --width 16 --batch-size 32
     $python -m inference.generate_faces --weights "$out/runs/$recipe/weights.safetensors" --out "$out/faces-$recipe" \
-        --count 100 --sheet "$out/faces-$recipe.png"
-    $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 --json "$out/faces-$recipe.json"
+        --count 100 --sheet "$out/$recipe.png"
+    $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 --json "$out/$recipe.json"
 done
 
-echo "Done. The pictures:"
-for recipe in "${recipes[@]}"; do
-    echo "  $recipe   faces $out/faces-$recipe.png, during training $out/runs/$recipe/samples/"
+for recipe in "${adaptations[@]}"; do
+    train train_dann.py "$recipe" 400 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
+    $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
+        --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
+    $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"
+done
+
+for recipe in "${acgans[@]}"; do
+    train train_acgan.py "$recipe" 300 --domain blended --width 8 --batch-size 32
+done
+for recipe in "${diffusions[@]}"; do
+    train train_ddpm.py "$recipe" 200 --domain blended --width 16 --batch-size 32
+done
+for recipe in "${acgans[@]}" "${diffusions[@]}"; do
+    $python -m inference.generate_digits --weights "$out/runs/$recipe/weights.safetensors" --out "$out/digits-$recipe" \
+        --per-class 10 --grid "$out/$recipe.png"
+    $python -m metrics.digits "$out/digits-$recipe" --classifier "$out/runs/${adaptations[-1]}/weights.safetensors"
+done
+
+echo "Done. The pictures, beside the runs in $out/runs:"
+for recipe in "${gans[@]}" "${acgans[@]}" "${diffusions[@]}"; do
+    echo "  $recipe: made $out/$recipe.png, during training $out/runs/$recipe/samples"
+done
+for recipe in "${adaptations[@]}"; do
+    echo "  $recipe: confusion of the digits adapted to, $out/$recipe.png"
 done
