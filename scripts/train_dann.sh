@@ -1,10 +1,3 @@
 #!/usr/bin/env bash
-# Adapt a digit classifier: scripts/train_dann.sh RECIPE --source DOMAIN --target DOMAIN [options].
-# With GPUS=N, on N GPUs (PROCESSES=N on CPUs) at once.
-set -euo pipefail
-here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-processes=${GPUS:-${PROCESSES:-1}}
-if ((processes > 1)); then
-    exec "$here/python.sh" -m torch.distributed.run --standalone --nproc-per-node "$processes" "$here/../train_dann.py" "$@"
-fi
-exec "$here/python.sh" "$here/../train_dann.py" "$@"
+# Train a digit classifier and adapt it to another domain: scripts/train_dann.sh RECIPE [options]; GPUS=N or PROCESSES=N share the work.
+exec "$(dirname -- "${BASH_SOURCE[0]}")/train.sh" train_dann.py "$@"

@@ -1,9 +1,3 @@
 #!/usr/bin/env bash
-# Train a face GAN: scripts/train_dcgan.sh RECIPE [options]. With GPUS=N, on N GPUs (PROCESSES=N on CPUs) at once.
-set -euo pipefail
-here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-processes=${GPUS:-${PROCESSES:-1}}
-if ((processes > 1)); then
-    exec "$here/python.sh" -m torch.distributed.run --standalone --nproc-per-node "$processes" "$here/../train_dcgan.py" "$@"
-fi
-exec "$here/python.sh" "$here/../train_dcgan.py" "$@"
+# Train a face GAN: scripts/train_dcgan.sh RECIPE [options]; GPUS=N or PROCESSES=N share the work.
+exec "$(dirname -- "${BASH_SOURCE[0]}")/train.sh" train_dcgan.py "$@"
