@@ -49,10 +49,10 @@ def weights_to_64(weights, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """Two folders of 64x64 PNGs: 10 of one kind, 8 of another."""
+    """Two folders of 64x64 PNGs: 6 of one kind, 5 of another."""
     place = tmp_path_factory.mktemp("pictures")
-    write_noise(place / "generated", 10, seed=1)
-    write_noise(place / "reference", 8, seed=2)
+    write_noise(place / "generated", 6, seed=1)
+    write_noise(place / "reference", 5, seed=2)
     return place / "generated", place / "reference"
 
 
