@@ -39,24 +39,24 @@ echo "== Data: drawn faces and digits, without a network"
 $python -m data.embedded --out "$data"
 
 for recipe in "${gans[@]}"; do
-    train train_dcgan.py "$recipe" 600 --width 16 --batch-size 32
+    train train_dcgan.py "$recipe" 1500 --width 16 --batch-size 32
     $python -m inference.generate_faces --weights "$out/runs/$recipe/weights.safetensors" --out "$out/faces-$recipe" \
         --count 100 --sheet "$out/$recipe.png"
     $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 --json "$out/$recipe.json"
 done
 
 for recipe in "${adaptations[@]}"; do
-    train train_dann.py "$recipe" 400 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
+    train train_dann.py "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
     $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"
 done
 
 for recipe in "${acgans[@]}"; do
-    train train_acgan.py "$recipe" 300 --domain blended --width 8 --batch-size 32
+    train train_acgan.py "$recipe" 1500 --domain blended --width 12 --batch-size 32
 done
 for recipe in "${diffusions[@]}"; do
-    train train_ddpm.py "$recipe" 200 --domain blended --width 16 --batch-size 32
+    train train_ddpm.py "$recipe" 1000 --domain blended --width 16 --batch-size 32 --lr 2e-3
 done
 for recipe in "${acgans[@]}" "${diffusions[@]}"; do
     $python -m inference.generate_digits --weights "$out/runs/$recipe/weights.safetensors" --out "$out/digits-$recipe" \
