@@ -1,5 +1,7 @@
 """The VAE's layers, draw and losses."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from models.vae import VAE, kl_divergence, reconstruction_error
 def test_layers_and_sizes_are_the_reported(parameter_count):
     network = VAE()
     channels = [3, 32, 64, 128, 256, 512]
-    kernels = sum(9 * before * after for before, after in zip(channels, channels[1:], strict=False))
+    kernels = sum(9 * before * after for before, after in pairwise(channels))
     assert parameter_count(network.encoder) == kernels + 3 * sum(channels[1:])  # a bias, and batch norm's two
     assert parameter_count(network.mean) == parameter_count(network.log_variance) == 2048 * 1024 + 1024
     assert parameter_count(network) == 9_444_451
