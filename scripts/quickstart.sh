@@ -4,6 +4,7 @@
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 gans=(dcgan)
+autoencoders=(vae)
 acgans=(acgan28)
 diffusions=(context-unet)
 adaptations=(dann)
@@ -45,6 +46,12 @@ for recipe in "${gans[@]}"; do
     $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 --json "$out/$recipe.json"
 done
 
+for recipe in "${autoencoders[@]}"; do
+    train train_vae.py "$recipe" 600 --width 8 --latent-size 64 --batch-size 32 --lr 1e-3
+    $python -m inference.reconstruct_faces --weights "$out/runs/$recipe/weights.safetensors" \
+        --images "$data/face/val" --out "$out/faces-$recipe" --sheet "$out/$recipe.png"
+done
+
 for recipe in "${adaptations[@]}"; do
     train train_dann.py "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
@@ -67,6 +74,9 @@ done
 echo "Done. The pictures, beside the runs in $out/runs:"
 for recipe in "${gans[@]}" "${acgans[@]}" "${diffusions[@]}"; do
     echo "  $recipe: made $out/$recipe.png, during training $out/runs/$recipe/samples"
+done
+for recipe in "${autoencoders[@]}"; do
+    echo "  $recipe: faces over their reconstructions $out/$recipe.png, samples $out/runs/$recipe/samples"
 done
 for recipe in "${adaptations[@]}"; do
     echo "  $recipe: confusion of the digits adapted to, $out/$recipe.png"
