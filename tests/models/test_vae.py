@@ -65,3 +65,27 @@ def test_the_error_is_on_the_scale_from_0_to_1():
     first, second = random.random((4, 3, 8, 8)), random.random((4, 3, 8, 8))
     errors = reconstruction_error(torch.from_numpy(2 * first - 1), torch.from_numpy(2 * second - 1))
     np.testing.assert_allclose(errors, ((first - second) ** 2).mean((1, 2, 3)), rtol=1e-6)
+
+
+def test_an_unfitted_prior_is_standard_normal():
+    torch.manual_seed(0)
+    network = VAE(latent_size=5, width=4).eval()
+    noise = torch.randn(3, network.noise_size)
+    assert torch.equal(network.generate(noise), network.decode(noise[:, :5]))
+
+
+@pytest.mark.parametrize("latent_size", [5, 200])
+def test_the_fitted_prior_has_the_posteriors_mean_and_covariance(latent_size):
+    """Of few components exactly; of many, the variance of each and the covariance of the main directions."""
+    torch.manual_seed(0)
+    mixing = torch.randn(latent_size, latent_size) * torch.logspace(0, -2, latent_size)
+    means = torch.randn(4000, latent_size) @ mixing.T + torch.randn(latent_size)
+    log_variances = torch.randn(4000, latent_size)
+    network = VAE(latent_size, width=4).eval()
+    network.fit_prior(means, log_variances)
+    network.decode = lambda latents: latents
+    drawn = network.generate(torch.randn(100_000, network.noise_size))
+    expected = means.T.cov() + log_variances.exp().mean(0).diag()
+    scale = expected.diagonal().sqrt()
+    torch.testing.assert_close(drawn.mean(0) / scale, means.mean(0) / scale, atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn.T.cov() / scale.outer(scale), expected / scale.outer(scale), atol=0.03, rtol=0)
