@@ -84,16 +84,18 @@ def test_dann_solves_what_source_only_fails(train):
 def shapes(shifted, seed, count=600):
     """Uint8 (count, 28, 28, 3) noisy pictures of disc, ring, two bars or cross, and labels 0 to 3.
 
-    They are light; of the `shifted` ones discs and rings are dark: what changes depends on the class.
+    What is `shifted` depends on the class: discs and rings are dark, rings and crosses bolder, bars thinner.
     """
     random = np.random.RandomState(seed)
     labels = random.permutation(np.arange(count) % 4)
+    hole, bar, cross = (3, 1.5, 2.6) if shifted else (4, 2, 2)
     down, across = np.mgrid[-13.5:14, -13.5:14]
     images = np.empty((count, 28, 28, 3))
     for image, label in zip(images, labels, strict=True):
         y, x = np.abs(down - random.uniform(-2, 2)), np.abs(across - random.uniform(-2, 2))
         radius, near, far = np.hypot(y, x), np.minimum(x, y), np.maximum(x, y)
-        within = [radius < 8, (radius > 4) & (radius < 8), (x < 8) & (abs(y - 4) < 2), (near < 2) & (far < 8)][label]
+        bars = (x < 8) & (abs(y - 4) < bar)
+        within = [radius < 8, (radius > hole) & (radius < 8), bars, (near < cross) & (far < 8)][label]
         image[:] = np.where(within != (shifted and label < 2), 200, 50)[..., None]
     return (images + random.randint(-30, 31, images.shape)).clip(0, 255).astype(np.uint8), labels
 
@@ -107,11 +109,10 @@ def shape_tree(tmp_path_factory):
 
 
 def test_adamatch_solves_what_dann_fails(train, shape_tree):
-    options = ("--max-steps", 200, "--lr", 2e-3, "--lr-schedule", "cosine")
-    dann = train("dann", *options, data=shape_tree)
+    dann = train("dann", "--max-steps", 200, "--lr", 2e-3, "--lr-schedule", "cosine", data=shape_tree)
     assert last(dann, "source_accuracy") > 0.95
-    assert last(dann, "target_accuracy") < 0.75
-    match = train("adamatch", "--batch-size", 16, "--max-steps", 150, data=shape_tree)
+    assert last(dann, "target_accuracy") < 0.9
+    match = train("adamatch", "--batch-size", 16, "--max-steps", 200, data=shape_tree)
     assert last(match, "target_accuracy") > 0.95
     # Of the target it accepts more than half in the end, and that alike from all four classes.
     pseudo = [last(match, f"pseudo_{digit}") for digit in range(10)]
@@ -166,7 +167,9 @@ def test_course_of_lambda_and_mu():
     assert [round(train_dann.lambda_at(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
     assert [train_dann.lambda_at(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 0.1, 0.1]
     match = train_dann.replace(train_dann.RECIPES["adamatch"][1], pseudo_weight=0.5)
-    assert [train_dann.lambda_at(progress, match) for progress in (0, 0.25, 0.5, 1)] == [0, 0.25, 0.5, 0.5]
+    assert [train_dann.lambda_at(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx(
+        [0, 0.25, 0.5, 0.5]
+    )
     assert train_dann.lambda_at(0, train_dann.replace(match, ramp=False)) == 0.5
 
 
@@ -212,7 +215,15 @@ def test_target_labels_are_never_read(train, tree, tmp_path, recipe):
 
 def test_every_part_of_adamatch_can_be_switched_off(train):
     """Each switch gives other weights, from the very first steps on; what it does is tested with the formulas."""
-    options = (*SHORT, "--no-ramp", "--threshold", 0.3)  # so that pseudo-labels count at once
+    options = (
+        "--max-steps",
+        3,
+        "--log-every",
+        1,
+        "--no-ramp",
+        "--threshold",
+        0.3,
+    )  # so that pseudo-labels count at once
     whole = train("adamatch", *options, "--name", "whole")
     assert last(whole, "mask_rate") > 0 and last(whole, "pseudo_loss") > 0
     parts = {
