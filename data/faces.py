@@ -1,5 +1,6 @@
 """Faces: `ROOT/face/{train,val}` of the data tree, or a folder of anybody's own pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +46,17 @@ def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:
             raise DataError(f"{path}, line {line}: an attribute is neither -1 nor 1")
         values[index] = fields
     return [row[name_column] for _, row in rows], header[:name_column] + header[name_column + 1 :], values
+
+
+def attributes_of(root: Path, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Attribute names (C) of `root/face/attributes.csv` and int8 values (N, C) of the pictures `names` (N).
+
+    A value is -1 or 1, or 0 where the table has no line for the picture; without a table, C is 0. Raises DataError as
+    `load_attributes`.
+    """
+    if not (root / "face" / "attributes.csv").exists():
+        return [], np.zeros((len(names), 0), np.int8)
+    listed, columns, values = load_attributes(root)
+    rows = dict(zip(listed, values, strict=True))
+    unknown = np.zeros(len(columns), np.int8)
+    return columns, np.stack([rows.get(name, unknown) for name in names])

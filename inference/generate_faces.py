@@ -8,8 +8,7 @@ import tyro
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claim_folder, save_images, save_png, sheet
-from runtime.sampling import sample_images
-from runtime.seeds import image_latents
+from runtime.sampling import FACE_GENERATORS, sample_faces
 from runtime.weights import load_weights
 
 
@@ -39,10 +38,9 @@ def main(config: Config) -> None:
         raise UserError("--count must be from 1 to 10000: file names have four digits")
     names = [f"{number:04d}.png" for number in range(config.count)]
     execution = choose_execution(config.device, config.precision)
-    generator, _ = load_weights(config.weights, kind="generator")
+    network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
     claim_folder(config.out, names)
-    latents = image_latents(config.seed, range(config.count), generator.latent_size)
-    images = sample_images(execution.place(generator), latents, execution)
+    images = sample_faces(execution.place(network), config.seed, config.count, execution)
     save_images(config.out, names, images)
     if config.sheet:
         save_png(config.sheet, sheet(images[:32]))

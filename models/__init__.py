@@ -10,6 +10,7 @@ from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.dsn import DSN, dsn_classifier
 from models.pixelshuffle import PixelShuffleGenerator
 from models.sagan import SAGANDiscriminator, SAGANGenerator
+from models.vae import VAE
 
 NETWORKS = {
     "dcgan-generator": DCGANGenerator,
@@ -17,6 +18,7 @@ NETWORKS = {
     "pixelshuffle-generator": PixelShuffleGenerator,
     "sagan-generator": SAGANGenerator,
     "sagan-discriminator": SAGANDiscriminator,
+    "vae": VAE,
     **{name: partial(dann, name) for name in DANN_NETWORKS},
     **{f"{name}-classifier": partial(digit_classifier, name) for name in DANN_NETWORKS},
     "dsn": DSN,

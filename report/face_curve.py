@@ -18,8 +18,7 @@ from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 from runtime.files import write_atomically
-from runtime.sampling import sample_images
-from runtime.seeds import image_latents
+from runtime.sampling import FACE_GENERATORS, sample_faces
 from runtime.weights import load_weights
 
 
@@ -58,9 +57,8 @@ def main(config: Config) -> None:
     for file in sorted({*kept[config.every - 1 :: config.every], kept[-1]}):
         if int(file.stem) in points:
             continue
-        generator, about = load_weights(file, kind="generator")
-        latents = image_latents(config.seed, range(config.count), generator.latent_size)
-        images = sample_images(execution.place(generator), latents, execution)
+        generator, about = load_weights(file, kind=FACE_GENERATORS)
+        images = sample_faces(execution.place(generator), config.seed, config.count, execution)
         points[about["step"]] = about | score_faces(images, config.reference, config.dims, device=config.device)
         write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
     curve = [points[step] for step in sorted(points)]

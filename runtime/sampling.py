@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from models.diffusion import Diffusion, Sampling
+from models.vae import VAE
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import to_uint8
-from runtime.seeds import image_noise
+from runtime.seeds import image_latents, image_noise
 
 DIGIT_SIZE = 28
+FACE_GENERATORS = ("generator", "vae")
 DIGIT_GENERATORS = ("acgan28-generator", "acgan64-generator", "unet")
 
 
@@ -41,6 +43,15 @@ def sample_images(
             images = generator(*(part.to(execution.device) for part in filled))
         pictures.append(to_uint8(images[:count]))
     return np.concatenate(pictures)
+
+
+def sample_faces(network: nn.Module, seed: int, count: int, execution: Execution) -> np.ndarray:
+    """Pictures uint8 (count, 64, 64, 3) by a GAN's generator or a VAE in evaluation mode, the noise of each its own.
+
+    Raises UserError for a generator of digits.
+    """
+    latents = image_latents(seed, range(count), network.latent_size)
+    return sample_images(network.decode if isinstance(network, VAE) else network, latents, execution)
 
 
 def sample_digits(

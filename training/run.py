@@ -122,10 +122,10 @@ class Run:
         """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
         return self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
 
-    def save_sheet(self, images: np.ndarray, columns: int = 8) -> None:
-        """Write pictures (N, H, W, 3) uint8, in rows of `columns`, as the sample sheet of this step."""
+    def save_sheet(self, images: np.ndarray, columns: int = 8, folder: str = "samples") -> None:
+        """Write pictures (N, H, W, 3) uint8, in rows of `columns`, as the sheet of this step under `folder`."""
         if is_first():
-            save_png(self.folder / "samples" / f"{self.step:07d}.png", sheet(images, columns))
+            save_png(self.folder / folder / f"{self.step:07d}.png", sheet(images, columns))
 
     def save(self, network: nn.Module, name: str, arguments: dict[str, Any]) -> None:
         """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`; call it in all processes.

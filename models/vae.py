@@ -1,0 +1,78 @@
+"""A variational autoencoder: Kingma, Welling, *Auto-Encoding Variational Bayes*, ICLR 2014."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+STAGES = (1, 2, 4, 8, 16)  # channels from 32x32 to 2x2, in units of the width
+COARSEST = 2  # pixels to a side of the last feature maps
+
+
+class VAE(nn.Module):
+    """Images (N, image_channels, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
+
+    `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components.
+    """
+
+    def __init__(self, latent_size: int = 1024, width: int = 32, image_channels: int = 3):
+        super().__init__()
+        self.latent_size = latent_size
+        channels = [stage * width for stage in STAGES]
+        features = channels[-1] * COARSEST**2
+
+        def normalised(layer: nn.Module) -> list[nn.Module]:
+            return [layer, nn.BatchNorm2d(layer.out_channels), nn.LeakyReLU(0.01, inplace=True)]
+
+        def down(in_channels: int, out_channels: int) -> list[nn.Module]:
+            return normalised(nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1))
+
+        def up(in_channels: int, out_channels: int) -> list[nn.Module]:
+            return normalised(nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1))
+
+        self.encoder = nn.Sequential(
+            *(layer for sizes in zip([image_channels, *channels], channels, strict=False) for layer in down(*sizes)),
+            nn.Flatten(),
+        )
+        self.mean = nn.Linear(features, latent_size)
+        self.log_variance = nn.Linear(features, latent_size)
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_size, features),
+            nn.Unflatten(1, (channels[-1], COARSEST, COARSEST)),
+            *(layer for sizes in zip(channels[::-1], channels[-2::-1], strict=False) for layer in up(*sizes)),
+            *up(width, width),  # 64x64
+            nn.Conv2d(width, image_channels, 3, padding=1),
+            nn.Tanh(),
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance, each (N, latent_size), of the posterior of images (N, C, 64, 64)."""
+        features = self.encoder(images)
+        return self.mean(features), self.log_variance(features)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (N, image_channels, 64, 64) in [-1, 1] of latents (N, latent_size); normal ones give new images."""
+        return self.decoder(latents)
+
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction of `images` from latents drawn from their posterior by `noise` (N, latent_size); mean and
+        log-variance of that posterior, in float32.
+
+        The draw is mean + deviation · noise, through which gradients flow (section 2.4).
+        """
+        mean, log_variance = (value.float() for value in self.encode(images))
+        latents = mean + (log_variance / 2).exp() * noise
+        return self.decode(latents), mean, log_variance
+
+
+def reconstruction_error(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error (N,) of each image (N, C, H, W), both given in [-1, 1] and measured on the scale [0, 1]."""
+    return ((reconstructions.float() - images) / 2).square().flatten(1).mean(1)
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """KL divergence in nats of the posteriors (N, D) from the standard normal prior (appendix B).
+
+    It is averaged over the batch, and over the components averaged or summed.
+    """
+    divergence = (mean.square() + log_variance.exp() - 1 - log_variance) / 2
+    return divergence.mean() if reduction == "mean" else divergence.sum(1).mean()

@@ -1,0 +1,29 @@
+"""The one way from faces to latents and back, for training curves, sheets, inference and scores alike."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.vae import reconstruction_error
+from runtime.classification import in_chunks
+from runtime.device import Execution
+from runtime.images import to_uint8
+
+CHUNK = 50  # faces a network sees at once
+
+
+def encode_means(network: nn.Module, images: np.ndarray, execution: Execution) -> np.ndarray:
+    """Posterior means, float32 (N, latent_size), that a VAE in evaluation mode gives faces, uint8 (N, 64, 64, 3)."""
+    return in_chunks(lambda inputs: network.encode(inputs)[0], images, execution, CHUNK)
+
+
+def reconstruct(network: nn.Module, images: np.ndarray, execution: Execution) -> tuple[np.ndarray, np.ndarray]:
+    """What a VAE in evaluation mode makes of faces, uint8 (N, 64, 64, 3), through their posterior means.
+
+    The reconstructions come as uint8 (N, 64, 64, 3), and with them each one's mean squared error (N,), taken before
+    rounding, of values in [0, 1].
+    """
+    decoded = in_chunks(lambda inputs: network.decode(network.encode(inputs)[0]), images, execution, CHUNK)
+    originals = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    reconstructions = torch.from_numpy(decoded)
+    return to_uint8(reconstructions), reconstruction_error(reconstructions, originals).numpy()
