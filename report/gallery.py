@@ -41,6 +41,11 @@ class Gallery:
         save_animation(path, titled, seconds=max(4.0, 0.25 * len(frames)) if len(frames) < 40 else 6.0)
         return _picture(path, alt, caption, chart=False)
 
+    @property
+    def count(self) -> int:
+        """How many figures there are."""
+        return len(self._names)
+
     def _new(self, name: str) -> str:
         """A file name made of `name`, different from all before."""
         name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)

@@ -34,7 +34,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Missing:
-    """What is not shown, and the command that would make it; or what went wrong."""
+    """What is not shown, and the commands, a line each, that would make it; or what went wrong."""
 
     kind: ClassVar[str] = "missing"
     text: str

@@ -61,10 +61,8 @@ class Run:
         read = [_numbers(line) for line in lines]
         whole = [line for line in read if line]
         if len(whole) < len(lines):
-            lost = len(lines) - len(whole)
-            self.problems.append(
-                f"has {lost} line{'s' * (lost > 1)} in `metrics.jsonl` that cannot be read: the {len(whole)} others count"
-            )
+            lost = f"{len(lines) - len(whole)} of {len(lines)} lines"
+            self.problems.append(f"has a damaged `metrics.jsonl`: {lost} cannot be read, the others are used")
         return whole
 
     @property

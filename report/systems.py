@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from report.runs import Run
 
-FACES, VAE, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
+FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ SYSTEMS = (
     System("dcgan-short", FACES, "train_dcgan"),
     System("pixelshuffle", FACES, "train_dcgan", (("002-B", {"FID-2048": "35.30", "HOG face rate": "94.6 %"}),)),
     System("sagan", FACES, "train_dcgan"),
-    System("vae", VAE, "train_vae", (("003-1", {"reconstruction MSE": "0.0027 to 0.0038"}),)),
+    System("vae", VAES, "train_vae", (("003-1", {"reconstruction MSE": "0.0027 to 0.0038"}),)),
     System("acgan28", DIGITS, "train_acgan", (("000", {"accuracy": "90 %"}),)),
     System("acgan64", DIGITS, "train_acgan", (("001", {"accuracy": "88.1 %"}),)),
     System("context-unet", DIGITS, "train_ddpm", (("002", {"accuracy": "99.6 %"}),)),
