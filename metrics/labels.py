@@ -85,14 +85,14 @@ def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
 def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
     """A confusion matrix (10, 10): counts, shaded by their share of the row."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, axes = plt.subplots(figsize=(5.5, 5.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
     axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label")
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(title, fontsize=9)
     return figure
 
 

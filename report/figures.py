@@ -17,12 +17,13 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 GAP = 2  # pixels between the pictures of a sheet, as in runtime.images.sheet
 
 
-def panels(count: int, columns: int = 3, height: float = 2.4) -> tuple[Figure, list[Axes]]:
-    """A figure as wide as the page with `count` axes in rows of at most `columns`."""
+def panels(count: int, columns: int = 3, height: float = 2.2, width: float = 2.4) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` axes, of this height and width in inches each, in rows of at most `columns`."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    width = PAGE_WIDTH * max(columns, 2) / 3 if columns < 3 else PAGE_WIDTH
-    figure, grid = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained")
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
+    )
     for axes in grid.flat[count:]:
         axes.set_visible(False)
     for axes in grid.flat:
@@ -66,21 +67,15 @@ def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[s
         for number in range(len(names)):
             chosen = part[groups[part] == number]
             colour = COLOURS[number % len(COLOURS)]
-            size = {"s": 20, "linewidths": 0.2} if digits else {"s": 9, "linewidths": 0, "alpha": 0.75}
+            size = {"s": 22, "linewidths": 0.2} if digits else {"s": 9, "linewidths": 0, "alpha": 0.75}
             axes.scatter(*plane[chosen].T, marker=marks[number], color=colour, **size)
-    for number, name in enumerate(names):
-        axes.scatter([], [], marker=marks[number], color=COLOURS[number % len(COLOURS)], s=24, label=name)
     axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
     label_axes(axes, "t-SNE 1 (no unit)", "t-SNE 2 (no unit)")
-    axes.legend(
-        fontsize=LETTERING - 1,
-        frameon=False,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.08),
-        ncols=min(len(names), 10 if digits else 3),
-        handletextpad=0.1 if digits else 0.4,
-        columnspacing=0.8,
-    )
+    if not digits:
+        for number, name in enumerate(names):
+            axes.scatter([], [], marker=marks[number], color=COLOURS[number % len(COLOURS)], s=24, label=name)
+        axes.legend(fontsize=LETTERING, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
 def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 2) -> Figure:
@@ -88,9 +83,10 @@ def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str], columns:
     height, width = pictures[0].shape[:2]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    above, between = 26, 10  # pixels
+    above, between = 48, 20  # pixels
     whole_width, whole_height = columns * (width + between), rows * (height + above)
-    figure = plt.figure(figsize=(whole_width / DPI, whole_height / DPI))
+    dpi = max(DPI, whole_width / PAGE_WIDTH)
+    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
     for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         left = index % columns * (width + between) + between / 2
         bottom = whole_height - (index // columns + 1) * (height + above)
@@ -119,12 +115,13 @@ def sheet_figure(
         top, left = row * (height + GAP), column * (width + GAP)
         page[top : top + height, left : left + width] = pictures[row, column]
     image_height, image_width = (scale * size for size in page.shape[:2])
-    letter = LETTERING / 72 * DPI  # pixels
+    dpi = max(DPI, image_width / (PAGE_WIDTH - 0.8))  # no wider than a page
+    letter = LETTERING / 72 * dpi  # pixels
     lines = max((name.count("\n") + 1 for name in columns), default=0)
     left = round(letter * (0.6 * max(map(len, rows), default=0) + 1.5 * bool(rows) + 1.8 * bool(row_title)) + 6)
     above = round(letter * (1.35 * lines + 0.8 * bool(lines) + 1.6 * bool(column_title) + 2.2 * bool(title)) + 6)
     whole_width, whole_height = left + image_width + 6, above + image_height + 6
-    figure = plt.figure(figsize=(whole_width / DPI, whole_height / DPI))
+    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
     axes = figure.add_axes(
         (left / whole_width, 6 / whole_height, image_width / whole_width, image_height / whole_height)
     )

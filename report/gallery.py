@@ -12,6 +12,8 @@ from runtime.errors import UserError
 from runtime.figures import save_figure
 from runtime.images import save_animation
 
+SCREEN_DPI = 115  # an inch of a figure, in pixels of the page
+
 
 class Gallery:
     """The folder of figures; every figure has a name of its own."""
@@ -31,15 +33,17 @@ class Gallery:
         """Save `figure` as NAME.png and NAME.pdf and close it; `alt` says what it shows to who cannot see it."""
         name = self._new(name)
         path = self.folder / f"{name}.png"
+        size = tuple(round(SCREEN_DPI * inches) for inches in figure.get_size_inches())
         save_figure(figure, path, self.folder / f"{name}.pdf")
-        return _picture(path, alt, caption, chart)
+        return Picture(path, alt, caption, chart, size)
 
     def animate(self, name: str, frames: np.ndarray, titles: Sequence[str], alt: str, caption: str) -> Picture:
         """Save pictures uint8 (N, H, W, 3) as NAME.gif, a line of text above each."""
         path = self.folder / f"{self._new(name)}.gif"
         titled = np.stack([_titled(frame, title) for frame, title in zip(frames, titles, strict=True)])
         save_animation(path, titled, seconds=max(4.0, 0.25 * len(frames)) if len(frames) < 40 else 6.0)
-        return _picture(path, alt, caption, chart=False)
+        height, width = titled.shape[1:3]
+        return Picture(path, alt, caption, chart=False, size=(width, height))
 
     @property
     def count(self) -> int:
@@ -53,11 +57,6 @@ class Gallery:
             name += "-again"
         self._names.add(name)
         return name
-
-
-def _picture(path: Path, alt: str, caption: str, chart: bool) -> Picture:
-    with Image.open(path) as image:
-        return Picture(path, alt, caption, chart, image.size)
 
 
 def _titled(frame: np.ndarray, title: str) -> np.ndarray:

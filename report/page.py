@@ -63,7 +63,7 @@ class Picture:
     chart: bool
     """A diagram with lettering, which must not be shrunk as a picture may."""
     size: tuple[int, int]
-    """Width and height in pixels."""
+    """Width and height on the page in pixels."""
 
     @property
     def data(self) -> str:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DPI = 150
 
-plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "pdf.fonttype": 42})
+plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI, "pdf.fonttype": 42})
 
 
 def save_figure(figure: Figure, *paths: Path) -> None:
@@ -27,6 +27,6 @@ def save_figure(figure: Figure, *paths: Path) -> None:
     nameless = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     for path in paths:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=path.suffix[1:], dpi=DPI, metadata=nameless[path.suffix])
+        figure.savefig(buffer, format=path.suffix[1:], dpi="figure", metadata=nameless[path.suffix])
         write_atomically(path, buffer.getvalue())
     plt.close(figure)

@@ -95,11 +95,11 @@ def features_in_the_plane(context: Context, run: Run) -> list[Block]:
     if not _is_newer(folder / "features.npz", run.weights):
         tsne.main(tsne.Config(run.folder, folder, context.data_of(run), device=str(context.execution.device)))
     table = tsne.read_features(folder / "features.npz")
-    figure, (left, right) = panels(2, columns=2, height=3.9)
+    figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
     tsne.draw_by_class(left, table)
     tsne.draw_by_domain(right, table)
     left.set_title("by class", fontsize=LETTERING + 1)
-    right.set_title("by domain", fontsize=LETTERING + 1)
+    right.set_title("by domain", fontsize=LETTERING + 1, loc="right")
     domains = " and ".join(table["names"].tolist())
     alt = f"Two maps of the features of {domains} digits by {run.name}: points marked by digit, and by domain."
     caption = f"{about(run)}: t-SNE of the features of {len(table['labels'])} validation digits of {domains}."

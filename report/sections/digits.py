@@ -28,7 +28,7 @@ def digits_section(context: Context) -> Section:
     for run in runs:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(run, "digits", lambda run=run: digits_of(context, run))
-        blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits", scale=2)
+        blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits")
     return Section("Generated digits", blocks + not_run(without_run(context.runs, DIGITS)))
 
 

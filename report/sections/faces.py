@@ -29,7 +29,7 @@ from runtime.seeds import image_latents
 
 FIRST = 32  # faces of each generator
 PAIRS = 4  # rows of an interpolation
-STEPS = 9  # its columns
+STEPS = 7  # its columns
 RECONSTRUCTED = 10
 LATENTS_SHOWN = 1000  # points of a t-SNE
 
@@ -43,7 +43,7 @@ def faces_section(context: Context) -> Section:
         blocks.append(Heading("Over the training"))
         for run in runs:
             blocks += score_curve(context, run)
-            blocks += over_training(context, run, 8, np.arange(8), "faces", scale=1)
+            blocks += over_training(context, run, 8, np.arange(8), "faces")
         blocks.append(Heading("Between two latents"))
         for run in of_kind(runs, FACES):
             blocks += attempt(run, "interpolation", lambda run=run: [between_latents(context, run)])
@@ -56,7 +56,7 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
 
     def sample(run: Run) -> list[Block]:
         faces = sample_faces(context.network_of(run, FACE_GENERATORS), context.seed, FIRST, context.execution)
-        pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces)
+        pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
         return []
 
     blocks: list[Block] = []
@@ -99,7 +99,7 @@ def spherical(start: Tensor, end: Tensor) -> Tensor:
 
 
 def _interpolation(context: Context, run: Run, faces: np.ndarray, columns: list[str], ends: str) -> Picture:
-    figure = sheet_figure(faces, columns=columns, column_title="share of the second latent", scale=1)
+    figure = sheet_figure(faces, columns=columns, column_title="share of the second latent", scale=2)
     alt = f"Rows of faces of {run.name} that change from one into another."
     caption = f"{about(run)}: on the way between {ends}, a row each."
     return context.gallery.add(f"interpolation-{run.name}", figure, alt, caption, chart=False)
@@ -130,7 +130,7 @@ def reconstructions(context: Context, run: Run) -> Picture:
         ["original", "restored"],
         [f"{error:.4f}" for error in errors],
         column_title="MSE of values in [0, 1]",
-        scale=1,
+        scale=2,
     )
     alt = f"{len(faces)} validation faces, and below each its reconstruction by {run.name}."
     caption = f"{about(run)}: the first {len(faces)} validation faces, mean MSE {errors.mean():.4f}."
@@ -147,7 +147,7 @@ def last_reconstructions(context: Context, run: Run) -> list[Block]:
     rows = np.stack([first[0], first[1], last[1]])
     names = ["original", *(f"step {step}" for step in (sheets[0][0], sheets[-1][0]))]
     alt = f"Validation faces, and their reconstructions early and late in the training of {run.name}."
-    figure = sheet_figure(rows, names, scale=1)
+    figure = sheet_figure(rows, names, scale=2)
     caption = f"`{run.name}`: the same faces restored early and late in the training."
     return [context.gallery.add(f"reconstructions-over-{run.name}", figure, alt, caption, chart=False)]
 
@@ -198,11 +198,11 @@ def latents_by_attribute(context: Context, run: Run) -> Picture:
     if len(latents) < 40:
         raise UserError(f"t-SNE needs at least 40 faces, there are {len(latents)}")
     plane = cached_plane(path, latents)
-    figure, grid = panels(len(chosen), columns=2, height=3.4)
+    figure, grid = panels(len(chosen), columns=2, height=3.6, width=3.6)
     for axes, name in zip(grid, chosen, strict=True):
         value = values[:, names.index(name)]
         known = value != 0
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=9, loc="right")
         scatter(axes, plane[known], (value[known] > 0).astype(int), ["no", "yes"])
     alt = f"Two-dimensional map of the latents of faces by {run.name}, marked by {' and by '.join(chosen)}."
     caption = f"{about(run)}: t-SNE of the posterior means of {len(plane)} validation faces, by {', '.join(chosen)}."

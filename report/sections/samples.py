@@ -25,7 +25,7 @@ def read_sheets(run: Run, folder: str = "samples") -> list[tuple[int, np.ndarray
     return [(step, page) for step, page in sheets if page.shape == sheets[-1][1].shape]
 
 
-def over_training(context: Context, run: Run, columns: int, shown: np.ndarray, what: str, scale: int) -> list[Block]:
+def over_training(context: Context, run: Run, columns: int, shown: np.ndarray, what: str) -> list[Block]:
     """The samples made from the same noise in the course of a run, sheets of `columns`.
 
     `shown` are the positions in a sheet of the pictures that stand in the picture; the animation has the first 32 or,
@@ -40,8 +40,9 @@ def over_training(context: Context, run: Run, columns: int, shown: np.ndarray, w
     stills = evenly(list(range(len(cells))), STILLS)
     count = 32 if columns == 8 else columns**2
     frames = np.stack([sheet(pictures[:count], columns) for pictures in flat])
-    frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
-    figure = sheet_figure(flat[stills][:, shown], [names[index] for index in stills], scale=scale)
+    enlargement = 1 if columns == 8 else 2
+    frames = frames.repeat(enlargement, axis=1).repeat(enlargement, axis=2)
+    figure = sheet_figure(flat[stills][:, shown], [names[index] for index in stills], scale=2)
     return [
         context.gallery.add(
             f"samples-{run.name}",
