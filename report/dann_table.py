@@ -171,7 +171,7 @@ def bars(table: Table) -> Figure:
     systems = systems_of(table)
     panels = [augmented for augmented in (False, True) if any(row.augmented == augmented for row in table)]
     widest = max(sum(row.augmented == augmented for row in table) for augmented in panels)
-    size = (2 + 1.6 * widest, 3.2 * len(panels))
+    size = (2 + 1.6 * widest, 2.6 * len(panels))
     figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
     width = 0.8 / len(systems)
     for axes, augmented in zip(grid[:, 0], panels, strict=True):
@@ -189,7 +189,10 @@ def bars(table: Table) -> Figure:
         axes.hlines([], 0, 0, color="black", label="best reported")
         names = [f"{row.source} → {row.target}\n{row.network}" for row in rows]
         axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], names, fontsize=7)
-        axes.set(ylim=(0, 100), ylabel="accuracy / %", title="augmented" if augmented else "plain")
+        axes.set_ylim(0, 100)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.set_ylabel("accuracy / %", fontsize=8)
+        axes.set_title("augmented" if augmented else "plain", fontsize=9)
     grid[0, 0].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 

@@ -79,7 +79,7 @@ def table(curve: list[dict]) -> str:
 def curve_figure(curve: list[dict]) -> Figure:
     """FID (where there is one) and HOG rate against epochs, side by side."""
     epochs = [point["epochs"] for point in curve]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
     left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
     left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
     right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")

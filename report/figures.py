@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
 from runtime.figures import COLOURS, DPI
@@ -54,6 +55,14 @@ def label_axes(axes: Axes, x: str, y: str, title: str = "") -> None:
     axes.set_xlabel(x, fontsize=LETTERING)
     axes.set_ylabel(y, fontsize=LETTERING)
     axes.set_title(title, fontsize=LETTERING + 1)
+
+
+def logarithmic_axis(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[str], digits: bool = False) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from models import NETWORKS
 from report.context import Context, about, attempt
-from report.figures import LETTERING, draw_curves, label_axes, panels
+from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
 from report.runs import Run, repetitions
 from report.systems import discriminator_of
@@ -64,11 +64,13 @@ def curves(context: Context, run: Run) -> Block:
         }
         draw_curves(axes, lines)
         label_axes(axes, "training step", name)
-        lowest = min(min(values) for _, values in lines.values())
-        if logarithmic and lowest > 0:
-            axes.set_yscale("log")
+        every = [value for _, values in lines.values() for value in values]
+        if logarithmic and 0 < 3 * min(every) < max(every):
+            logarithmic_axis(axes)
         elif name == "accuracy / %":
             axes.set_ylim(0, 102)
+        elif name in ("lambda", "learning rate"):
+            axes.set_ylim(0, 1.05 * max(every) or 1)
         if len(lines) > 1:
             axes.legend(fontsize=LETTERING - 1, frameon=False)
     alt = f"Curves against the training step of {run.name}: {', '.join(by_panel)}."
