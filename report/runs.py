@@ -136,7 +136,8 @@ def find_runs(folder: Path) -> Found:
     found = Found([], [], [])
     _search(folder, folder, found)
     if not found.runs:
-        reasons = f" ({'; '.join(found.skipped)})" if found.skipped else ""
+        more = f" and {len(found.skipped) - 1} more" if len(found.skipped) > 1 else ""
+        reasons = f" ({found.skipped[0]}{more})" if found.skipped else ""
         raise UserError(f"no runs in {folder}{reasons}: train one with scripts/train_dcgan.sh, or give --runs")
     return found
 

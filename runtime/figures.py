@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DPI = 150
 
-plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI, "pdf.fonttype": 42})
+plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI})
 
 
 def save_figure(figure: Figure, *paths: Path) -> None:

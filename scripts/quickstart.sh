@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to scored pictures: installs, writes the embedded data, trains one small recipe of every training script
+# From nothing to a report on scored pictures: installs, writes the embedded data, trains one small recipe of every training script
 # for a moment (all recipes with --all), generates and scores. Anything learnt here is a toy; see README.md for the rest.
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

@@ -34,13 +34,15 @@ Scores = dict[str, str]
 
 def runs_section(context: Context, skipped: list[str]) -> Section:
     """The runs, how far each is, and what could not be read; to be made last, when everything has been read."""
-    header = ["run", "recipe", "state", "steps", "epochs", "hours", "seed", "hardware"]
+    header = ["run", "recipe", "state", "steps", "epochs", "training", "seed", "hardware"]
     rows = []
     for run in context.runs:
-        steps, hours = f"{run.step} of {run.total}", f"{run.seconds / 3600:.2g}"
+        steps = f"{run.step} of {run.total}"
         seed, hardware = str(run.config.get("seed", "")), str(run.config.get("hardware", ""))
-        rows.append([f"`{run.name}`", run.recipe, run.state, steps, f"{run.epochs:.3g}", hours, seed, hardware])
-    blocks: list[Block] = [Table(header, rows, "Hours are those of training, on the hardware named.")]
+        rows.append(
+            [f"`{run.name}`", run.recipe, run.state, steps, f"{run.epochs:.3g}", _duration(run), seed, hardware]
+        )
+    blocks: list[Block] = [Table(header, rows)]
     blocks += [Missing(line) for line in skipped]
     blocks += [Missing(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
     return Section("Runs", blocks)
@@ -89,6 +91,13 @@ def _beside_reported(runs: list[Run], scores_of: Any, note: str) -> Table:
             quiet.add(len(rows))
             rows.append([recipe, f"report {report}", "", "", "", *(scores.get(name, "") for name in columns)])
     return Table(["system", "run", "data", "pictures per epoch", "epochs", *columns], rows, note, frozenset(quiet))
+
+
+def _duration(run: Run) -> str:
+    minutes = run.seconds / 60
+    return (
+        f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.0f} min" if minutes >= 2 else f"{run.seconds:.0f} s"
+    )
 
 
 def _data(run: Run) -> str:
