@@ -1,11 +1,10 @@
 """Adapt a digit classifier to another domain: `python train_dann.py RECIPE --source mnistm --target svhn --data ROOT`.
 
 The source's digits are labelled, the target's are not. DANN makes the features of both alike, so that what was learnt
-on the one serves the other; DSN also sets apart what is private to each. No target label serves but for a curve, and
-the last step counts.
+on the one serves the other; DSN also sets apart what is private to each; AdaMatch lets the classifier label the target
+itself where it is confident. No target label serves but for a curve, and the last step counts.
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,39 +12,34 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
-from data.augment import DRAWS, Augmentation, augment
+from data.augment import AUGMENTATIONS, DRAWS, views
 from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
-from models import NETWORKS
-from models.dann import DANN_NETWORKS, domain_loss, ramp, resize
-from models.dsn import (
-    DECODED_SIZE,
-    DSNOutput,
-    difference_loss,
-    reconstruction_loss,
-    reported_difference_loss,
-    reported_reconstruction_loss,
-)
+from models import NETWORKS, adamatch, dsn
+from models.adamatch import SelfTraining
+from models.dann import CLASSES, DANN_NETWORKS, domain_loss, ramp, resize
 from runtime.classification import accuracy
 from runtime.errors import UserError, run_command
 from runtime.images import to_uint8
 from runtime.seeds import derived_seed, random_stream
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, join_processes, share_of, synchronise_batch_norm
+from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
+from training.schedules import AdaptationSchedule, learning_rate_after
 
-Values = dict[str, Tensor]  # scalars to log
+ADVERSARIAL = ("dann", "dsn")  # the methods with a domain classifier
+Values = dict[str, Tensor]  # scalars and vectors to log
 
 
 @dataclass
-class Config(Augmentation, TrainConfig):
+class Config(SelfTraining, TrainConfig):
     """Settings of an adaptation: an epoch goes once through the source, a step takes --batch-size of each domain."""
 
-    method: Literal["supervised", "dann", "dsn"] = "dann"
-    """Source only, domain-adversarial, or domain separation."""
+    method: Literal["supervised", "dann", "dsn", "adamatch"] = "dann"
+    """Source only, domain-adversarial, domain separation, or self-training on two views of each picture."""
     network: Literal[tuple(DANN_NETWORKS)] = "dann32"
     """The classifier, which resizes pictures to what it takes; dsn makes its three encoders of it."""
     width: int = 0
@@ -58,7 +52,7 @@ class Config(Augmentation, TrainConfig):
     domain_weight: float = 1.0
     """Lambda: weight of the domain loss in the gradient that reaches the features, reversed."""
     ramp: bool = True
-    """Let lambda grow from 0 over the run, as 2 / (1 + exp(-10 p)) - 1 of its value."""
+    """Let lambda grow from 0 over the run, as 2 / (1 + exp(-10 p)) - 1 of its value (adamatch: mu, along a cosine)."""
     adversarial_start: float = 0.0
     """Share of the run before which lambda is 0."""
     alternating: bool = False
@@ -72,12 +66,14 @@ class Config(Augmentation, TrainConfig):
 
     lr: float = 1e-3
     """Learning rate of Adam."""
-    lr_schedule: Literal["constant", "annealed", "cosine"] = "constant"
-    """Course of the learning rate: annealed falls as 1 / (1 + 10 p)^0.75 (DANN, section 5.2.2), cosine to 0."""
+    lr_schedule: AdaptationSchedule = "constant"
+    """Course of the learning rate: annealed as 1 / (1 + 10 p)^0.75, cosine to 0, fixmatch as cos(7 pi p / 16)."""
+    weight_decay: float = 0.0
+    """Share of its learning rate that a weight loses in every step (AdamW)."""
     ema_decay: float = 0.0
     """Decay of the averaged weights that are validated and saved (0: no averaging)."""
-    augment: bool = False
-    """Change the pictures of both domains at random."""
+    augment: Literal[tuple(AUGMENTATIONS)] = "off"
+    """How far the pictures of both domains are changed at random; in adamatch the strong views, the others weakly."""
 
     @property
     def folder(self) -> Path:
@@ -92,14 +88,21 @@ class Config(Augmentation, TrainConfig):
             raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
         if self.source == self.target and self.method != "supervised":
             raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
-        if self.alternating and self.method == "supervised":
-            raise UserError("--alternating updates a domain classifier: it is not of supervised")
+        if self.alternating and self.method not in ADVERSARIAL:
+            raise UserError(f"--alternating updates a domain classifier: it is not of {self.method}")
+        if self.target_ratio < 1 or (self.target_ratio > 1 and self.method != "adamatch"):
+            raise UserError("--target-ratio must be at least 1, and 1 but for adamatch")
+        if not 0 < self.threshold <= 1:
+            raise UserError("--threshold must be above 0 and at most 1")
+        if min(self.weight_decay, self.pseudo_weight) < 0:
+            raise UserError("--weight-decay and --pseudo-weight must be at least 0")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
 
 DANN = Config(lr=2e-4, epochs=20)
 DSN = Config(method="dsn", lr=1e-4, domain_weight=0.1, ramp=False, adversarial_start=0.2)
+ADAMATCH = Config(method="adamatch", augment="strong", batch_size=64, target_ratio=2, epochs=1000, max_steps=4000)
 RECIPES = {
     "supervised": (
         "Source only: a lower bound when scored on another domain, the upper bound on its own.",
@@ -122,24 +125,20 @@ RECIPES = {
         "DSN with a report's losses; the domain classifier goes first.",
         replace(DSN, reported_losses=True, alternating=True, adversarial_start=0.0),
     ),
+    "adamatch": (
+        "AdaMatch: pseudo-labels for the target, from weak views to strong ones. 4,000 steps.",
+        replace(ADAMATCH, lr=1.5e-3, lr_schedule="fixmatch", weight_decay=0.01, ema_decay=0.998),
+    ),
 }
 
 
 def lambda_at(progress: float, config: Config) -> float:
-    """Lambda after the share `progress` of the run."""
+    """Lambda, or AdaMatch's mu, after the share `progress` of the run."""
+    if config.method == "adamatch":
+        return config.pseudo_weight * (adamatch.ramp(progress) if config.ramp else 1.0)
     if progress < config.adversarial_start:
         return 0.0
     return config.domain_weight * (ramp(progress) if config.ramp else 1.0)
-
-
-def lr_at(progress: float, config: Config) -> float:
-    """The learning rate after the share `progress` of the run."""
-    match config.lr_schedule:
-        case "annealed":
-            return config.lr / (1 + 10 * progress) ** 0.75
-        case "cosine":
-            return config.lr * (1 + math.cos(math.pi * progress)) / 2
-    return config.lr
 
 
 def supervised_loss(class_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
@@ -155,13 +154,13 @@ def dann_loss(class_logits: Tensor, domain_logits: Tensor, labels: Tensor) -> tu
     return class_loss + adversarial_loss, values | {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
 
 
-def dsn_loss(output: DSNOutput, images: Tensor, labels: Tensor, config: Config) -> tuple[Tensor, Values]:
+def dsn_loss(output: dsn.DSNOutput, images: Tensor, labels: Tensor, config: Config) -> tuple[Tensor, Values]:
     """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1)."""
     loss, values = dann_loss(output.class_logits, output.domain_logits, labels)
-    reconstruction, difference = reconstruction_loss, difference_loss
+    reconstruction, difference = dsn.reconstruction_loss, dsn.difference_loss
     if config.reported_losses:
-        reconstruction, difference = reported_reconstruction_loss, reported_difference_loss
-    decoded, originals = output.decoded.float().chunk(2), resize(images, DECODED_SIZE).chunk(2)
+        reconstruction, difference = dsn.reported_reconstruction_loss, dsn.reported_difference_loss
+    decoded, originals = output.decoded.float().chunk(2), resize(images, dsn.DECODED_SIZE).chunk(2)
     private, shared = output.private.float().chunk(2), output.shared.float().chunk(2)
     values["reconstruction_loss"] = sum(map(reconstruction, decoded, originals))
     values["difference_loss"] = sum(map(difference, private, shared))
@@ -169,10 +168,27 @@ def dsn_loss(output: DSNOutput, images: Tensor, labels: Tensor, config: Config) 
     return loss + config.difference_weight * values["difference_loss"], values
 
 
+def adamatch_loss(logits: Tensor, labels: Tensor, weight: Tensor, config: Config) -> tuple[Tensor, Values]:
+    """Class loss of the source and `weight` times the pseudo-label loss of the target (AdaMatch, section 3).
+
+    `logits` (2n + 2m, 10) are the source's, interpolated, and the target's, of each the weak views before the strong.
+    """
+    source, target = logits.split([2 * len(labels), len(logits) - 2 * len(labels)])
+    (source_weak, source_strong), (target_weak, target_strong) = source.chunk(2), target.chunk(2)
+    found = adamatch.pseudo_label(source_weak, target_weak, config)
+    class_loss = adamatch.source_loss(source_weak, source_strong, labels)
+    pseudo_loss = adamatch.pseudo_label_loss(target_strong, found.labels, found.accepted)
+    values = {"class_loss": class_loss, "pseudo_loss": pseudo_loss, "pseudo_weight": weight}
+    values |= {"threshold": found.threshold, "mask_rate": found.accepted.float().mean()}
+    # Shares of the batch by class; those of the accepted pseudo-labels add up to the mask rate.
+    values["source"] = one_hot(labels, CLASSES).float().mean(0)
+    values["pseudo"] = (one_hot(found.labels, CLASSES) * found.accepted[:, None]).float().mean(0)
+    return class_loss + weight * pseudo_loss, values
+
+
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     # Where this runs, and this process's share of every batch.
-    config = replace(config, device=join_processes(config.device))
     execution = config.execution()
     share = share_of(config.batch_size)
     stream = partial(random_stream, config.seed)
@@ -185,21 +201,25 @@ def main(config: Config) -> None:
     validation = {key: load_digits(config.data, domain, "val", labelled=False) for key, domain in domains.items()}
     if adapting:
         images = load_unlabelled(config.data, config.target, "train")
-        targets = ImageBatches(images, config.batch_size, partial(stream, "target"), execution.device, part=share)
+        size = config.target_ratio * config.batch_size
+        targets = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
 
-    def augmented(images: Tensor, domain: str, number: int) -> Tensor:
-        """Images (n, 3, 28, 28) of batch `number`, changed at random if asked."""
-        if not config.augment:
-            return images
-        draws = torch.rand(config.batch_size, DRAWS, generator=stream("augment", domain, number))
-        return augment(images, draws[share].to(execution.device), config)
+    # How pictures are changed: once, or for AdaMatch into a weak and a strong view.
+    changes = [config.augment]
+    if config.method == "adamatch":
+        changes = ["off" if config.augment == "off" else "weak", config.augment]
+
+    def changed(images: Tensor, domain: str, batches: ImageBatches, number: int) -> Tensor:
+        """Views of images (n, 3, 28, 28), batch `number` of this domain: all of one kind, then of the next."""
+        draws = torch.rand(len(changes), batches.batch_size, DRAWS, generator=stream("augment", domain, number))
+        return views(images, draws[:, batches.part].to(execution.device), changes)
 
     def batch(number: int) -> tuple[Tensor, Tensor]:
-        """Labelled source images, when adapting followed by as many of the target; the labels (n,)."""
+        """Views of labelled source images, when adapting followed by those of the target; the labels (n,)."""
         images, labels = sources.labelled_batch(number)
-        images = augmented(images, "source", number)
+        images = changed(images, "source", sources, number)
         if adapting:
-            images = torch.cat([images, augmented(targets.batch(number), "target", number)])
+            images = torch.cat([images, changed(targets.batch(number), "target", targets, number)])
         return images, labels
 
     # The network, its optimizers, and the average that is validated and saved.
@@ -209,14 +229,16 @@ def main(config: Config) -> None:
         name, arguments = "dsn", arguments | {"network": config.network}
     network = synchronise_batch_norm(execution.place(NETWORKS[name](**arguments)), execution)
     average = EMA(network, config.ema_decay)
-    predict = in_parallel(network if adapting else network.classifier, execution)
+    adversarial = config.method in ADVERSARIAL
+    predict = in_parallel(network if adversarial else network.classifier, execution)
+    adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if config.alternating:
         tell_domains = in_parallel(network.domain_classifier, execution)
-        d_optimizer = torch.optim.Adam(network.domain_classifier.parameters(), config.lr, fused=True)
+        d_optimizer = adam(network.domain_classifier.parameters())
         rest = [value for key, value in network.named_parameters() if not key.startswith("domain_classifier.")]
-        optimizer = torch.optim.Adam(rest, config.lr, fused=True)
+        optimizer = adam(rest)
     else:
-        optimizer = torch.optim.Adam(predict.parameters(), config.lr, fused=True)
+        optimizer = adam(predict.parameters())
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
@@ -226,7 +248,7 @@ def main(config: Config) -> None:
 
     for step in run.steps():
         progress = step / run.total
-        optimizer.param_groups[0]["lr"] = lr_at(progress, config)
+        optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
         strength = torch.tensor(lambda_at(progress, config), device=execution.device)
         images, labels = batch(step)
 
@@ -241,7 +263,7 @@ def main(config: Config) -> None:
             d_loss.backward()
             d_optimizer.step()
 
-        # Teach the rest: to classify, and to make the domains alike by the reversed gradient.
+        # Teach the rest: to classify, and to make the domains alike by the reversed gradient or to agree with itself.
         with execution.autocast():
             match config.method:
                 case "supervised":
@@ -250,16 +272,25 @@ def main(config: Config) -> None:
                     loss, values = dann_loss(*predict(images, strength), labels)
                 case "dsn":
                     loss, values = dsn_loss(predict(images, strength), images, labels, config)
+                case "adamatch":
+                    logits = predict(images).float()
+                    if config.interpolation:
+                        with adamatch.frozen_statistics(network):
+                            alone = predict(images[: 2 * len(labels)]).float()
+                        draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
+                        draws = draws[:, share].flatten(0, 1).to(execution.device)
+                        logits = adamatch.interpolate_logits(logits, alone, draws)
+                    loss, values = adamatch_loss(logits, labels, strength, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         average.update(network, step)
 
-        run.log(**values, **({"lambda": strength} if adapting else {}))
+        run.log(**values, **({"lambda": strength} if adversarial else {}))
         classifier = average.network.classifier
         if config.ema_decay and (run.sample_due() or run.checkpoint_due()):
             inputs = (batch(number)[0] for number in range(20))
-            estimate_batch_norm(average.network if adapting else classifier, inputs, execution)
+            estimate_batch_norm(average.network if adversarial else classifier, inputs, execution)
         if run.sample_due() and config.method == "dsn":
             # Eight pictures a row: themselves, restored, from shared and from private features only.
             with torch.inference_mode(), execution.autocast():

@@ -23,7 +23,7 @@ from models.vae import kl_divergence, reconstruction_error
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.reconstruction import encode_means, reconstruct
+from runtime.reconstruction import encode, reconstruct
 from runtime.sampling import sample_images
 from runtime.seeds import derived_seed, image_latents, random_stream
 from training.config import TrainConfig, parse_command_line
@@ -31,6 +31,8 @@ from training.ema import EMA, estimate_batch_norm
 from training.processes import in_parallel, is_first, share_of, synchronise_batch_norm
 from training.run import Run
 from training.schedules import LearningRateSchedule, learning_rate
+
+PRIOR_FACES = 4096  # training faces whose latents the prior is fitted to
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Config(TrainConfig):
     """Weight of the KL divergence beside the mean squared error (of values in [0, 1])."""
     kl_reduction: Literal["mean", "sum"] = "mean"
     """Average the divergence over the latent's components, or sum it."""
+    fit_prior: bool = True
+    """Draw new faces as the latents of real ones are spread, instead of from the standard normal distribution."""
 
     lr: float = 1e-4
     """Highest learning rate of Adam."""
@@ -82,7 +86,8 @@ def main(config: Config) -> None:
     stream = partial(random_stream, config.seed)
 
     # Faces to learn from, and others to be measured on; a plain folder of pictures has no others.
-    faces = ImageBatches(load_faces(config.data), config.batch_size, stream, execution.device, config.flip, share)
+    training = load_faces(config.data)
+    faces = ImageBatches(training, config.batch_size, stream, execution.device, config.flip, share)
     validation = load_faces(config.data, "val")
     held_out = face_folder(config.data, "val") != face_folder(config.data)
 
@@ -106,7 +111,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     run = Run(config, execution, faces.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
-    sheet_latents = image_latents(config.seed, range(64), config.latent_size)
+    sheet_noise = image_latents(config.seed, range(64), network.noise_size)
 
     for step in run.steps():
         lr = learning_rate(config.lr, config.lr_schedule, step, run.total)
@@ -127,8 +132,11 @@ def main(config: Config) -> None:
         run.log(mse=mse, kl=kl_divergence(mean.detach(), log_variance.detach()))
         if run.sample_due() or run.checkpoint_due():
             estimate_batch_norm(average.network, statistics_batches(), execution)
+            if config.fit_prior:
+                posteriors = encode(average.network, training[:PRIOR_FACES], execution)
+                average.network.fit_prior(*(part.to(execution.device) for part in posteriors))
         if run.sample_due():
-            run.save_sheet(sample_images(average.network.decode, sheet_latents, execution))
+            run.save_sheet(sample_images(average.network.generate, sheet_noise, execution))
             originals = validation[:10]
             pictures, _ = reconstruct(average.network, originals, execution)
             run.save_sheet(np.concatenate([originals, pictures]), len(originals), "reconstructions")
@@ -150,12 +158,12 @@ def save_latents(path: Path, network: nn.Module, root: Path, images: np.ndarray,
     """
     names = image_names(face_folder(root, "val"))
     attribute_names, attributes = attributes_of(root, names)
-    latents = encode_means(network, images, execution).astype(np.float16)
+    means, _ = encode(network, images, execution)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         names=np.array(names),
-        latents=latents,
+        latents=means.half().numpy(),
         attribute_names=np.array(attribute_names, dtype=str),
         attributes=attributes,
     )

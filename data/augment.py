@@ -1,18 +1,21 @@
 """Random changes to pictures on the device, a whole batch at once."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-DRAWS = 11  # uniform numbers that `augment` needs for each picture
+DRAWS = 18  # uniform numbers that `augment` needs for each picture
 CHANNEL_ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+NOISE_OFFSETS = 64  # places, down as across, where a picture's noise is cut from
 
 
 @dataclass
 class Augmentation:
-    """How far pictures are changed at random, each by itself."""
+    """How far pictures are changed at random, each by itself. No digit is ever mirrored: it would be another sign."""
 
     shift: float = 0.1
     """Largest shift of an augmented picture, as a share of its size."""
@@ -26,15 +29,47 @@ class Augmentation:
     """Probability that an augmented picture is a negative."""
     permutation: float = 0.5
     """Probability that an augmented picture's colour channels are exchanged."""
+    blur: float = 0.0
+    """Largest share that the mean over 5x5 pixels has in an augmented picture."""
+    cutout: float = 0.0
+    """Largest side of the square that an augmented picture loses, as a share of its size."""
+    noise: float = 0.0
+    """Largest standard deviation of an augmented picture's noise, its values being in [-1, 1]."""
+
+
+UNCHANGED = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
+AUGMENTATIONS = {
+    "off": UNCHANGED,
+    "weak": replace(UNCHANGED, shift=2 / 28),
+    "moderate": Augmentation(),
+    "strong": Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1),
+}
 
 
 def augment(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
     """Changed images (N, 3, H, W) in [-1, 1], by `draws` (N, DRAWS) uniform in [0, 1) on the same device."""
     signed = 2 * draws - 1
-    images = move(images, signed[:, 0:4], limits)
-    images = recolour(images, signed[:, 4:8], limits)
-    images = torch.where((draws[:, 8] < limits.inversion)[:, None, None, None], -images, images)
-    return permute_channels(images, draws[:, 9] < limits.permutation, draws[:, 10])
+    if limits.shift or limits.rotation or limits.scale:
+        images = move(images, signed[:, 0:4], limits)
+    if limits.jitter:
+        images = recolour(images, signed[:, 4:8], limits)
+    if limits.inversion:
+        images = torch.where((draws[:, 8] < limits.inversion)[:, None, None, None], -images, images)
+    if limits.permutation:
+        images = permute_channels(images, draws[:, 9] < limits.permutation, draws[:, 10])
+    if limits.blur:
+        images = blur(images, limits.blur * draws[:, 11])
+    if limits.cutout:
+        images = cut_out(images, draws[:, 12:15], limits)
+    if limits.noise:
+        images = add_noise(images, draws[:, 15:18], limits)
+    return images
+
+
+def views(images: Tensor, draws: Tensor, names: Sequence[str]) -> Tensor:
+    """Images (N, 3, H, W) changed by each of these AUGMENTATIONS in turn: (K N, 3, H, W), by draws (K, N, DRAWS)."""
+    changed = [augment(images, part, AUGMENTATIONS[name]) for name, part in zip(names, draws, strict=True)]
+    return torch.cat(changed)
 
 
 def move(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
@@ -58,3 +93,50 @@ def permute_channels(images: Tensor, permuted: Tensor, draws: Tensor) -> Tensor:
     orders = torch.tensor(CHANNEL_ORDERS, device=images.device)
     order = orders[torch.where(permuted, (len(orders) * draws).long(), 0)]
     return images.gather(1, order[:, :, None, None].expand_as(images))
+
+
+def blur(images: Tensor, shares: Tensor) -> Tensor:
+    """Images mixed, by `shares` (N,) in [0, 1], with their means over 5x5 pixels, fewer at the edges."""
+    rows, columns = (_means_of_five(size, images.device) for size in images.shape[2:])
+    return torch.lerp(images, rows @ images @ columns.T, shares[:, None, None, None])
+
+
+@lru_cache
+def _means_of_five(size: int, device: torch.device) -> Tensor:
+    """The matrix (size, size) that makes pixels of a line their means; two such products outrun pooling."""
+    places = torch.arange(size)
+    near = ((places[:, None] - places).abs() <= 2).float()
+    return (near / near.sum(1, keepdim=True)).to(device)
+
+
+def cut_out(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
+    """Images with a square of gray, its side and its centre by `draws` (N, 3), partly outside where it falls so.
+
+    (DeVries, Taylor, *Improved Regularization of Convolutional Neural Networks with Cutout*, 2017, section 3.)
+    """
+    half = limits.cutout / 2 * draws[:, :1]
+
+    def outside(size: int, centres: Tensor) -> Tensor:
+        return ((torch.arange(size, device=images.device) + 0.5) / size - centres).abs() >= half
+
+    down, across = outside(images.shape[2], draws[:, 1:2]), outside(images.shape[3], draws[:, 2:3])
+    return images * (down[:, None, :, None] | across[:, None, None, :])
+
+
+def add_noise(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
+    """Images with normal noise, kept in [-1, 1], its strength and what noise it is by `draws` (N, 3)."""
+    windows = _noise(*images.shape[1:], images.device)
+    top, left = (NOISE_OFFSETS * draws[:, 1:]).long().unbind(1)
+    noise = windows[:, top, left].transpose(0, 1)
+    return (images + (limits.noise * draws[:, 0])[:, None, None, None] * noise).clamp(-1, 1)
+
+
+@lru_cache
+def _noise(channels: int, height: int, width: int, device: torch.device) -> Tensor:
+    """Standard normal noise, always the same: (channels, 64, 64, height, width), windows at 64 x 64 offsets of one.
+
+    Cutting a picture's noise from a stored one takes less than drawing it, and two numbers say which it was.
+    """
+    shape = (channels, height + NOISE_OFFSETS - 1, width + NOISE_OFFSETS - 1)
+    stored = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    return stored.unfold(1, height, 1).unfold(2, width, 1)

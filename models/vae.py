@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+PRIOR_RANK = 128  # directions in which the fitted prior is not merely scaled
 STAGES = (1, 2, 4, 8, 16)  # channels from 32x32 to 2x2, in units of the width
 COARSEST = 2  # pixels to a side of the last feature maps
 
@@ -11,12 +13,15 @@ COARSEST = 2  # pixels to a side of the last feature maps
 class VAE(nn.Module):
     """Images (N, image_channels, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
 
-    `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components.
+    `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components. New faces are
+    decoded from a normal prior: the standard one, until `fit_prior` makes it that of the faces' latents. `noise_size`
+    normal numbers make a face.
     """
 
     def __init__(self, latent_size: int = 1024, width: int = 32, image_channels: int = 3):
         super().__init__()
         self.latent_size = latent_size
+        self.noise_size = latent_size + PRIOR_RANK
         channels = [stage * width for stage in STAGES]
         features = channels[-1] * COARSEST**2
 
@@ -43,6 +48,9 @@ class VAE(nn.Module):
             nn.Conv2d(width, image_channels, 3, padding=1),
             nn.Tanh(),
         )
+        self.register_buffer("prior_mean", torch.zeros(latent_size))
+        self.register_buffer("prior_deviation", torch.ones(latent_size))
+        self.register_buffer("prior_factor", torch.zeros(latent_size, PRIOR_RANK))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance, each (N, latent_size), of the posterior of images (N, C, 64, 64)."""
@@ -50,8 +58,30 @@ class VAE(nn.Module):
         return self.mean(features), self.log_variance(features)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] of latents (N, latent_size); normal ones give new images."""
+        """Images (N, image_channels, 64, 64) in [-1, 1] of latents (N, latent_size)."""
         return self.decoder(latents)
+
+    def generate(self, noise: Tensor) -> Tensor:
+        """New images (N, image_channels, 64, 64) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
+        own, common = noise.split([self.latent_size, PRIOR_RANK], dim=1)
+        return self.decode(self.prior_mean + self.prior_deviation * own + common @ self.prior_factor.T)
+
+    @torch.no_grad()
+    def fit_prior(self, means: Tensor, log_variances: Tensor) -> None:
+        """Make the prior the normal distribution that the posteriors (N, latent_size) of many images have in all.
+
+        A lightly weighted KL leaves them far from the standard normal, whose points the decoder then has never seen
+        (Ghosh et al., *From Variational to Deterministic Autoencoders*, ICLR 2020, section 4). The covariance is kept
+        as that of its PRIOR_RANK main directions, and the variance of each component that these leave.
+        """
+        self.prior_mean.copy_(means.mean(0))
+        covariance = means.T.cov()
+        values, vectors = torch.linalg.eigh(covariance)  # in ascending order
+        rank = min(PRIOR_RANK, self.latent_size)
+        factor = vectors[:, -rank:] * values[-rank:].clamp_min(0).sqrt()
+        self.prior_factor[:, :rank] = factor
+        left = covariance.diagonal() - factor.square().sum(1)
+        self.prior_deviation.copy_((left.clamp_min(0) + log_variances.exp().mean(0)).sqrt())
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction of `images` from latents drawn from their posterior by `noise` (N, latent_size); mean and

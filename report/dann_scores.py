@@ -19,6 +19,7 @@ from runtime.files import write_atomically
 from runtime.weights import load_weights
 
 KEPT_SETTINGS = ("recipe", "method", "network", "width", "source", "target", "augment", "seed")
+KEPT_SETTINGS += ("interpolation", "alignment", "relative_threshold", "pseudo_weight", "ema_decay")
 
 
 @dataclass

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import tyro
 from matplotlib.figure import Figure
 
+from data.augment import AUGMENTATIONS
 from data.tables import write_table
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
@@ -55,7 +56,7 @@ class Row:
     source: str
     target: str
     network: str
-    augmented: bool
+    augment: str
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def collect(scored: list[dict]) -> Table:
     for run in scored:
         if run["method"] != "supervised":
             row = Row(run["source"], run["target"], run["network"], run["augment"])
-            runs[row, run["recipe"]].append(run["scores"][run["target"]])
+            runs[row, system_of(run)].append(run["scores"][run["target"]])
     for row in {row for row, _ in runs}:
         for run in scored:
-            same = (run["method"], run["network"], run["augment"]) == ("supervised", row.network, row.augmented)
+            same = (run["method"], run["network"], run["augment"]) == ("supervised", row.network, row.augment)
             if same and row.target in run["scores"] and run["source"] in (row.source, row.target):
                 system = SOURCE_ONLY if run["source"] == row.source else ON_TARGET
                 runs[row, system].append(run["scores"][row.target])
@@ -104,6 +105,25 @@ def collect(scored: list[dict]) -> Table:
         splits = {split: tuple(score[split] for score in scores if split in score) for split in ("val", "test")}
         table[row][system] = Entry(**splits)
     return table
+
+
+def switched_off(run: dict) -> list[str]:
+    """The parts of AdaMatch that a scored run did without, strong pictures aside: those are a row of their own."""
+    if run["method"] != "adamatch":
+        return []
+    off = {
+        "interpolation": not run["interpolation"],
+        "alignment": not run["alignment"],
+        "relative threshold": not run["relative_threshold"],
+        "pseudo-labels": not run["pseudo_weight"],
+        "averaged weights": not run["ema_decay"],
+    }
+    return [part for part, missing in off.items() if missing]
+
+
+def system_of(run: dict) -> str:
+    """The column of a scored run: its recipe, and what was switched off, so that only equal runs are averaged."""
+    return " ".join([run["recipe"], *(f"without {part}" for part in switched_off(run))])
 
 
 def systems_of(table: Table) -> list[str]:
@@ -120,7 +140,7 @@ def best_reported(source: str, target: str) -> dict[str, float]:
 
 def write_csv(table: Table, path: Path) -> None:
     """One line for each entry, accuracies in per cent; std is that of a sample, empty for one run."""
-    header = ["source", "target", "network", "augmented", "system", "runs"]
+    header = ["source", "target", "network", "augment", "system", "runs"]
     header += ["val_mean", "val_std", "test_mean", "test_std", "best_reported"]
     lines = []
     for row, entries in table.items():
@@ -128,8 +148,8 @@ def write_csv(table: Table, path: Path) -> None:
         for system in systems_of(table):
             if system in entries:
                 entry = entries[system]
-                numbers = [*_mean_and_std(entry.val), *_mean_and_std(entry.test)]
-                line = [row.source, row.target, row.network, int(row.augmented), system, len(entry.val)]
+                numbers = [*mean_and_std(entry.val), *mean_and_std(entry.test)]
+                line = [row.source, row.target, row.network, row.augment, system, len(entry.val)]
                 lines.append([*line, *(f"{number:.2f}" if number is not None else "" for number in numbers)])
                 lines[-1].append(reported.get(system, ""))
     write_table(path, header, lines)
@@ -152,9 +172,8 @@ def lines_of(table: Table) -> list[list[str]]:
     systems, lines, rows = systems_of(table), [], list(table)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         scenario = f"{row.source} → {row.target}"
-        cells = [_cell(table[row].get(system)) for system in systems]
-        pictures = "augmented" if row.augmented else "plain"
-        lines.append([scenario, row.network, pictures, *cells])
+        cells = [cell(table[row].get(system)) for system in systems]
+        lines.append([scenario, row.network, pictures_of(row.augment), *cells])
         if following is None or (following.source, following.target) != (row.source, row.target):
             for reported, report, figures in REPORTED:
                 if reported == (row.source, row.target):
@@ -164,24 +183,24 @@ def lines_of(table: Table) -> list[list[str]]:
 
 
 def bars(table: Table) -> Figure:
-    """Bars of accuracy on test.csv (val.csv where it has no labels), a panel for plain and for augmented pictures.
+    """Bars of accuracy on test.csv (val.csv where it has no labels), a panel for each kind of pictures.
 
     A line across a bar is the best reported figure.
     """
     systems = systems_of(table)
-    panels = [augmented for augmented in (False, True) if any(row.augmented == augmented for row in table)]
-    widest = max(sum(row.augmented == augmented for row in table) for augmented in panels)
+    panels = [augment for augment in AUGMENTATIONS if any(row.augment == augment for row in table)]
+    widest = max(sum(row.augment == augment for row in table) for augment in panels)
     size = (2 + 1.6 * widest, 2.6 * len(panels))
     figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
     width = 0.8 / len(systems)
-    for axes, augmented in zip(grid[:, 0], panels, strict=True):
-        rows = [row for row in table if row.augmented == augmented]
+    for axes, augment in zip(grid[:, 0], panels, strict=True):
+        rows = [row for row in table if row.augment == augment]
         for number, system in enumerate(systems):
             for place, row in enumerate(rows):
                 left = place + number * width
                 reported = best_reported(row.source, row.target).get(system)
                 if system in table[row]:
-                    mean, std = _mean_and_std(table[row][system].test or table[row][system].val)
+                    mean, std = mean_and_std(table[row][system].test or table[row][system].val)
                     axes.bar(left, mean, width, yerr=std, color=f"C{number}", capsize=2)
                 if reported:
                     axes.hlines(reported, left - width / 2, left + width / 2, color="black")
@@ -192,23 +211,29 @@ def bars(table: Table) -> Figure:
         axes.set_ylim(0, 100)
         axes.tick_params(axis="y", labelsize=7)
         axes.set_ylabel("accuracy / %", fontsize=8)
-        axes.set_title("augmented" if augmented else "plain", fontsize=9)
+        axes.set_title(pictures_of(augment), fontsize=9)
     grid[0, 0].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
-def _mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]:
+def pictures_of(augment: str) -> str:
+    """What the pictures of a row are called."""
+    return "plain" if augment == "off" else augment
+
+
+def mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation in per cent, None where there are too few."""
     mean = 100 * fmean(shares) if shares else None
     return mean, 100 * stdev(shares) if len(shares) > 1 else None
 
 
-def _cell(entry: Entry | None) -> str:
+def cell(entry: Entry | None) -> str:
+    """Accuracy on test.csv and, in brackets, val.csv, as `12.3 ± 0.4 (12.5 ± 0.3)`; empty without an entry."""
     if entry is None:
         return ""
 
     def text(shares: tuple[float, ...]) -> str:
-        mean, std = _mean_and_std(shares)
+        mean, std = mean_and_std(shares)
         return "–" if mean is None else f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
 
     return f"{text(entry.test)} ({text(entry.val)})"

@@ -179,12 +179,19 @@ def _read_run(folder: Path, name: str, found: Found) -> None:
 
 
 def _read_accuracies(run: Run, found: Found) -> None:
-    wanted = {"recipe", "method", "network", "source", "target", "augment", "scores"}
-    content = run.json("scores.json", lambda content: wanted <= content.keys() and bool(content["scores"]))
+    content = run.json("scores.json", _are_accuracies)
     if content:
         found.accuracies.append(content)
     elif run.problems and not run.config:
         found.skipped.append(f"{run.name} has a scores.json that cannot be read, skipped")
+
+
+def _are_accuracies(content: dict[str, Any]) -> bool:
+    """Whether this is what report.dann_scores writes."""
+    wanted = {"recipe", "method", "network", "source", "target", "augment", "scores"}
+    if content["method"] == "adamatch":
+        wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ema_decay"}
+    return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
 
 
 def _numbers(line: str) -> dict[str, float] | None:

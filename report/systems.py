@@ -37,6 +37,7 @@ SYSTEMS = (
     System("dann-fixed-alpha", ADAPTATION, "train_dann"),
     System("dsn", ADAPTATION, "train_dann"),
     System("dsn-report", ADAPTATION, "train_dann"),
+    System("adamatch", ADAPTATION, "train_dann"),
 )
 
 

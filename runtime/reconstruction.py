@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.vae import reconstruction_error
 from runtime.classification import in_chunks
@@ -12,9 +12,13 @@ from runtime.images import to_uint8
 CHUNK = 50  # faces a network sees at once
 
 
-def encode_means(network: nn.Module, images: np.ndarray, execution: Execution) -> np.ndarray:
-    """Posterior means, float32 (N, latent_size), that a VAE in evaluation mode gives faces, uint8 (N, 64, 64, 3)."""
-    return in_chunks(lambda inputs: network.encode(inputs)[0], images, execution, CHUNK)
+def encode(network: nn.Module, images: np.ndarray, execution: Execution) -> tuple[Tensor, Tensor]:
+    """Means and log-variances, float32 (N, latent_size) on the CPU, of the posteriors of faces, uint8 (N, 64, 64, 3).
+
+    `network` is a VAE in evaluation mode.
+    """
+    posteriors = in_chunks(lambda inputs: torch.cat(network.encode(inputs), 1), images, execution, CHUNK)
+    return torch.from_numpy(posteriors).chunk(2, dim=1)
 
 
 def reconstruct(network: nn.Module, images: np.ndarray, execution: Execution) -> tuple[np.ndarray, np.ndarray]:

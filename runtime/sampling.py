@@ -50,8 +50,9 @@ def sample_faces(network: nn.Module, seed: int, count: int, execution: Execution
 
     Raises UserError for a generator of digits.
     """
-    latents = image_latents(seed, range(count), network.latent_size)
-    return sample_images(network.decode if isinstance(network, VAE) else network, latents, execution)
+    if isinstance(network, VAE):
+        return sample_images(network.generate, image_latents(seed, range(count), network.noise_size), execution)
+    return sample_images(network, image_latents(seed, range(count), network.latent_size), execution)
 
 
 def sample_digits(

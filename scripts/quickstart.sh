@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to a report on scored pictures: installs, writes the embedded data, trains one small recipe of every training script
-# for a moment (all recipes with --all), generates and scores. Anything learnt here is a toy; see README.md for the rest.
+# From nothing to a report on scored pictures: installs, writes the embedded data, trains one small recipe of every
+# training script for a moment (all recipes with --all), generates, scores and reports. Anything learnt here is a toy; see
+# README.md for the rest.
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 gans=(dcgan)
+autoencoders=(vae)
 acgans=(acgan28)
 diffusions=(context-unet)
 adaptations=(dann)
@@ -46,6 +48,13 @@ for recipe in "${gans[@]}"; do
         --json "$out/runs/$recipe/score.json"
 done
 
+for recipe in "${autoencoders[@]}"; do
+    train train_vae.py "$recipe" 600 --width 8 --latent-size 64 --batch-size 32 --lr 1e-3
+    $python -m inference.reconstruct_faces --weights "$out/runs/$recipe/weights.safetensors" \
+        --images "$data/face/val" --out "$out/faces-$recipe" --sheet "$out/$recipe.png" \
+        --json "$out/runs/$recipe/reconstruction.json"
+done
+
 for recipe in "${adaptations[@]}"; do
     train train_dann.py "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
@@ -77,6 +86,9 @@ $python -m report.build --runs "$out/runs" --out "$out/report"
 echo "Done: $out/report/report.html shows everything. The pictures, beside the runs in $out/runs:"
 for recipe in "${gans[@]}" "${acgans[@]}" "${diffusions[@]}"; do
     echo "  $recipe: made $out/$recipe.png, during training $out/runs/$recipe/samples"
+done
+for recipe in "${autoencoders[@]}"; do
+    echo "  $recipe: faces over their reconstructions $out/$recipe.png, samples $out/runs/$recipe/samples"
 done
 for recipe in "${adaptations[@]}"; do
     echo "  $recipe: confusion of the digits adapted to, $out/$recipe.png"

@@ -7,33 +7,28 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${DATA:=$root/datasets/real}"                                         # the data tree
 : "${DOMAINS:=mnistm svhn usps}"                                         # all ordered pairs of these
 : "${SEEDS:=1 2 3}"                                                      # a run of each system for every seed
-: "${PICTURES:=plain augmented}"                                         # plain, augmented, or both
-: "${RECIPES:=dann dsn}"                                                 # the adaptations to compare
+: "${PICTURES:=plain moderate}"                                          # plain, weak, moderate, strong: --augment
+: "${RECIPES:=dann dsn}"                                                 # the adaptations to compare; adamatch has its
+                                                                         # strong views with PICTURES=strong
+: "${BOUNDS:=}"                                                           # options of the supervised runs alone
 : "${NETWORK:=dann32}"                                                   # their network
 : "${ENSEMBLE:=usps svhn}"                                               # the scenario of the ensemble, or empty
 : "${ENSEMBLE_NETWORKS:=dann28 dann28-kernel5 dann28-strided dann28-wide}" # the networks that vote in it
 python=$root/scripts/python.sh
-
-finish() { # NAME RECIPE [options]: train and score this run, unless it is done
-    local name=$1 recipe=$2 resume=--no-resume
-    shift 2
-    [[ -f $RUNS/$name/scores.json ]] && return
-    [[ -f $RUNS/$name/config.json ]] && resume=--resume
-    "$python" "$root/train_dann.py" "$recipe" --runs "$RUNS" --name "$name" --data "$DATA" "$@" $resume
-    "$python" -m report.dann_scores "$RUNS/$name"
-}
+finish=$root/scripts/finish_dann.sh
+export RUNS DATA
+read -ra bounds <<<"$BOUNDS"
 
 for seed in $SEEDS; do
     for pictures in $PICTURES; do
-        options=(--seed "$seed" "$@")
-        [[ $pictures == augmented ]] && options+=(--augment)
+        options=(--seed "$seed" --augment "${pictures/plain/off}" "$@")
         for source in $DOMAINS; do
-            finish "supervised-$NETWORK-$source-$pictures-seed$seed" supervised \
-                --network "$NETWORK" --source "$source" "${options[@]}"
+            "$finish" "supervised-$NETWORK-$source-$pictures-seed$seed" supervised \
+                --network "$NETWORK" --source "$source" "${options[@]}" "${bounds[@]}"
             for target in $DOMAINS; do
                 [[ $source == "$target" ]] && continue
                 for recipe in $RECIPES; do
-                    finish "$recipe-$NETWORK-$source-$target-$pictures-seed$seed" "$recipe" \
+                    "$finish" "$recipe-$NETWORK-$source-$target-$pictures-seed$seed" "$recipe" \
                         --network "$NETWORK" --source "$source" --target "$target" "${options[@]}"
                 done
             done
@@ -45,7 +40,7 @@ for seed in $SEEDS; do
         for network in $ENSEMBLE_NETWORKS; do
             name=dann-$network-$source-$target-$pictures-seed$seed
             voters+=("$RUNS/$name")
-            finish "$name" dann --network "$network" --source "$source" --target "$target" "${options[@]}"
+            "$finish" "$name" dann --network "$network" --source "$source" --target "$target" "${options[@]}"
         done
         together=$RUNS/ensemble-$source-$target-$pictures-seed$seed/scores.json
         [[ -f $together ]] || "$python" -m report.dann_scores "${voters[@]}" --out "$together"

@@ -81,6 +81,45 @@ def test_dann_solves_what_source_only_fails(train):
     assert last(train("dann", *options, "--domain-weight", 0, "--name", "unreversed"), "target_accuracy") < 0.7
 
 
+def shapes(shifted, seed, count=600):
+    """Uint8 (count, 28, 28, 3) noisy pictures of disc, ring, two bars or cross, and labels 0 to 3.
+
+    What is `shifted` depends on the class: discs and rings are dark, rings and crosses bolder, bars thinner.
+    """
+    random = np.random.RandomState(seed)
+    labels = random.permutation(np.arange(count) % 4)
+    hole, bar, cross = (3, 1.5, 2.6) if shifted else (4, 2, 2)
+    down, across = np.mgrid[-13.5:14, -13.5:14]
+    images = np.empty((count, 28, 28, 3))
+    for image, label in zip(images, labels, strict=True):
+        y, x = np.abs(down - random.uniform(-2, 2)), np.abs(across - random.uniform(-2, 2))
+        radius, near, far = np.hypot(y, x), np.minimum(x, y), np.maximum(x, y)
+        bars = (x < 8) & (abs(y - 4) < bar)
+        within = [radius < 8, (radius > hole) & (radius < 8), bars, (near < cross) & (far < 8)][label]
+        image[:] = np.where(within != (shifted and label < 2), 200, 50)[..., None]
+    return (images + random.randint(-30, 31, images.shape)).clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def shape_tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shapes")
+    write_domain(root / "digits" / "plain", *shapes(False, 0))
+    write_domain(root / "digits" / "framed", *shapes(True, 1))
+    return root
+
+
+def test_adamatch_solves_what_dann_fails(train, shape_tree):
+    dann = train("dann", "--max-steps", 200, "--lr", 2e-3, "--lr-schedule", "cosine", data=shape_tree)
+    assert last(dann, "source_accuracy") > 0.95
+    assert last(dann, "target_accuracy") < 0.9
+    match = train("adamatch", "--batch-size", 16, "--max-steps", 200, data=shape_tree)
+    assert last(match, "target_accuracy") > 0.95
+    # Of the target it accepts more than half in the end, and that alike from all four classes.
+    pseudo = [last(match, f"pseudo_{digit}") for digit in range(10)]
+    assert sum(pseudo) == pytest.approx(last(match, "mask_rate"), abs=1e-4)
+    assert last(match, "mask_rate") > 0.5 and min(pseudo[:4]) > 0.1 and sum(pseudo[4:]) == 0
+
+
 SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
 
 
@@ -92,8 +131,11 @@ def test_every_recipe_leaves_its_run(train, recipe):
     losses = [line for line in log(folder) if "class_loss" in line]
     assert [line["step"] for line in losses] == [2, 4, 6]
     names = {"step", "epoch", "seconds", "class_loss"}
-    names |= {"domain_loss", "domain_accuracy", "lambda"} if recipe != "supervised" else set()
+    names |= {"domain_loss", "domain_accuracy", "lambda"} if recipe.startswith("d") else set()
     names |= {"reconstruction_loss", "difference_loss"} if recipe.startswith("dsn") else set()
+    if recipe == "adamatch":
+        names |= {"pseudo_loss", "pseudo_weight", "threshold", "mask_rate"}
+        names |= {f"{kind}_{digit}" for kind in ("source", "pseudo") for digit in range(10)}
     assert losses[0].keys() == names
     curve = [line for line in log(folder) if "source_accuracy" in line]
     assert [line["step"] for line in curve] == [3, 6] and all(0 <= line["target_accuracy"] <= 1 for line in curve)
@@ -120,18 +162,20 @@ def test_reported_settings():
     assert (dsn.reported_losses, dsn.alternating) == (False, False)
 
 
-def test_course_of_lambda_and_of_the_learning_rate():
+def test_course_of_lambda_and_mu():
     dann, dsn = (train_dann.RECIPES[name][1] for name in ("dann", "dsn"))
     assert [round(train_dann.lambda_at(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
     assert [train_dann.lambda_at(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 0.1, 0.1]
-    for schedule, rates in {"constant": (1, 1, 1), "cosine": (1, 0.5, 0), "annealed": (1, 6**-0.75, 11**-0.75)}.items():
-        config = train_dann.replace(dann, lr=1.0, lr_schedule=schedule)
-        assert [train_dann.lr_at(progress, config) for progress in (0, 0.5, 1)] == pytest.approx(rates)
+    match = train_dann.replace(train_dann.RECIPES["adamatch"][1], pseudo_weight=0.5)
+    assert [train_dann.lambda_at(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx(
+        [0, 0.25, 0.5, 0.5]
+    )
+    assert train_dann.lambda_at(0, train_dann.replace(match, ramp=False)) == 0.5
 
 
-@pytest.mark.parametrize("recipe", ["dann", "dsn-report"])
+@pytest.mark.parametrize("recipe", ["dann", "dsn-report", "adamatch"])
 def test_going_on_after_a_stop_changes_nothing(train, recipe, monkeypatch):
-    options = (*SHORT, "--augment", "--ema-decay", 0.9)
+    options = (*SHORT, "--augment", "strong", "--ema-decay", 0.9)
     whole = train(recipe, *options, "--name", "whole")
 
     def log_and_stop(self, log=Run.log, **values):
@@ -148,8 +192,9 @@ def test_going_on_after_a_stop_changes_nothing(train, recipe, monkeypatch):
     assert untimed[0] == untimed[1]
 
 
-def test_target_labels_are_never_read(train, tree, tmp_path):
-    expected = train("dann", *SHORT, "--name", "expected")
+@pytest.mark.parametrize("recipe", ["dann", "adamatch"])
+def test_target_labels_are_never_read(train, tree, tmp_path, recipe):
+    expected = train(recipe, *SHORT, "--name", "expected")
     for change in ("shuffled", "nonsense", "absent"):
         other = tmp_path / change
         shutil.copytree(tree, other)
@@ -163,14 +208,54 @@ def test_target_labels_are_never_read(train, tree, tmp_path):
                 write_table(path, header, zip(names, labels[::-1], strict=True))
             else:
                 write_table(path, header, [(name, "none") for name in names])
-        folder = train("dann", *SHORT, "--name", change, data=other)
+        folder = train(recipe, *SHORT, "--name", change, data=other)
         assert same_bits(expected, folder)
         assert any("target_accuracy" in line for line in log(folder)) == (change != "absent")
 
 
+def test_every_part_of_adamatch_can_be_switched_off(train):
+    """Each switch gives other weights, from the very first steps on; what it does is tested with the formulas."""
+    options = (
+        "--max-steps",
+        3,
+        "--log-every",
+        1,
+        "--no-ramp",
+        "--threshold",
+        0.3,
+    )  # so that pseudo-labels count at once
+    whole = train("adamatch", *options, "--name", "whole")
+    assert last(whole, "mask_rate") > 0 and last(whole, "pseudo_loss") > 0
+    parts = {
+        "interpolation": ["--no-interpolation"],
+        "alignment": ["--no-alignment"],
+        "relative threshold": ["--no-relative-threshold"],
+        "strong views": ["--augment", "weak"],
+        "views": ["--augment", "off"],
+        "averaged weights": ["--ema-decay", 0],
+        "pseudo-labels": ["--pseudo-weight", 0],
+        "ramp": ["--ramp"],
+        "larger target": ["--target-ratio", 1],
+        "weight decay": ["--weight-decay", 0],
+    }
+    runs = {part: train("adamatch", *options, *words, "--name", part) for part, words in parts.items()}
+    for part, run in runs.items():
+        assert not same_bits(whole, run), part
+    fixed = [line["threshold"] for line in log(runs["relative threshold"]) if "threshold" in line]
+    assert fixed == pytest.approx([0.3] * 3)
+    assert last(runs["pseudo-labels"], "pseudo_weight") == 0
+
+
+def test_the_source_alone_leaves_batch_norm_as_the_batch_made_it(train):
+    """Without averaging and steps that change weights, interpolation must not show in the running statistics."""
+    options = (*SHORT, "--ema-decay", 0, "--lr", 0)
+    one, other = train("adamatch", *options, "--name", "one"), train("adamatch", *options, "--no-interpolation")
+    assert same_bits(one, other)
+
+
 def test_augmentation_and_seed_change_the_run(train):
     plain = train("dann", *SHORT, "--name", "plain")
-    assert not same_bits(plain, train("dann", *SHORT, "--name", "augmented", "--augment"))
+    assert not same_bits(plain, train("dann", *SHORT, "--name", "augmented", "--augment", "weak"))
     assert not same_bits(plain, train("dann", *SHORT, "--name", "seed", "--seed", 1))
 
 
@@ -194,7 +279,19 @@ def test_wrong_domains_end_in_one_line(train, error_of, words, message, tmp_path
 def test_wrong_settings_end_in_one_line(train, error_of):
     assert "384 pictures do not fill a batch of 1000" in error_of(lambda: train("dann", "--batch-size", 1000))
     assert "--batch-size must be at least 8" in error_of(lambda: train("dann", "--batch-size", 4))
-    assert "it is not of supervised" in error_of(lambda: train("supervised", "--alternating"))
+    for recipe in ("supervised", "adamatch"):
+        assert f"it is not of {recipe}" in error_of(lambda recipe=recipe: train(recipe, "--alternating"))
+    for recipe, ratio in (("adamatch", 0), ("dann", 2)):
+        line = error_of(lambda words=(recipe, "--target-ratio", ratio): train(*words))
+        assert line == "error: --target-ratio must be at least 1, and 1 but for adamatch"
+    for tau in (0, 1.1):
+        assert "--threshold must be above 0" in error_of(lambda tau=tau: train("adamatch", "--threshold", tau))
+    for option in ("--weight-decay", "--pseudo-weight"):
+        line = error_of(lambda option=option: train("adamatch", option, -1))
+        assert "--weight-decay and --pseudo-weight must be at least 0" in line
+    assert "384 pictures do not fill a batch of 400" in error_of(
+        lambda: train("adamatch", "--batch-size", 100, "--target-ratio", 4)
+    )
     assert "--width at least 4" in error_of(lambda: train("dann", "--width", 2))
 
 

@@ -92,9 +92,10 @@ class Run:
             signal.signal(number, handler)
 
     def log(self, **values: Tensor) -> None:
-        """Add this step's scalar tensors to the running means; call it once in every step.
+        """Add this step's tensors, scalars or vectors, to the running means; call it once in every step.
 
-        They are read from the device only when a line of metrics.jsonl is due.
+        They are read from the device only when a line of metrics.jsonl is due; in it the elements of a vector are
+        numbered, NAME_0, NAME_1, ….
         Raises UserError when one of them is not a finite number; the last checkpoint then stays as it is.
         """
         for name, value in values.items():
@@ -102,7 +103,8 @@ class Run:
         self._ending = any_process(self._interrupted, self.execution.device)
         if self._due(self.config.log_every):
             means = self._means()
-            self._bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()}, refresh=False)
+            shown = {name: f"{means[name]:.3f}" for name, value in self._sums.items() if value.dim() == 0}
+            self._bar.set_postfix(shown, refresh=False)
             self._sums, self._logged = {}, self.step
             self.record(**means)
 
@@ -181,8 +183,11 @@ class Run:
         steps = self.step - self._logged
         if not self._sums or not steps:
             return {}
-        values = mean_over_processes(torch.stack(list(self._sums.values()))) / steps
-        means = dict(zip(self._sums, values.tolist(), strict=True))
+        names = []
+        for name, value in self._sums.items():
+            names += [f"{name}_{index}" for index in range(len(value))] if value.dim() else [name]
+        values = mean_over_processes(torch.cat([value.reshape(-1) for value in self._sums.values()])) / steps
+        means = dict(zip(names, values.tolist(), strict=True))
         for name, value in means.items():
             if not math.isfinite(value):
                 raise UserError(self._not_finite(name))

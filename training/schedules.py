@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 LearningRateSchedule = Literal["constant", "cosine", "one-cycle"]
+AdaptationSchedule = Literal["constant", "annealed", "cosine", "fixmatch"]
 
 
 def learning_rate(peak: float, schedule: LearningRateSchedule, step: int, total: int, warmup: int = 0) -> float:
@@ -29,3 +30,20 @@ def learning_rate(peak: float, schedule: LearningRateSchedule, step: int, total:
 def half_wave(start: float, end: float, fraction: float) -> float:
     """From `start` at fraction 0 to `end` at fraction 1, along half a cosine wave."""
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
+
+
+def learning_rate_after(progress: float, peak: float, schedule: AdaptationSchedule) -> float:
+    """The learning rate after the share `progress` of the run, at first `peak`.
+
+    annealed falls as 1 / (1 + 10 p)^0.75 (Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016,
+    section 5.2.2), cosine to 0 along half a wave, fixmatch as cos(7 pi p / 16), to a fifth (Sohn et al., *FixMatch*,
+    NeurIPS 2020, section 2.3).
+    """
+    match schedule:
+        case "annealed":
+            return peak / (1 + 10 * progress) ** 0.75
+        case "cosine":
+            return half_wave(peak, 0.0, progress)
+        case "fixmatch":
+            return peak * math.cos(7 * math.pi * progress / 16)
+    return peak

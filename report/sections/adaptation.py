@@ -59,9 +59,9 @@ def three_rows(context: Context) -> list[Block]:
     systems = dann_table.systems_of(table)
     columns = list(table)
     header = ["trained on", *(f"{row.source} → {row.target}" for row in columns)]
-    setting = [f"{row.network}{', augmented' if row.augmented else ''}" for row in columns]
+    setting = [f"{row.network}, {dann_table.pictures_of(row.augment)}" for row in columns]
     names = {SOURCE_ONLY: "source only", ON_TARGET: "target"}
-    rows = [["network", *setting]]
+    rows = [["network, pictures", *setting]]
     for system in systems:
         name = names.get(system, f"adapted by {system}")
         rows.append([name, *(_per_cent(table[row].get(system)) for row in columns)])

@@ -23,7 +23,7 @@ from report.tsne import plane_of
 from runtime.errors import UserError
 from runtime.files import write_atomically
 from runtime.images import sheet
-from runtime.reconstruction import encode_means, reconstruct
+from runtime.reconstruction import encode, reconstruct
 from runtime.sampling import FACE_GENERATORS, sample_faces, sample_images
 from runtime.seeds import image_latents
 
@@ -153,11 +153,14 @@ def last_reconstructions(context: Context, run: Run) -> list[Block]:
 
 
 def samples(context: Context, run: Run) -> Picture:
-    """Faces of latents drawn from the prior."""
+    """New faces."""
     faces = sample_faces(context.network_of(run, "vae"), context.seed, FIRST, context.execution)
     alt = f"Four rows of eight faces drawn from the prior of {run.name}."
     figure = sheet_figure(faces.reshape(4, 8, 64, 64, 3), scale=2)
-    caption = f"{about(run)}: {FIRST} samples of the prior (seed {context.seed}); none was chosen."
+    caption = (
+        f"{about(run)}: {FIRST} samples of the prior that was fitted to the latents of training faces "
+        f"(seed {context.seed}); none was chosen."
+    )
     return context.gallery.add(f"prior-{run.name}", figure, alt, caption, chart=False)
 
 
@@ -169,9 +172,8 @@ def between_faces(context: Context, run: Run) -> Picture:
     if len(faces) < 2:
         raise UserError("it needs two validation faces")
     pairs = len(faces) // 2
-    starts, ends = (
-        torch.from_numpy(encode_means(network, faces[: 2 * pairs], context.execution)).reshape(pairs, 2, -1).unbind(1)
-    )
+    means, _ = encode(network, faces[: 2 * pairs], context.execution)
+    starts, ends = means.reshape(pairs, 2, -1).unbind(1)
     shares = torch.linspace(0, 1, STEPS)[:, None]
     latents = torch.cat([start + shares * (end - start) for start, end in zip(starts, ends, strict=True)])
     made = sample_images(network.decode, latents, context.execution).reshape(pairs, STEPS, 64, 64, 3)

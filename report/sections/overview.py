@@ -39,9 +39,8 @@ def runs_section(context: Context, skipped: list[str]) -> Section:
     for run in context.runs:
         steps = f"{run.step} of {run.total}"
         seed, hardware = str(run.config.get("seed", "")), str(run.config.get("hardware", ""))
-        rows.append(
-            [f"`{run.name}`", run.recipe, run.state, steps, f"{run.epochs:.3g}", _duration(run), seed, hardware]
-        )
+        row = [f"`{run.name}`", run.recipe, run.state, steps, f"{run.epochs:.3g}", _duration(run), seed, hardware]
+        rows.append(row)
     blocks: list[Block] = [Table(header, rows)]
     blocks += [Missing(line) for line in skipped]
     blocks += [Missing(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
@@ -94,10 +93,9 @@ def _beside_reported(runs: list[Run], scores_of: Any, note: str) -> Table:
 
 
 def _duration(run: Run) -> str:
-    minutes = run.seconds / 60
-    return (
-        f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.0f} min" if minutes >= 2 else f"{run.seconds:.0f} s"
-    )
+    if run.seconds < 120:
+        return f"{run.seconds:.0f} s"
+    return f"{run.seconds / 60:.0f} min" if run.seconds < 5400 else f"{run.seconds / 3600:.1f} h"
 
 
 def _data(run: Run) -> str:

@@ -3,9 +3,11 @@
 import json
 import re
 
+from matplotlib.axes import Axes
 from torch import nn
 
 from models import NETWORKS
+from report.adamatch_curves import shares
 from report.context import Context, about, attempt
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
@@ -23,7 +25,7 @@ PANELS = (
     ("KL / nats per dimension", r"kl.*", False),
     ("accuracy / %", r".*accuracy", False),
     ("share / %", r".*(mask|rate|threshold).*", False),
-    ("lambda", r"lambda", False),
+    ("weight of the adaptation", r"lambda|pseudo_weight", False),
     ("learning rate", r"lr", False),
 )
 NAMES = {"d_loss": "discriminator", "g_loss": "generator", "mse": "training", "val_mse": "validation"}
@@ -52,7 +54,11 @@ def curves_section(context: Context) -> Section:
 def curves(context: Context, run: Run) -> Block:
     """The figure of one run."""
     by_panel = panels_of({key for line in run.log for key in line})
-    figure, grid = panels(len(by_panel))
+    labelled = [line for line in run.log if "pseudo_0" in line]
+    figure, grid = panels(len(by_panel) + bool(labelled))
+    if labelled:
+        label_shares(grid[-1], labelled)
+        grid.pop()
     for axes, (name, (keys, logarithmic)) in zip(grid, by_panel.items(), strict=True):
         factor = 100 if name in IN_PER_CENT else 1
         lines = {
@@ -69,7 +75,7 @@ def curves(context: Context, run: Run) -> Block:
             logarithmic_axis(axes)
         elif name == "accuracy / %":
             axes.set_ylim(0, 102)
-        elif name in ("lambda", "learning rate"):
+        elif name in ("weight of the adaptation", "learning rate"):
             axes.set_ylim(0, 1.05 * max(every) or 1)
         if len(lines) > 1:
             axes.legend(fontsize=LETTERING - 1, frameon=False)
@@ -77,10 +83,21 @@ def curves(context: Context, run: Run) -> Block:
     return context.gallery.add(f"curves-{run.name}", figure, alt, f"{about(run)}, by training step.")
 
 
+def label_shares(axes: Axes, lines: list[dict[str, float]]) -> None:
+    """Bars of how labels and accepted pseudo-labels were distributed over the classes in the last tenth of a run."""
+    last = lines[-max(1, len(lines) // 10) :]
+    for offset, (name, label) in zip((-0.2, 0.2), (("source", "labels"), ("pseudo", "pseudo-labels")), strict=True):
+        heights = [100 * share for share in shares(last, name)]
+        axes.bar([digit + offset for digit in range(10)], heights, 0.4, label=label)
+    axes.set_xticks(range(10))
+    label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
+    axes.legend(fontsize=LETTERING - 1, frameon=False)
+
+
 def panels_of(keys: set[str]) -> dict[str, tuple[list[str], bool]]:
     """The logged names in panels, and whether a panel is logarithmic; what fits no panel gets one of its own."""
     by_panel: dict[str, tuple[list[str], bool]] = {}
-    for key in sorted(keys - set(OF_THE_LINE)):
+    for key in sorted(key for key in keys - set(OF_THE_LINE) if not re.fullmatch(r"(source|pseudo)_\d", key)):
         panel = next((panel for panel in PANELS if re.fullmatch(panel[1], key)), (key.replace("_", " "), "", False))
         by_panel.setdefault(panel[0], ([], panel[2]))[0].append(key)
     order = [name for name, _, _ in PANELS]

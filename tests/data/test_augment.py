@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from data.augment import DRAWS, Augmentation, augment, move, permute_channels, recolour
+from data.augment import (
+    AUGMENTATIONS,
+    DRAWS,
+    Augmentation,
+    add_noise,
+    augment,
+    blur,
+    cut_out,
+    move,
+    permute_channels,
+    recolour,
+    views,
+)
 
 NOTHING = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
 
@@ -71,3 +83,48 @@ def test_channels_are_exchanged_where_asked(images):
     order = permute_channels(images, torch.tensor([True] * 5 + [False]), torch.tensor([0, 0.2, 0.4, 0.6, 0.99, 0.99]))
     expected = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 1, 0], [0, 1, 2]]
     assert all(torch.equal(order[index], images[index, channels]) for index, channels in enumerate(expected))
+
+
+def test_blur_is_a_mean_over_five_pixels(images):
+    means = torch.nn.functional.avg_pool2d(images, 5, 1, 2, count_include_pad=False)
+    blurred = blur(images, torch.tensor([0.0, 1, 0.5, 0, 0, 0]))
+    assert torch.equal(blurred[0], images[0])
+    assert torch.allclose(blurred[1], means[1], atol=1e-6)
+    assert torch.allclose(blurred[2], (images[2] + means[2]) / 2, atol=1e-6)
+
+
+def test_cutout_is_a_gray_square():
+    draws = torch.tensor([[1.0, 0.5, 0.25], [0.5, 0, 0], [0, 0.5, 0.5]])
+    gray = (cut_out(torch.ones(3, 3, 28, 28), draws, Augmentation(cutout=0.5)) == 0).all(1)
+    expected = torch.zeros(28, 28, dtype=torch.bool)
+    expected[7:21, 0:14] = True  # side 14, centre in the middle of the height and a quarter of the width
+    assert torch.equal(gray[0], expected)
+    assert gray[1, :3, :3].all() and gray[1].sum() in (9, 16)  # side 7, in the corner, all but a quarter outside
+    assert not gray[2].any()
+
+
+def test_noise_is_normal_and_another_for_each_picture():
+    draws = torch.tensor([[1.0, 0.1, 0.1], [1.0, 0.5, 0.1], [0.5, 0.1, 0.1], [0, 0.9, 0.9]])
+    noise = add_noise(torch.zeros(4, 3, 28, 28), draws, Augmentation(noise=0.1))
+    assert noise[0].std().item() == pytest.approx(0.1, rel=0.1) and noise[0].mean().abs() < 0.01
+    assert torch.allclose(noise[2], noise[0] / 2)
+    assert torch.corrcoef(noise[:2].flatten(1))[0, 1].abs() < 0.1
+    assert not noise[3].any()
+
+
+def test_the_named_augmentations(images, draws):
+    assert torch.equal(augment(images, draws, AUGMENTATIONS["off"]), images)
+    # Weak: a shift by at most two pixels, and nothing else.
+    weak = AUGMENTATIONS["weak"]
+    draws[0, :2] = torch.tensor([1.0, 0.5])
+    changed = augment(images, draws, weak)
+    assert torch.allclose(changed[0, ..., :-2], images[0, ..., 2:], atol=1e-5)
+    strong = augment(images, draws, AUGMENTATIONS["strong"])
+    assert strong.abs().max() <= 1 and not torch.allclose(strong, changed, atol=0.1)
+
+
+def test_views_follow_each_other(images):
+    draws = torch.rand(2, 6, DRAWS, generator=torch.Generator().manual_seed(2))
+    both = views(images, draws, ["weak", "strong"])
+    for part, draw, name in zip(both.chunk(2), draws, ["weak", "strong"], strict=True):
+        assert torch.equal(part, augment(images, draw, AUGMENTATIONS[name]))

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from data import DataError
-from data.faces import load_attributes, load_faces
+from data.faces import attributes_of, load_attributes, load_faces
 
 
 def test_faces_of_the_tree_or_of_a_plain_folder(tmp_path):
@@ -38,9 +38,12 @@ def test_attributes(tmp_path):
     names, columns, values = load_attributes(tmp_path)
     assert names == ["00001.png", "00004.png"] and columns == ["Male", "Smiling"]
     assert values.tolist() == [[-1, 1], [1, 1]] and values.dtype == np.int8
+    columns, values = attributes_of(tmp_path, ["00004.png", "00002.png"])
+    assert columns == ["Male", "Smiling"] and values.tolist() == [[1, 1], [0, 0]]
     path.write_text("image_name,Male,Smiling\n00001.png,-1,1\n00004.png,1,0\n")
     with pytest.raises(DataError, match=r"attributes\.csv, line 3: an attribute is neither -1 nor 1"):
         load_attributes(tmp_path)
     path.unlink()
+    assert attributes_of(tmp_path, ["00004.png"])[1].shape == (1, 0)
     with pytest.raises(DataError, match=r"no such table: .*attributes\.csv"):
         load_attributes(tmp_path)

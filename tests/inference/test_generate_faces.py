@@ -91,7 +91,7 @@ def test_other_weights_are_refused_before_anything_is_written(tmp_path, error_of
     assert f"{path} is no weights file" in error_of(lambda: generate(path, tmp_path / "faces"))
     save_weights(path, DCGANDiscriminator(8), "dcgan-discriminator", {"width": 8}, {})
     line = error_of(lambda: generate(path, tmp_path / "faces"))
-    assert line == f"error: {path} holds the network 'dcgan-discriminator', but a generator is needed"
+    assert line == f"error: {path} holds the network 'dcgan-discriminator', but one of generator, vae is needed"
     assert not (tmp_path / "faces").exists()
 
 

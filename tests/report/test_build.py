@@ -55,7 +55,7 @@ def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), st
 
 def write_scores(folder, method, source, target, accuracy):
     content = {"recipe": method, "method": method, "network": "dann-lenet", "width": 4, "source": source}
-    content |= {"target": target, "augment": False, "seed": 1, "scores": {"b": {"val": accuracy, "test": accuracy}}}
+    content |= {"target": target, "augment": "off", "seed": 1, "scores": {"b": {"val": accuracy, "test": accuracy}}}
     (folder / "scores.json").write_text(json.dumps(content))
 
 
@@ -272,6 +272,7 @@ def test_values_share_a_panel_with_their_kind():
         "learning rate": ["lr"],
         "speed": ["speed"],
     }
+    assert list(panels_of({"pseudo_weight", "lambda", "pseudo_0", "source_9"})) == ["weight of the adaptation"]
     assert list(panels)[-1] == "speed"
 
 

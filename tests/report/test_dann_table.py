@@ -24,7 +24,7 @@ def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(
     supervised, dann, _ = adapted
     content = scores_of(supervised)
     assert {domain: set(scores) for domain, scores in content["scores"].items()} == {"a": {"val"}, "b": {"val", "test"}}
-    assert (content["recipe"], content["seed"], content["steps"], content["augment"]) == ("supervised", 1, 2, False)
+    assert (content["recipe"], content["seed"], content["steps"], content["augment"]) == ("supervised", 1, 2, "off")
     content = scores_of(dann)
     assert content["scores"].keys() == {"b"}
     execution = choose_execution("cpu", "float32")
@@ -43,18 +43,19 @@ def test_several_runs_vote(adapted, tmp_path, error_of):
     assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
 
 
-def scored(recipe, source, target, val, test, network="dann32", augment=False):
+def scored(recipe, source, target, val, test, network="dann32", augment="off", **parts):
     method = recipe.split("-")[0]
     run = {"recipe": recipe, "method": method, "network": network, "source": source, "target": target}
     scores = {target: {"val": val} | ({"test": test} if test is not None else {})}
-    return run | {"augment": augment, "scores": scores}
+    run |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1, "ema_decay": 0.9}
+    return run | {"augment": augment, "scores": scores} | parts
 
 
 RUNS = [
     scored("dann", "mnistm", "svhn", 0.5, 0.4),
     scored("dann", "mnistm", "svhn", 0.6, 0.5),
     scored("dsn", "mnistm", "svhn", 0.55, None),
-    scored("dann", "mnistm", "svhn", 0.7, 0.65, augment=True),
+    scored("dann", "mnistm", "svhn", 0.7, 0.65, augment="moderate"),
     scored("dann", "usps", "svhn", 0.3, 0.31, network="dann28 and variants"),
     scored("supervised", "svhn", "", 0, 0) | {"scores": {"svhn": {"val": 0.9, "test": 0.92}}},
     scored("supervised", "mnistm", "", 0, 0)
@@ -64,12 +65,24 @@ RUNS = [
 
 def test_supervised_runs_are_lower_and_upper_bound():
     table = dann_table.collect(RUNS)
-    plain = table[Row("mnistm", "svhn", "dann32", False)]
+    plain = table[Row("mnistm", "svhn", "dann32", "off")]
     assert plain["dann"].test == (0.4, 0.5) and plain["dsn"].test == ()
     assert plain[SOURCE_ONLY].test == (0.21,) and plain[ON_TARGET].val == (0.9,)
-    assert table[Row("mnistm", "svhn", "dann32", True)].keys() == {"dann"}
-    assert table[Row("usps", "svhn", "dann28 and variants", False)].keys() == {"dann"}
+    assert table[Row("mnistm", "svhn", "dann32", "moderate")].keys() == {"dann"}
+    assert table[Row("usps", "svhn", "dann28 and variants", "off")].keys() == {"dann"}
     assert dann_table.systems_of(table) == [SOURCE_ONLY, "dann", "dsn", ON_TARGET]
+
+
+def test_adamatch_without_a_part_is_a_system_of_its_own():
+    runs = [
+        scored("adamatch", "mnistm", "svhn", 0.8, 0.82, augment="strong"),
+        scored("adamatch", "mnistm", "svhn", 0.7, 0.72, augment="strong", alignment=False, ema_decay=0),
+        scored("supervised", "svhn", "", 0, 0, augment="strong") | {"scores": {"svhn": {"val": 0.9, "test": 0.91}}},
+        RUNS[-2],  # on plain pictures: no bound of this row
+    ]
+    row = dann_table.collect(runs)[Row("mnistm", "svhn", "dann32", "strong")]
+    assert row["adamatch"].test == (0.82,) and row[ON_TARGET].test == (0.91,)
+    assert row["adamatch without alignment without averaged weights"].test == (0.72,)
 
 
 def test_the_best_reported_figures():
@@ -84,9 +97,9 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
         (runs / str(number) / "scores.json").write_text(json.dumps(run))
     dann_table.main(dann_table.Config(runs, tmp_path / "out"))
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    assert lines[0].startswith("source,target,network,augmented,system,runs,val_mean,val_std,test_mean,test_std")
-    assert "mnistm,svhn,dann32,0,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
-    assert "mnistm,svhn,dann32,0,dsn,1,55.00,,,,52.3" in lines
+    assert lines[0].startswith("source,target,network,augment,system,runs,val_mean,val_std,test_mean,test_std")
+    assert "mnistm,svhn,dann32,off,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
+    assert "mnistm,svhn,dann32,off,dsn,1,55.00,,,,52.3" in lines
     text = (tmp_path / "out" / "table.md").read_text()
     assert "| mnistm → svhn | dann32 | plain | 21.0 (20.0) | 45.0 ± 7.1 (55.0 ± 7.1) | – (55.0) | 92.0 (90.0) |" in text
     assert "| mnistm → svhn | *report 003* |  | 34.4 | 41.9 | 52.3 | 92.1 |" in text

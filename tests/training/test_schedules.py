@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.schedules import learning_rate
+from training.schedules import learning_rate, learning_rate_after
 
 
 def test_one_cycle_is_torch_s():
@@ -28,3 +28,16 @@ def test_warm_up_then_constant_or_cosine():
 def test_short_runs(schedule, total, warmup):
     for step in range(total):
         assert 0 < learning_rate(1.0, schedule, step, total, warmup) <= 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", (2, 2, 2)),
+        ("cosine", (2, 1, 0)),
+        ("annealed", (2, 2 * 6**-0.75, 2 * 11**-0.75)),
+        ("fixmatch", (2, 2 * 0.77301, 2 * 0.19509)),  # cosines of 0, 39.375 and 78.75 degrees
+    ],
+)
+def test_course_of_an_adaptation(schedule, rates):
+    assert [learning_rate_after(part, 2.0, schedule) for part in (0, 0.5, 1)] == pytest.approx(rates, rel=1e-4)

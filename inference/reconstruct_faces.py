@@ -1,0 +1,74 @@
+"""Reconstruct faces with a VAE: `python -m inference.reconstruct_faces --weights W --images DIR --out OUT`."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from data.decoded import decode_folder, image_names
+from data.tables import write_table
+from runtime.device import Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+from runtime.images import claim_folder, save_images, save_png, sheet
+from runtime.reconstruction import reconstruct
+from runtime.weights import load_weights
+
+FACE_SIZE = 64
+
+
+@dataclass
+class Config:
+    """Write what a VAE makes of every picture of a folder, and how far off it is.
+
+    A picture becomes OUT/NAME.png; errors are mean squared errors of values in [0, 1]. Pictures of another size are
+    first cut to their centred square and resized to 64x64.
+    """
+
+    weights: Path
+    """A run's weights.safetensors, or a shipped file: of a VAE."""
+    images: Path
+    """Folder of faces."""
+    out: Path
+    """Folder for the reconstructions; made if missing, refused if it holds other files."""
+    csv: Path | None = None
+    """Also write the error of each picture to this table, image_name,mse."""
+    json: Path | None = None
+    """Also write the mean error, its standard deviation and the count to this file."""
+    sheet: Path | None = None
+    """Also write the first ten pictures over their reconstructions to this PNG."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Reconstruct as `config` says; raises UserError or DataError for what the user can put right."""
+    names = image_names(config.images)
+    results = [str(Path(name).with_suffix(".png")) for name in names]
+    twin = next((name for name, count in Counter(results).items() if count > 1), None)
+    if twin:
+        raise UserError(f"several pictures in {config.images} would become {twin}: rename them")
+    execution = choose_execution(config.device, config.precision)
+    network, _ = load_weights(config.weights, kind="vae")
+    images = decode_folder(config.images, names, FACE_SIZE, resize=True)
+    claim_folder(config.out, results)
+    pictures, errors = reconstruct(execution.place(network), images, execution)
+    save_images(config.out, results, pictures)
+    if config.csv:
+        lines = [[name, f"{error:.6f}"] for name, error in zip(names, errors, strict=True)]
+        write_table(config.csv, ["image_name", "mse"], lines)
+    scores = {"images": len(names), "mse": float(errors.mean()), "mse_std": float(errors.std())}
+    if config.json:
+        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+    if config.sheet:
+        save_png(config.sheet, sheet(np.concatenate([images[:10], pictures[:10]]), columns=min(10, len(images))))
+    print(f"mean squared error {scores['mse']:.5f} ± {scores['mse_std']:.5f} over {len(names)} pictures")
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

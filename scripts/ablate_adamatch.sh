@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What each part of AdaMatch is worth: scripts/ablate_adamatch.sh [options of train_dann.py for every run].
+# A finished run is not run again, a stopped one goes on; whole runs of scripts/sweep_dann.sh (RECIPES=adamatch
+# PICTURES=strong, the same options) in RUNS are used. Set in the environment, each with its default:
+set -euo pipefail
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+: "${RUNS:=$root/runs/sweep-dann}"              # whole runs; those without a part and the table go under ablation/
+: "${DATA:=$root/datasets/real}"                # the data tree
+: "${SCENARIOS:=mnistm-svhn usps-svhn}"         # SOURCE-TARGET
+: "${SEEDS:=1 2 3}"                             # a run of each for every seed
+: "${NETWORK:=dann32}"                          # their network
+: "${PARTS:=strong-views interpolation alignment relative-threshold pseudo-labels averaged-weights}" # left out in turn
+finish=$root/scripts/finish_dann.sh
+export DATA
+
+declare -A without=(
+    [strong-views]="--augment weak"
+    [interpolation]="--no-interpolation"
+    [alignment]="--no-alignment"
+    [relative-threshold]="--no-relative-threshold"
+    [pseudo-labels]="--pseudo-weight 0"
+    [averaged-weights]="--ema-decay 0"
+)
+for part in $PARTS; do
+    [[ -n ${without[$part]:-} ]] || { echo "error: no part $part: PARTS are among ${!without[*]}" >&2; exit 1; }
+done
+
+for seed in $SEEDS; do
+    for scenario in $SCENARIOS; do
+        options=(--network "$NETWORK" --source "${scenario%-*}" --target "${scenario#*-}" --seed "$seed")
+        RUNS=$RUNS "$finish" "adamatch-$NETWORK-$scenario-strong-seed$seed" adamatch \
+            "${options[@]}" --augment strong "$@"
+        for part in $PARTS; do
+            read -ra switch <<<"${without[$part]}"
+            RUNS=$RUNS/ablation "$finish" "no-$part-$NETWORK-$scenario-seed$seed" adamatch \
+                "${options[@]}" "$@" "${switch[@]}"
+        done
+    done
+done
+"$root/scripts/python.sh" -m report.adamatch_ablation "$RUNS" "$RUNS/ablation" --out "$RUNS/ablation/table"

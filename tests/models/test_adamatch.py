@@ -1,0 +1,95 @@
+"""AdaMatch's mathematics against numbers worked out by hand, and where its gradients flow."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from models import adamatch
+from models.adamatch import SelfTraining
+
+SOURCE = torch.tensor([[0.9, 0.1], [0.3, 0.7]])  # means 0.6 and 0.4, mean top probability 0.8
+TARGET = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])  # means 0.6 and 0.4
+
+
+def test_interpolated_logits_are_the_formula():
+    together = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    alone = torch.tensor([[0.0, 4.0], [5.0, 0.0]])
+    shares = torch.tensor([[0.25, 0.5], [0.0, 0.75]])
+    mixed = adamatch.interpolate_logits(together, alone, shares)
+    assert mixed.tolist() == [[0.25, 3.0], [5.0, 3.0], [5.0, 6.0]]
+
+
+def test_gradients_flow_through_both_logits():
+    together, alone = torch.zeros(3, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True)
+    shares = torch.tensor([[0.25, 0.5], [0.0, 0.75]])
+    adamatch.interpolate_logits(together, alone, shares).sum().backward()
+    assert torch.equal(together.grad, torch.cat([shares, torch.ones(1, 2)]))
+    assert torch.equal(alone.grad, 1 - shares)
+
+
+def test_alignment_by_hand():
+    # Means of the target 0.5 and 0.5, of the source 0.6 and 0.4: the ratios are 1.2 and 0.8.
+    target = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    expected = torch.tensor([[0.9 / 1.1, 0.2 / 1.1], [0.3 / 0.9, 0.6 / 0.9]])
+    assert torch.allclose(adamatch.align_distribution(target, SOURCE), expected)
+    assert torch.allclose(adamatch.align_distribution(TARGET, SOURCE), TARGET)  # equal means change nothing
+    never = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert torch.equal(adamatch.align_distribution(never, SOURCE), never)
+
+
+def test_relative_threshold_by_hand():
+    assert adamatch.relative_threshold(SOURCE, 0.9).item() == pytest.approx(0.72)
+
+
+def test_pseudo_labels_by_hand():
+    found = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), SelfTraining(threshold=0.75))
+    assert found.threshold.item() == pytest.approx(0.6)
+    assert found.labels.tolist() == [0, 1, 0, 0] and found.accepted[0]
+    fixed = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), SelfTraining(threshold=0.75, relative_threshold=False))
+    assert fixed.threshold.item() == 0.75 and fixed.accepted.tolist() == [True, False, False, False]
+    # 3 to 2 for the first class is 1 to 1 when the target's mean is made 1 to 2 where it was 3 to 4, say.
+    source, target = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.55, 0.45], [0.25, 0.75]])
+    settings = SelfTraining(threshold=0.5, relative_threshold=False)
+    assert adamatch.pseudo_label(source.log(), target.log(), settings).labels.tolist() == [1, 1]
+    settings.alignment = False
+    assert adamatch.pseudo_label(source.log(), target.log(), settings).labels.tolist() == [0, 1]
+
+
+def test_losses_by_hand():
+    weak, strong = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.25, 0.75]]).log()
+    assert adamatch.source_loss(weak, strong, torch.tensor([0])).item() == pytest.approx(math.log(8) / 2)
+    strong = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]]).log()
+    loss = adamatch.pseudo_label_loss(strong, torch.tensor([0, 0, 1]), torch.tensor([True, True, False]))
+    assert loss.item() == pytest.approx(math.log(8) / 3)  # over all three, of which one is not accepted
+
+
+def test_ramp():
+    assert [adamatch.ramp(progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0, 0.5, 1, 1, 1])
+
+
+def test_no_gradient_flows_through_what_makes_the_pseudo_labels():
+    random = torch.Generator().manual_seed(0)
+    logits = {
+        name: (3 * torch.randn(6, 10, generator=random)).requires_grad_() for name in ("source", "weak", "strong")
+    }
+    found = adamatch.pseudo_label(logits["source"], logits["weak"], SelfTraining(threshold=1.0))
+    assert not any(part.requires_grad for part in found)
+    assert 0 < found.accepted.sum() < 6
+    adamatch.pseudo_label_loss(logits["strong"], found.labels, found.accepted).backward()
+    assert logits["source"].grad is None and logits["weak"].grad is None
+    moved = logits["strong"].grad.abs().sum(1) > 0
+    assert torch.equal(moved, found.accepted)
+
+
+def test_statistics_are_frozen_and_the_batch_still_counts():
+    norm = nn.BatchNorm1d(3)
+    inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5
+    before = {key: value.clone() for key, value in norm.state_dict().items()}
+    with adamatch.frozen_statistics(norm):
+        outputs = norm(inputs)
+    assert outputs.mean(0).abs().max() < 1e-5  # normalised by this batch
+    assert all(torch.equal(before[key], value) for key, value in norm.state_dict().items())
+    norm(inputs)
+    assert not torch.equal(before["running_mean"], norm.running_mean)

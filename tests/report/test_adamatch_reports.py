@@ -1,0 +1,114 @@
+"""Curves of an AdaMatch run, the ablation's table, and the script that makes it."""
+
+import json
+import os
+import shutil
+
+import pytest
+from PIL import Image
+
+import train_dann
+from report import adamatch_ablation, adamatch_curves, dann_scores
+from training.config import parse_command_line
+
+
+@pytest.fixture(scope="module")
+def matched(digits, small, tmp_path_factory):
+    """The run directory of two steps of AdaMatch from a to b."""
+    words = ["adamatch", *small, "--source", "a", "--target", "b", "--data", digits, "--log-every", 1]
+    config = parse_command_line(train_dann.RECIPES, [*map(str, words), "--runs", str(tmp_path_factory.mktemp("runs"))])
+    train_dann.main(config)
+    return config.folder
+
+
+def test_the_curves_are_a_picture(matched, tmp_path, error_of):
+    adamatch_curves.main(adamatch_curves.Config(matched))
+    with Image.open(matched / "curves.png") as page:
+        assert page.width > 1000
+    line = error_of(lambda: adamatch_curves.main(adamatch_curves.Config(tmp_path)))
+    assert "metrics.jsonl cannot be read" in line
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "class_loss": 2}\n')
+    line = error_of(lambda: adamatch_curves.main(adamatch_curves.Config(tmp_path)))
+    assert "has no mask_rate: give the directory of a run of adamatch" in line
+
+
+def test_the_histogram_is_of_accepted_labels():
+    lines = [{f"pseudo_{digit}": 0.0 for digit in range(10)} for _ in range(2)]
+    assert adamatch_curves.shares(lines, "pseudo") == [0] * 10  # none accepted yet
+    lines[0]["pseudo_3"], lines[1]["pseudo_3"], lines[1]["pseudo_4"] = 0.1, 0.2, 0.1
+    assert adamatch_curves.shares(lines, "pseudo") == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0, 0, 0, 0])
+
+
+def test_a_run_is_scored_with_its_parts(matched):
+    dann_scores.main(dann_scores.Config((matched,), device="cpu"))
+    content = json.loads((matched / "scores.json").read_text())
+    assert (content["augment"], content["interpolation"], content["ema_decay"]) == ("strong", True, 0.998)
+    assert adamatch_ablation.left_out(content) == adamatch_ablation.WHOLE
+
+
+WHOLE_RUN = {"method": "adamatch", "augment": "strong", "interpolation": True, "alignment": True}
+WHOLE_RUN |= {"relative_threshold": True, "pseudo_weight": 1.0, "ema_decay": 0.9, "source": "a", "target": "b"}
+
+
+def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
+    runs = [
+        WHOLE_RUN | {"augment": "weak", "scores": {"b": {"val": 0.5, "test": 0.6}}},
+        WHOLE_RUN | {"scores": {"b": {"val": 0.8, "test": 0.9}}},
+        WHOLE_RUN | {"scores": {"b": {"val": 0.7, "test": 0.8}}},
+        WHOLE_RUN | {"alignment": False, "scores": {"b": {"val": 0.8}}},
+        {"method": "dann", "scores": {"b": {"val": 0.1}}},
+    ]
+    for number, run in enumerate(runs):
+        (tmp_path / str(number % 2) / str(number)).mkdir(parents=True)
+        (tmp_path / str(number % 2) / str(number) / "scores.json").write_text(json.dumps(run))
+    folders = (tmp_path / "0", tmp_path / "1")
+    adamatch_ablation.main(adamatch_ablation.Config(folders, tmp_path / "out"))
+    lines = (tmp_path / "out" / "ablation.csv").read_text().splitlines()
+    assert lines == [
+        "source,target,without,runs,val_mean,val_std,test_mean,test_std,difference",
+        "a,b,whole,2,75.00,7.07,85.00,7.07,",
+        "a,b,strong views,1,50.00,,60.00,,-25.00",
+        "a,b,alignment,1,80.00,,,,5.00",
+    ]
+    text = (tmp_path / "out" / "ablation.md").read_text()
+    assert "| nothing | 85.0 ± 7.1 (75.0 ± 7.1) |  |" in text
+    assert "| strong views | 60.0 (50.0) | -25.0 |" in text
+    line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config((tmp_path / "out",), tmp_path)))
+    assert "no scored whole run of adamatch in" in line
+
+
+def test_the_ablation_does_what_is_missing(run, root, tmp_path):
+    """With a stand-in for Python that trains nothing: a whole run of the sweep is used, and all parts are left out."""
+    shutil.copytree(root / "scripts", tmp_path / "copy" / "scripts")
+    (tmp_path / "copy" / "scripts" / "python.sh").write_text(
+        """#!/usr/bin/env bash
+        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
+        case $* in
+        *train_dann.py*) echo "$RUNS/$name: ${*: -3}" ;;
+        *dann_scores*) mkdir -p "$3" && touch "$3/scores.json" ;;
+        *adamatch_ablation*) echo table ;;
+        esac
+        """
+    )
+    runs = tmp_path / "all runs"
+    (runs / "adamatch-dann32-a-b-strong-seed1").mkdir(parents=True)
+    (runs / "adamatch-dann32-a-b-strong-seed1" / "scores.json").touch()
+    settings = {"RUNS": str(runs), "SCENARIOS": "a-b", "SEEDS": "1 2", "PARTS": "strong-views alignment"}
+
+    def ablate(**changes):
+        script = tmp_path / "copy" / "scripts" / "ablate_adamatch.sh"
+        return run(script, "--width", 8, command=("bash",), env=os.environ | settings | changes, cwd=tmp_path)
+
+    done = ablate()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{runs}/ablation/no-strong-views-dann32-a-b-seed1: --augment weak --no-resume",
+        f"{runs}/ablation/no-alignment-dann32-a-b-seed1: 8 --no-alignment --no-resume",
+        f"{runs}/adamatch-dann32-a-b-strong-seed2: --width 8 --no-resume",
+        f"{runs}/ablation/no-strong-views-dann32-a-b-seed2: --augment weak --no-resume",
+        f"{runs}/ablation/no-alignment-dann32-a-b-seed2: 8 --no-alignment --no-resume",
+        "table",
+    ]
+    assert ablate().stdout.splitlines() == ["table"]
+    wrong = ablate(PARTS="alignment nonsense")
+    assert wrong.returncode == 1 and wrong.stderr.startswith("error: no part nonsense: PARTS are among")
