@@ -208,7 +208,7 @@ def bars(table: Table) -> Figure:
         axes.hlines([], 0, 0, color="black", label="best reported")
         names = [f"{row.source} → {row.target}\n{row.network}" for row in rows]
         axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], names, fontsize=7)
-        axes.set_ylim(0, 100)
+        axes.set(xlim=(-width, len(rows) - 0.5 * width), ylim=(0, 100))
         axes.tick_params(axis="y", labelsize=7)
         axes.set_ylabel("accuracy / %", fontsize=8)
         axes.set_title(pictures_of(augment), fontsize=9)

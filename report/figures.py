@@ -38,13 +38,18 @@ def smooth(values: np.ndarray) -> np.ndarray:
     return gaussian_filter1d(values, max(1.0, len(values) / 50), mode="nearest")
 
 
-def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Curves (steps, values) by name, smoothed over raw; those of few points as marked points that are joined."""
+def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[float]]], exact: bool = False) -> None:
+    """Curves (steps, values) by name, smoothed over raw; those of few points as marked points that are joined.
+
+    What is `exact`, a setting's course say, is drawn as it is.
+    """
     longest = max(len(steps) for steps, _ in curves.values())
     for number, (name, (steps, values)) in enumerate(curves.items()):
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)], "label": name}
         if len(steps) < max(8, longest / 3):
             axes.plot(steps, values, marker=MARKERS[number % len(MARKERS)], markersize=3, linewidth=1, **style)
+        elif exact:
+            axes.plot(steps, values, linewidth=1.5, **style)
         else:
             axes.plot(steps, values, color=style["color"], alpha=0.3, linewidth=0.7)
             axes.plot(steps, smooth(np.asarray(values, float)), linewidth=1.5, **style)
@@ -52,6 +57,7 @@ def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[fl
 
 def label_axes(axes: Axes, x: str, y: str, title: str = "") -> None:
     """Lettering of axes, in the report's size."""
+    axes.yaxis.get_offset_text().set_fontsize(LETTERING - 1)
     axes.set_xlabel(x, fontsize=LETTERING)
     axes.set_ylabel(y, fontsize=LETTERING)
     axes.set_title(title, fontsize=LETTERING + 1)

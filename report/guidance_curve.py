@@ -135,7 +135,7 @@ def guidance_figure(curve: dict[str, Any]) -> Figure:
         means = [value.mean() for value in values]
         axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
         name = f"{NAMES[score]}-{curve['dims']}" if score in ("fid", "recall") else NAMES[score]
-        axes.set(ylim=(0, 100) if score == "accuracy" else (0, None))
+        axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
         axes.set_xlabel("guidance scale", fontsize=8)
         axes.set_ylabel(name, fontsize=8)
         axes.tick_params(labelsize=7)

@@ -68,14 +68,15 @@ def curves(context: Context, run: Run) -> Block:
             )
             for key in keys
         }
-        draw_curves(axes, lines)
+        setting = name in ("weight of the adaptation", "learning rate")
+        draw_curves(axes, lines, exact=setting)
         label_axes(axes, "training step", name)
         every = [value for _, values in lines.values() for value in values]
         if logarithmic and 0 < 3 * min(every) < max(every):
             logarithmic_axis(axes)
         elif name == "accuracy / %":
             axes.set_ylim(0, 102)
-        elif name in ("weight of the adaptation", "learning rate"):
+        elif setting:
             axes.set_ylim(0, 1.05 * max(every) or 1)
         if len(lines) > 1:
             axes.legend(fontsize=LETTERING - 1, frameon=False)
@@ -90,6 +91,7 @@ def label_shares(axes: Axes, lines: list[dict[str, float]]) -> None:
         heights = [100 * share for share in shares(last, name)]
         axes.bar([digit + offset for digit in range(10)], heights, 0.4, label=label)
     axes.set_xticks(range(10))
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
     label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
     axes.legend(fontsize=LETTERING - 1, frameon=False)
 
