@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
 
 from data.digits import read_labels
 from runtime.errors import UserError, run_command
@@ -77,16 +78,22 @@ def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
 
 
 def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
-    """Draw a confusion matrix (10, 10) as PNG: counts, shaded by their share of the row."""
+    """Draw a confusion matrix (10, 10) as PNG."""
+    save_figure(confusion_figure(matrix, title), path)
+
+
+def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
+    """A confusion matrix (10, 10): counts, shaded by their share of the row."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, axes = plt.subplots(figsize=(5.5, 5.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label", title=title)
-    save_figure(figure, path)
+    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label")
+    axes.set_title(title, fontsize=9)
+    return figure
 
 
 def _by_name(path: Path) -> dict[str, int]:

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 
 import matplotlib.pyplot as plt
 import tyro
+from matplotlib.figure import Figure
 
 from data.augment import AUGMENTATIONS
 from data.tables import write_table
@@ -19,6 +20,7 @@ from runtime.figures import save_figure
 from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
+CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
 # (source, target), report, accuracies in per cent by system.
 REPORTED = [
     (("mnistm", "usps"), "000", {SOURCE_ONLY: 69, "dann": 73, ON_TARGET: 95}),
@@ -77,7 +79,7 @@ def main(config: Config) -> None:
     write_csv(table, config.out / "table.csv")
     text = markdown(table)
     write_atomically(config.out / "table.md", text.encode())
-    draw(table, config.out / "table.png")
+    save_figure(bars(table), config.out / "table.png")
     print(text)
 
 
@@ -154,25 +156,33 @@ def write_csv(table: Table, path: Path) -> None:
 
 
 def markdown(table: Table) -> str:
+    """The table in Markdown."""
+    header, *lines = [f"| {' | '.join(line)} |" for line in (header_of(table), *lines_of(table))]
+    rule = "|---" * len(header_of(table)) + "|"
+    return "\n".join([f"{CAPTION}\n", header, rule, *lines]) + "\n"
+
+
+def header_of(table: Table) -> list[str]:
+    """The names of the columns of `lines_of`."""
+    return ["scenario", "network", "pictures", *systems_of(table)]
+
+
+def lines_of(table: Table) -> list[list[str]]:
     """Accuracies on test.csv and, in brackets, val.csv; the reported figures follow each scenario."""
-    systems = systems_of(table)
-    lines = ["Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds.", ""]
-    lines += [f"| scenario | network | pictures | {' | '.join(systems)} |", "|---" * (3 + len(systems)) + "|"]
-    rows = list(table)
+    systems, lines, rows = systems_of(table), [], list(table)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         scenario = f"{row.source} → {row.target}"
         cells = [cell(table[row].get(system)) for system in systems]
-        pictures = pictures_of(row.augment)
-        lines.append(f"| {scenario} | {row.network} | {pictures} | {' | '.join(cells)} |")
+        lines.append([scenario, row.network, pictures_of(row.augment), *cells])
         if following is None or (following.source, following.target) != (row.source, row.target):
             for reported, report, figures in REPORTED:
                 if reported == (row.source, row.target):
                     cells = [f"{figures[system]:g}" if system in figures else "" for system in systems]
-                    lines.append(f"| {scenario} | *report {report}* | | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+                    lines.append([scenario, f"*report {report}*", "", *cells])
+    return lines
 
 
-def draw(table: Table, path: Path) -> None:
+def bars(table: Table) -> Figure:
     """Bars of accuracy on test.csv (val.csv where it has no labels), a panel for each kind of pictures.
 
     A line across a bar is the best reported figure.
@@ -180,7 +190,7 @@ def draw(table: Table, path: Path) -> None:
     systems = systems_of(table)
     panels = [augment for augment in AUGMENTATIONS if any(row.augment == augment for row in table)]
     widest = max(sum(row.augment == augment for row in table) for augment in panels)
-    size = (2 + 1.6 * widest, 3.2 * len(panels))
+    size = (2 + 1.6 * widest, 2.6 * len(panels))
     figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
     width = 0.8 / len(systems)
     for axes, augment in zip(grid[:, 0], panels, strict=True):
@@ -198,9 +208,12 @@ def draw(table: Table, path: Path) -> None:
         axes.hlines([], 0, 0, color="black", label="best reported")
         names = [f"{row.source} → {row.target}\n{row.network}" for row in rows]
         axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], names, fontsize=7)
-        axes.set(ylim=(0, 100), ylabel="accuracy / %", title=pictures_of(augment))
+        axes.set(xlim=(-width, len(rows) - 0.5 * width), ylim=(0, 100))
+        axes.tick_params(axis="y", labelsize=7)
+        axes.set_ylabel("accuracy / %", fontsize=8)
+        axes.set_title(pictures_of(augment), fontsize=9)
     grid[0, 0].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    save_figure(figure, path)
+    return figure
 
 
 def pictures_of(augment: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import matplotlib.pyplot as plt
 import tyro
+from matplotlib.figure import Figure
 
 from data.decoded import image_names
 from metrics.faces import score_faces
@@ -62,7 +63,7 @@ def main(config: Config) -> None:
         write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
     curve = [points[step] for step in sorted(points)]
     print(table(curve))
-    draw(curve, folder / "curve.png")
+    save_figure(curve_figure(curve), folder / "curve.png")
 
 
 def table(curve: list[dict]) -> str:
@@ -75,15 +76,15 @@ def table(curve: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def draw(curve: list[dict], path: Path) -> None:
-    """FID (where there is one) and HOG rate against epochs, side by side, as PNG."""
+def curve_figure(curve: list[dict]) -> Figure:
+    """FID (where there is one) and HOG rate against epochs, side by side."""
     epochs = [point["epochs"] for point in curve]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
     left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
     left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
-    right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="tab:orange")
+    right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")
     right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 100))
-    save_figure(figure, path)
+    return figure
 
 
 if __name__ == "__main__":

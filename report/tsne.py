@@ -13,9 +13,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
+from matplotlib.axes import Axes
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from data.digits import load_digits
+from report.figures import scatter
 from runtime.classification import in_chunks
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -52,12 +55,23 @@ def main(config: Config) -> None:
         table = extract_features(config)
         if len(table["labels"]) < 40:
             raise UserError("t-SNE needs at least 40 pictures: use a larger --count, or a larger val.csv")
-        table["plane"] = TSNE(random_state=config.seed).fit_transform(table["features"])
+        table["plane"] = plane_of(table["features"], config.seed)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **table)
         write_atomically(config.out / "features.npz", buffer.getvalue())
-    draw(table["plane"], table["labels"], [str(digit) for digit in range(10)], config.out / "by_class.png")
-    draw(table["plane"], table["domains"], table["names"].tolist(), config.out / "by_domain.png")
+    draw_by_class(axes := _axes(), table)
+    save_figure(axes.figure, config.out / "by_class.png")
+    draw_by_domain(axes := _axes(), table)
+    save_figure(axes.figure, config.out / "by_domain.png")
+
+
+def plane_of(features: np.ndarray, seed: int) -> np.ndarray:
+    """The places (N, 2) of features (N, F) by t-SNE.
+
+    In one thread: several would add in any order, and the same features would give other pictures.
+    """
+    with threadpool_limits(1):
+        return TSNE(random_state=seed).fit_transform(features)
 
 
 def extract_features(config: Config) -> dict[str, np.ndarray]:
@@ -100,14 +114,18 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} holds no features of report.tsne ({error})") from error
 
 
-def draw(plane: np.ndarray, groups: np.ndarray, names: list[str], path: Path) -> None:
-    """Points (N, 2) coloured by group (N,), positions in `names`, as PNG."""
-    figure, axes = plt.subplots(figsize=(5.5, 5), layout="constrained")
-    for number, name in enumerate(names):
-        axes.scatter(*plane[groups == number].T, s=5, color=plt.get_cmap("tab10")(number), label=name)
-    axes.set(xticks=[], yticks=[])
-    axes.legend(markerscale=3, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    save_figure(figure, path)
+def draw_by_class(axes: Axes, table: dict[str, np.ndarray]) -> None:
+    """The features of `read_features`, each as its digit."""
+    scatter(axes, table["plane"], table["labels"], [f"{digit}" for digit in range(10)], digits=True)
+
+
+def draw_by_domain(axes: Axes, table: dict[str, np.ndarray]) -> None:
+    """The features of `read_features`, coloured by domain."""
+    scatter(axes, table["plane"], table["domains"], table["names"].tolist())
+
+
+def _axes() -> Axes:
+    return plt.subplots(figsize=(5, 5), layout="constrained")[1]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Diagrams as PNG files, drawn without a display."""
+"""Diagrams as PNG and PDF files, drawn without a display, in colours that the colour-blind can tell apart."""
 
 import io
 from pathlib import Path
 
 import matplotlib
+from cycler import cycler
 
 from runtime.files import write_atomically
 
@@ -11,10 +12,21 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+# Okabe and Ito, *Color Universal Design*, 2008, without its yellow, which is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DPI = 150
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG, whole or not at all, and close it; parents are made."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI})
+
+
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write `figure` to each of `paths`, as PNG or PDF by its suffix, whole or not at all, and close it.
+
+    Parents are made. The same figure gives the same bytes: no file says when or by what it was made.
+    """
+    nameless = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    for path in paths:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:], dpi="figure", metadata=nameless[path.suffix])
+        write_atomically(path, buffer.getvalue())
     plt.close(figure)
-    write_atomically(path, buffer.getvalue())

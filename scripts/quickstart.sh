@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to scored pictures: installs, writes the embedded data, trains one small recipe of every training script
-# for a moment (all recipes with --all), generates and scores. Anything learnt here is a toy; see README.md for the rest.
+# From nothing to a report on scored pictures: installs, writes the embedded data, trains one small recipe of every
+# training script for a moment (all recipes with --all), generates, scores and reports. Anything learnt here is a toy; see
+# README.md for the rest.
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 gans=(dcgan)
@@ -43,13 +44,15 @@ for recipe in "${gans[@]}"; do
     train train_dcgan.py "$recipe" 1500 --width 16 --batch-size 32
     $python -m inference.generate_faces --weights "$out/runs/$recipe/weights.safetensors" --out "$out/faces-$recipe" \
         --count 100 --sheet "$out/$recipe.png"
-    $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 --json "$out/$recipe.json"
+    $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 \
+        --json "$out/runs/$recipe/score.json"
 done
 
 for recipe in "${autoencoders[@]}"; do
     train train_vae.py "$recipe" 600 --width 8 --latent-size 64 --batch-size 32 --lr 1e-3
     $python -m inference.reconstruct_faces --weights "$out/runs/$recipe/weights.safetensors" \
-        --images "$data/face/val" --out "$out/faces-$recipe" --sheet "$out/$recipe.png"
+        --images "$data/face/val" --out "$out/faces-$recipe" --sheet "$out/$recipe.png" \
+        --json "$out/runs/$recipe/reconstruction.json"
 done
 
 for recipe in "${adaptations[@]}"; do
@@ -57,6 +60,7 @@ for recipe in "${adaptations[@]}"; do
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
     $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"
+    $python -m report.dann_scores "$out/runs/$recipe"
 done
 
 for recipe in "${acgans[@]}"; do
@@ -68,10 +72,18 @@ done
 for recipe in "${acgans[@]}" "${diffusions[@]}"; do
     $python -m inference.generate_digits --weights "$out/runs/$recipe/weights.safetensors" --out "$out/digits-$recipe" \
         --per-class 10 --grid "$out/$recipe.png"
-    $python -m metrics.digits "$out/digits-$recipe" --classifier "$out/runs/${adaptations[-1]}/weights.safetensors"
+    $python -m metrics.digits "$out/digits-$recipe" --classifier "$out/runs/${adaptations[-1]}/weights.safetensors" \
+        --json "$out/runs/$recipe/score.json"
+done
+for recipe in "${diffusions[@]}"; do
+    $python -m report.guidance_curve "$out/runs/$recipe/weights.safetensors" --scales 0 1 2 4 --per-class 10 \
+        --classifier "$out/runs/${adaptations[-1]}/weights.safetensors" --reference "$data/digits/blended"
 done
 
-echo "Done. The pictures, beside the runs in $out/runs:"
+echo "== Report on all of it"
+$python -m report.build --runs "$out/runs" --out "$out/report"
+
+echo "Done: $out/report/report.html shows everything. The pictures, beside the runs in $out/runs:"
 for recipe in "${gans[@]}" "${acgans[@]}" "${diffusions[@]}"; do
     echo "  $recipe: made $out/$recipe.png, during training $out/runs/$recipe/samples"
 done

@@ -1,0 +1,68 @@
+"""What the sections of the report share: the runs, where figures go, how networks run, where data is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from data import DataError
+from report.gallery import Gallery
+from report.page import Block, Missing
+from report.runs import Run
+from report.systems import System, training_command
+from runtime.device import Execution
+from runtime.errors import UserError
+from runtime.weights import load_weights
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every section is made from."""
+
+    runs: list[Run]
+    accuracies: list[dict]
+    """The scores.json of report.dann_scores."""
+    gallery: Gallery
+    execution: Execution
+    data: Path | None
+    """The data tree; where it is None, each run's own."""
+    seed: int
+    """Seed of the pictures that are made."""
+    attributes: tuple[str, ...]
+    """Attributes that colour the latents of faces."""
+
+    def data_of(self, run: Run) -> Path:
+        """The data tree that `run` is shown on; a relative path of its settings may also start at the repository."""
+        own = Path(run.settings.get("data", "datasets/real"))
+        return self.data or (own if own.exists() else ROOT / own if (ROOT / own).exists() else own)
+
+    def network_of(self, run: Run, kind: str | tuple[str, ...]) -> nn.Module:
+        """The network of a run's weights, ready for use; raises UserError when there is none of this kind."""
+        if not run.weights.exists():
+            raise UserError("no weights were written yet")
+        return self.execution.place(load_weights(run.weights, kind)[0])
+
+
+def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]:
+    """What `make` gives; a line with the reason where the run's files or the data do not allow it."""
+    try:
+        return make()
+    except (UserError, DataError, OSError) as error:
+        return [Missing(f"`{run.name}`: {what} left out, {error}")]
+
+
+def not_run(systems: list[System]) -> list[Block]:
+    """A line on the systems that have no run, and the commands that would make them."""
+    if not systems:
+        return []
+    names = ", ".join(f"`{system.recipe}`" for system in systems)
+    commands = "\n".join(training_command(system) for system in systems)
+    return [Missing(f"No run of {names}; to make {'them' if len(systems) > 1 else 'it'}:", commands)]
+
+
+def about(run: Run) -> str:
+    """A run in a caption: its name, and how long it was trained."""
+    return f"`{run.name}` after {run.epochs:.3g} epochs" + ("" if run.finished else " (not finished)")

@@ -1,0 +1,165 @@
+"""How the report draws: curves smoothed over raw, sheets of pictures with labels, points in the plane."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from scipy.ndimage import gaussian_filter1d
+
+from runtime.figures import COLOURS, DPI
+
+LETTERING = 8  # points; figures are drawn as wide as they are printed
+PAGE_WIDTH = 7.2  # inches
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+GAP = 2  # pixels between the pictures of a sheet, as in runtime.images.sheet
+
+
+def panels(count: int, columns: int = 3, height: float = 2.2, width: float = 2.4) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` axes, of this height and width in inches each, in rows of at most `columns`."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
+    )
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    for axes in grid.flat:
+        axes.tick_params(labelsize=LETTERING - 1)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, list(grid.flat[:count])
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Values (N,) averaged over their neighbours, a fiftieth of them to each side, without a lag."""
+    return gaussian_filter1d(values, max(1.0, len(values) / 50), mode="nearest")
+
+
+def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[float]]], exact: bool = False) -> None:
+    """Curves (steps, values) by name, smoothed over raw; those of few points as marked points that are joined.
+
+    What is `exact`, a setting's course say, is drawn as it is.
+    """
+    longest = max(len(steps) for steps, _ in curves.values())
+    for number, (name, (steps, values)) in enumerate(curves.items()):
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)], "label": name}
+        if len(steps) < max(8, longest / 3):
+            axes.plot(steps, values, marker=MARKERS[number % len(MARKERS)], markersize=3, linewidth=1, **style)
+        elif exact:
+            axes.plot(steps, values, linewidth=1.5, **style)
+        else:
+            axes.plot(steps, values, color=style["color"], alpha=0.3, linewidth=0.7)
+            axes.plot(steps, smooth(np.asarray(values, float)), linewidth=1.5, **style)
+
+
+def label_axes(axes: Axes, x: str, y: str, title: str = "") -> None:
+    """Lettering of axes, in the report's size."""
+    axes.yaxis.get_offset_text().set_fontsize(LETTERING - 1)
+    axes.set_xlabel(x, fontsize=LETTERING)
+    axes.set_ylabel(y, fontsize=LETTERING)
+    axes.set_title(title, fontsize=LETTERING + 1)
+
+
+def logarithmic_axis(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[str], digits: bool = False) -> None:
+    """Points (N, 2) of the groups (N,), positions in `names`, each with a colour and a sign of its own.
+
+    With `digits` the sign is the group's number, which ten colours alone could not tell.
+    """
+    order = np.random.RandomState(0).permutation(len(plane))  # no group lies on top of another
+    marks = [f"${number}$" if digits else MARKERS[number % len(MARKERS)] for number in range(len(names))]
+    for part in np.array_split(order, min(20, len(order))):
+        for number in range(len(names)):
+            chosen = part[groups[part] == number]
+            colour = COLOURS[number % len(COLOURS)]
+            size = {"s": 22, "linewidths": 0.2} if digits else {"s": 9, "linewidths": 0, "alpha": 0.75}
+            axes.scatter(*plane[chosen].T, marker=marks[number], color=colour, **size)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
+    label_axes(axes, "t-SNE 1 (no unit)", "t-SNE 2 (no unit)")
+    if not digits:
+        for number, name in enumerate(names):
+            axes.scatter([], [], marker=marks[number], color=COLOURS[number % len(COLOURS)], s=24, label=name)
+        axes.legend(fontsize=LETTERING, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+
+
+def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 2) -> Figure:
+    """Pictures uint8 (H, W, 3) of one size, each under its title, pixel by pixel."""
+    height, width = pictures[0].shape[:2]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    above, between = 48, 20  # pixels
+    whole_width, whole_height = columns * (width + between), rows * (height + above)
+    dpi = max(DPI, whole_width / PAGE_WIDTH)
+    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
+    for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        left = index % columns * (width + between) + between / 2
+        bottom = whole_height - (index // columns + 1) * (height + above)
+        axes = figure.add_axes(
+            (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height), frameon=False
+        )
+        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, fontsize=LETTERING + 1, loc="left", pad=3)
+    return figure
+
+
+def sheet_figure(
+    pictures: np.ndarray,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    title: str = "",
+    scale: int = 2,
+    row_title: str = "",
+    column_title: str = "",
+) -> Figure:
+    """Pictures uint8 (R, C, H, W, 3) in a grid with names of its rows and columns, each pixel as `scale` x `scale`."""
+    row_count, column_count, height, width = pictures.shape[:4]
+    page = np.full((row_count * (height + GAP) - GAP, column_count * (width + GAP) - GAP, 3), 255, np.uint8)
+    for row, column in np.ndindex(row_count, column_count):
+        top, left = row * (height + GAP), column * (width + GAP)
+        page[top : top + height, left : left + width] = pictures[row, column]
+    image_height, image_width = (scale * size for size in page.shape[:2])
+    dpi = max(DPI, image_width / (PAGE_WIDTH - 0.8))  # no wider than a page
+    letter = LETTERING / 72 * dpi  # pixels
+    lines = max((name.count("\n") + 1 for name in columns), default=0)
+    left = round(letter * (0.6 * max(map(len, rows), default=0) + 1.5 * bool(rows) + 1.8 * bool(row_title)) + 6)
+    above = round(letter * (1.35 * lines + 0.8 * bool(lines) + 1.6 * bool(column_title) + 2.2 * bool(title)) + 6)
+    whole_width, whole_height = left + image_width + 6, above + image_height + 6
+    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
+    axes = figure.add_axes(
+        (left / whole_width, 6 / whole_height, image_width / whole_width, image_height / whole_height)
+    )
+    axes.imshow(page, interpolation="nearest", aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xticks([(index + 0.5) * (width + GAP) - GAP for index in range(len(columns))], columns)
+    axes.set_yticks([(index + 0.5) * (height + GAP) - GAP for index in range(len(rows))], rows)
+    axes.tick_params(length=0, labelsize=LETTERING)
+    axes.set_xlabel(column_title, fontsize=LETTERING)
+    axes.set_ylabel(row_title, fontsize=LETTERING)
+    if title:
+        figure.text(left / whole_width, 1 - 3 / whole_height, title, fontsize=LETTERING + 1, va="top")
+    return figure
+
+
+def cut_sheet(sheet: np.ndarray, columns: int) -> np.ndarray:
+    """The square pictures uint8 (R, C, H, H, 3) of a sheet of runtime.images.sheet with so many columns."""
+    size = (sheet.shape[1] - GAP) // columns - GAP
+    rows = (sheet.shape[0] - GAP) // (size + GAP)
+    cells = [
+        [sheet[top : top + size, left : left + size] for left in range(GAP, columns * (size + GAP), size + GAP)]
+        for top in range(GAP, rows * (size + GAP), size + GAP)
+    ]
+    return np.array(cells)

@@ -1,0 +1,67 @@
+"""The figures of a report: each as PNG and PDF in one folder, animations as GIF."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from report.page import Picture
+from runtime.errors import UserError
+from runtime.figures import save_figure
+from runtime.images import save_animation
+
+SCREEN_DPI = 115  # an inch of a figure, in pixels of the page
+
+
+class Gallery:
+    """The folder of figures; every figure has a name of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._names: set[str] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write to {folder} ({error.strerror}): give another folder with --out") from error
+
+    def add(self, name: str, figure: Figure, alt: str, caption: str, chart: bool = True) -> Picture:
+        """Save `figure` as NAME.png and NAME.pdf and close it; `alt` says what it shows to who cannot see it."""
+        name = self._new(name)
+        path = self.folder / f"{name}.png"
+        size = tuple(round(SCREEN_DPI * inches) for inches in figure.get_size_inches())
+        save_figure(figure, path, self.folder / f"{name}.pdf")
+        return Picture(path, alt, caption, chart, size)
+
+    def animate(self, name: str, frames: np.ndarray, titles: Sequence[str], alt: str, caption: str) -> Picture:
+        """Save pictures uint8 (N, H, W, 3) as NAME.gif, a line of text above each."""
+        path = self.folder / f"{self._new(name)}.gif"
+        titled = np.stack([_titled(frame, title) for frame, title in zip(frames, titles, strict=True)])
+        save_animation(path, titled, seconds=max(4.0, 0.25 * len(frames)) if len(frames) < 40 else 6.0)
+        height, width = titled.shape[1:3]
+        return Picture(path, alt, caption, chart=False, size=(width, height))
+
+    @property
+    def count(self) -> int:
+        """How many figures there are."""
+        return len(self._names)
+
+    def _new(self, name: str) -> str:
+        """A file name made of `name`, different from all before."""
+        name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
+        while name in self._names:
+            name += "-again"
+        self._names.add(name)
+        return name
+
+
+def _titled(frame: np.ndarray, title: str) -> np.ndarray:
+    """A picture uint8 (H, W, 3) under a white strip with a line of text."""
+    page = Image.new("RGB", (frame.shape[1], frame.shape[0] + 24), "white")
+    page.paste(Image.fromarray(frame), (0, 24))
+    ImageDraw.Draw(page).text((6, 4), title, "black", ImageFont.load_default(14))
+    return np.asarray(page)

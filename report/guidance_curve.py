@@ -1,0 +1,149 @@
+"""What guidance does to digits: `python -m report.guidance_curve WEIGHTS --classifier F --reference DIR`.
+
+At each scale digits are made from the same noise: how many are seen as what was asked for, and how varied are they?
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+from data.digits import load_digits
+from inference.generate_digits import requests
+from metrics import Unavailable
+from metrics.digits import classify, diversity_scores, load_classifier, real_features
+from metrics.inception import Inception
+from models.diffusion import Sampling
+from runtime.device import Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.figures import COLOURS
+from runtime.files import write_atomically
+from runtime.sampling import check_sampling, sample_digits
+from runtime.weights import load_weights
+
+NAMES = {"accuracy": "seen as asked / %", "spread": "spread of pixels", "fid": "FID", "recall": "recall"}
+
+
+@dataclass
+class Config:
+    """Sample a diffusion network at several guidance scales and score each."""
+
+    weights: tyro.conf.Positional[Path]
+    """A diffusion network's weights.safetensors."""
+    classifier: Path
+    """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
+    reference: Path
+    """Real digits: a domain's folder (ROOT/digits/mnistm)."""
+    reference_count: int = 1000
+    """How many of its validation digits are the reference, the first ones."""
+    out: Path | None = None
+    """Where the rows go, guidance.json beside the weights by default; rows that are there already are kept."""
+    scales: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    """Guidance scales; 0 ignores the label, 1 is plain conditional sampling."""
+    steps: int = 20
+    """Steps of dpm++."""
+    seeds: tuple[int, ...] = (999,)
+    """Sampling seeds."""
+    per_class: int = 100
+    """How many of each digit, for each seed."""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features for FID, precision and recall, which are left out where there are no Inception weights."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Make the rows that are missing, and print all of them."""
+    if not config.seeds or not config.scales or config.per_class < 2:
+        raise UserError("--seeds and --scales need at least one number each, and --per-class must be at least 2")
+    execution = choose_execution(config.device, config.precision)
+    exact = choose_execution(config.device, "float32")
+    network = execution.place(load_weights(config.weights, kind="unet")[0])
+    samplings = {f"{scale:g}": Sampling("dpm++", config.steps, scale) for scale in config.scales}
+    for sampling in samplings.values():
+        check_sampling(network.diffusion, sampling)
+    classifier = exact.place(load_classifier(config.classifier))
+    reference = config.reference.resolve()
+    images, labels = load_digits(reference.parent.parent, reference.name, "val")
+    count = config.reference_count
+    try:
+        inception = Inception(config.dims, device=config.device)
+        real = real_features(inception, reference, count)
+    except Unavailable as reason:
+        print(f"without FID and recall: {reason}")
+        inception = None
+
+    path = config.out or config.weights.with_name("guidance.json")
+    curve = {"dims": config.dims, "steps": config.steps, "rows": {}}
+    if path.exists():
+        curve = json.loads(path.read_text())
+    curve["real_spread"] = spread(images[:count], labels[:count])
+    for name, sampling in samplings.items():
+        if name in curve["rows"]:
+            continue
+        results = []
+        for seed in config.seeds:
+            noise_seeds, asked = requests(seed, config.per_class)
+            digits = sample_digits(network, noise_seeds, asked, execution, sampling)
+            right = classify(classifier, digits, exact) == asked.numpy()
+            result = {"accuracy": float(right.mean()), "spread": spread(digits, asked.numpy())}
+            results.append(result | (diversity_scores(inception.features(digits), real) if inception else {}))
+        curve["rows"][name] = {score: [result[score] for result in results] for score in results[0]}
+        write_atomically(path, (json.dumps(curve, indent=2) + "\n").encode())
+    print(table(curve))
+
+
+def spread(images: np.ndarray, labels: np.ndarray) -> float:
+    """How much pictures uint8 (N, H, W, 3) of one class differ: the standard deviation of a value in [0, 1].
+
+    It is taken pixel by pixel over the pictures of each class in `labels` (N,), and averaged.
+    """
+    return float(np.mean([(images[labels == label] / 255).std(0).mean() for label in np.unique(labels)]))
+
+
+def table(curve: dict[str, Any]) -> str:
+    """The rows as lines, each score as its mean over the seeds."""
+    scores = [score for score in NAMES if all(score in row for row in curve["rows"].values())]
+    lines = [f"{'guidance':>10}" + "".join(f"{NAMES[score]:>20}" for score in scores)]
+    for scale, row in ordered_rows(curve):
+        means = [np.mean(row[score]) * (100 if score == "accuracy" else 1) for score in scores]
+        lines.append(f"{scale:>10g}" + "".join(f"{mean:>20.3f}" for mean in means))
+    return "\n".join(lines)
+
+
+def ordered_rows(curve: dict[str, Any]) -> list[tuple[float, dict[str, list[float]]]]:
+    """The rows of guidance.json, by rising scale."""
+    return sorted((float(scale), row) for scale, row in curve["rows"].items())
+
+
+def guidance_figure(curve: dict[str, Any]) -> Figure:
+    """The scores of guidance.json against the scale, a panel each; dashed the spread of real digits."""
+    rows = ordered_rows(curve)
+    scores = [score for score in NAMES if all(score in row for _, row in rows)]
+    figure, grid = plt.subplots(1, len(scores), figsize=(2.4 * len(scores), 2.5), layout="constrained", squeeze=False)
+    for number, (axes, score) in enumerate(zip(grid[0], scores, strict=True)):
+        factor = 100 if score == "accuracy" else 1
+        values = [factor * np.asarray(row[score]) for _, row in rows]
+        errors = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
+        means = [value.mean() for value in values]
+        axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
+        name = f"{NAMES[score]}-{curve['dims']}" if score in ("fid", "recall") else NAMES[score]
+        axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
+        axes.set_xlabel("guidance scale", fontsize=8)
+        axes.set_ylabel(name, fontsize=8)
+        axes.tick_params(labelsize=7)
+        if score == "spread":
+            axes.axhline(curve["real_spread"], linestyle="--", color="black", linewidth=1, label="real digits")
+            axes.legend(fontsize=7, frameon=False, loc="lower left")
+    return figure
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

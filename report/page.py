@@ -1,0 +1,127 @@
+"""What a page is made of, whether it becomes HTML or Markdown.
+
+Texts are plain, but for `words between backticks`, which are shown as code.
+"""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    kind: ClassVar[str] = "heading"
+    title: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not shown, and the commands, a line each, that would make it; or what went wrong."""
+
+    kind: ClassVar[str] = "missing"
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its first column naming the rows; `quiet` rows are set back."""
+
+    kind: ClassVar[str] = "table"
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    quiet: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file, PNG or GIF, with words for those who cannot see it."""
+
+    kind: ClassVar[str] = "picture"
+    path: Path
+    alt: str
+    caption: str
+    chart: bool
+    """A diagram with lettering, which must not be shrunk as a picture may."""
+    size: tuple[int, int]
+    """Width and height on the page in pixels."""
+
+    @property
+    def data(self) -> str:
+        """The file as a data URI."""
+        encoded = base64.b64encode(self.path.read_bytes()).decode()
+        return f"data:image/{self.path.suffix[1:]};base64,{encoded}"
+
+
+@dataclass(frozen=True)
+class Printout:
+    """Preformatted text that is opened on demand."""
+
+    kind: ClassVar[str] = "printout"
+    title: str
+    text: str
+
+
+Block = Heading | Text | Missing | Table | Picture | Printout
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page, with an entry in its table of contents."""
+
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+
+
+def render(template: str, title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
+    """The page by one of the templates, `report.html.j2` or `report.md.j2`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"code": _code, "slug": slug, "cell": _cell, "plain": _plain}
+    return environment.get_template(template).render(title=title, lead=lead, sections=sections)
+
+
+def slug(title: str) -> str:
+    """The name of a heading in links."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _code(text: str) -> Markup:
+    """Text as HTML, `words` in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _plain(text: str) -> str:
+    """Text for Markdown; outside of backticks, what would be taken for a tag or for emphasis is escaped."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([<*_\[\]\\])", r"\\\1", part) for part in parts)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return _plain(text).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,204 @@
+"""What lies in a folder of run directories: settings, logs, scores; what is damaged is named, and left out."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import UserError
+
+# A folder that holds one of these, and no config.json, was written by report.dann_scores or report.dann_table.
+BY_PRODUCTS = ("scores.json", "table.csv")
+# Settings that may differ between repetitions of one run.
+OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
+
+
+@dataclass
+class Run:
+    """A run directory, as far as it can be read; `problems` says, a line each, what cannot."""
+
+    folder: Path
+    name: str
+    """The folder's path below the folder of runs."""
+    config: dict[str, Any]
+    """config.json"""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the training script."""
+        return self.config["settings"]
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return self.config["recipe"]
+
+    @property
+    def total(self) -> int:
+        """The steps that the run is meant to take."""
+        return self.config["total_steps"]
+
+    @property
+    def weights(self) -> Path:
+        """Where the weights are, once there are any."""
+        return self.folder / "weights.safetensors"
+
+    @cached_property
+    def log(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl that can be read."""
+        try:
+            lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            self.problems.append("has no `metrics.jsonl` yet: nothing was logged")
+            return []
+        except OSError as error:
+            self.problems.append(f"has a `metrics.jsonl` that cannot be read ({error.strerror})")
+            return []
+        read = [_numbers(line) for line in lines]
+        whole = [line for line in read if line]
+        if len(whole) < len(lines):
+            lost = f"{len(lines) - len(whole)} of {len(lines)} lines"
+            self.problems.append(f"has a damaged `metrics.jsonl`: {lost} cannot be read, the others are used")
+        return whole
+
+    @property
+    def step(self) -> int:
+        """The last step that was logged."""
+        return int(max((line["step"] for line in self.log), default=0))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training until then."""
+        return self.log[-1].get("seconds", 0.0) if self.log else 0.0
+
+    @property
+    def epochs(self) -> float:
+        """Epochs until then."""
+        return self.step / max(1, self.config.get("steps_per_epoch") or 1)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.total
+
+    @property
+    def state(self) -> str:
+        """How far the run is, in words."""
+        if self.finished:
+            return "finished"
+        return f"still going or interrupted at step {self.step} of {self.total}"
+
+    def json(self, name: str, fits: Callable[[Any], bool]) -> Any | None:
+        """What the file `name` in the run directory holds, None where there is no such file.
+
+        None, and a line in `problems`, where it is damaged or something else than `fits` asks for.
+        """
+        path = self.folder / name
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text())
+            if fits(content):
+                return content
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        self.complain(f"has a `{name}` that cannot be read, which is left out")
+        return None
+
+    def complain(self, problem: str) -> None:
+        """Add a line to `problems`, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+@dataclass
+class Found:
+    """What `find_runs` found."""
+
+    runs: list[Run]
+    skipped: list[str]
+    """A line for each folder that should be a run and is none."""
+    accuracies: list[dict]
+    """The scores.json of report.dann_scores, those of several voting runs among them."""
+
+
+def find_runs(folder: Path) -> Found:
+    """All run directories in `folder`, in the order of their names, and in its folders of run directories (sweeps).
+
+    Raises UserError when there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no such folder of runs: {folder} (train one with scripts/train_dcgan.sh, or give --runs)")
+    found = Found([], [], [])
+    _search(folder, folder, found)
+    if not found.runs:
+        more = f" and {len(found.skipped) - 1} more" if len(found.skipped) > 1 else ""
+        reasons = f" ({found.skipped[0]}{more})" if found.skipped else ""
+        raise UserError(f"no runs in {folder}{reasons}: train one with scripts/train_dcgan.sh, or give --runs")
+    return found
+
+
+def repetitions(runs: list[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in nothing but their seed, in order; of each group one shows what is alike."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        same = {key: value for key, value in run.settings.items() if key not in OF_ONE_RUN}
+        groups.setdefault(json.dumps([run.recipe, same], sort_keys=True), []).append(run)
+    return [sorted(group, key=lambda run: (not run.finished, run.config.get("seed", 0))) for group in groups.values()]
+
+
+def _search(folder: Path, root: Path, found: Found) -> None:
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir() or entry.name.startswith("."):
+            continue
+        name = entry.relative_to(root).as_posix()
+        if (entry / "config.json").exists():
+            _read_run(entry, name, found)
+        elif any((entry / by_product).exists() for by_product in BY_PRODUCTS):
+            _read_accuracies(Run(entry, name, {}), found)
+        elif folder == root and any((inner / "config.json").exists() for inner in entry.iterdir()):
+            _search(entry, root, found)
+        else:
+            found.skipped.append(f"{name} has no config.json: no run of the training scripts, skipped")
+
+
+def _read_run(folder: Path, name: str, found: Found) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        run = Run(folder, name, {"recipe": config["recipe"], "total_steps": int(config["total_steps"])} | config)
+        dict(run.settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found.skipped.append(f"{name} has a config.json that cannot be read ({type(error).__name__}), skipped")
+        return
+    found.runs.append(run)
+    _read_accuracies(run, found)
+
+
+def _read_accuracies(run: Run, found: Found) -> None:
+    content = run.json("scores.json", _are_accuracies)
+    if content:
+        found.accuracies.append(content)
+    elif run.problems and not run.config:
+        found.skipped.append(f"{run.name} has a scores.json that cannot be read, skipped")
+
+
+def _are_accuracies(content: dict[str, Any]) -> bool:
+    """Whether this is what report.dann_scores writes."""
+    wanted = {"recipe", "method", "network", "source", "target", "augment", "scores"}
+    if content["method"] == "adamatch":
+        wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ema_decay"}
+    return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
+
+
+def _numbers(line: str) -> dict[str, float] | None:
+    """The finite numbers of a line of metrics.jsonl by their names; None for a line that is damaged."""
+    try:
+        values = {key: float(value) for key, value in json.loads(line).items()}
+    except (ValueError, TypeError, AttributeError):
+        return None
+    values = {key: value for key, value in values.items() if math.isfinite(value)}
+    return values if "step" in values else None

@@ -1,0 +1,157 @@
+"""Domain adaptation: the three rows of every scenario, features in the plane, confusions, DSN's reconstructions."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from data.digits import load_digits
+from metrics.labels import confusion_figure, confusion_matrix
+from report import dann_table, tsne
+from report.context import Context, about, attempt, not_run
+from report.dann_table import ON_TARGET, SOURCE_ONLY
+from report.figures import LETTERING, cut_sheet, panels, sheet_figure
+from report.page import Block, Heading, Missing, Section, Table, Text
+from report.runs import Run, repetitions
+from report.sections.samples import read_sheets
+from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
+from runtime.classification import class_probabilities
+from runtime.files import write_atomically
+
+DSN_ROWS = ("itself", "restored", "shared only", "private only")
+
+
+def adaptation_section(context: Context) -> Section:
+    """The table of every scenario, and of each adapted network what its features and its mistakes look like."""
+    groups = repetitions(of_kind(context.runs, ADAPTATION))
+    blocks: list[Block] = []
+    if groups:
+        blocks += [Heading("Source, adapted, target"), *three_rows(context), *unscored(groups)]
+    for group in groups:
+        run = group[0]
+        blocks.append(Heading(f"{title_of(run)}, `{run.name}`"))
+        if len(group) > 1:
+            blocks.append(Text(f"One of {len(group)} seeds: {run.config.get('seed')}."))
+        blocks += attempt(run, "t-SNE", lambda run=run: features_in_the_plane(context, run))
+        blocks += attempt(run, "confusion matrix", lambda run=run: confusion(context, run))
+        if run.settings.get("method") == "dsn":
+            blocks += reconstructions(context, run)
+    if context.accuracies and not any(run.settings.get("method") == "supervised" for run in context.runs):
+        system = next(system for system in SYSTEMS if system.recipe == "supervised")
+        line = "No bound was trained: one from the source is the lower, one from the target the upper bound."
+        blocks.append(Missing(line, training_command(system)))
+    return Section("Domain adaptation", blocks + not_run(without_run(context.runs, ADAPTATION)))
+
+
+def title_of(run: Run) -> str:
+    """Recipe and domains of an adaptation run."""
+    domains = [run.settings.get("source"), run.settings.get("target")]
+    return f"{run.recipe} {' → '.join(domain for domain in domains if domain)}"
+
+
+def three_rows(context: Context) -> list[Block]:
+    """Accuracy on the target of what was trained on the source, adapted, and trained on the target."""
+    table = dann_table.collect(context.accuracies)
+    if not table:
+        return []
+    systems = dann_table.systems_of(table)
+    columns = list(table)
+    header = ["trained on", *(f"{row.source} → {row.target}" for row in columns)]
+    setting = [f"{row.network}, {dann_table.pictures_of(row.augment)}" for row in columns]
+    names = {SOURCE_ONLY: "source only", ON_TARGET: "target"}
+    rows = [["network, pictures", *setting]]
+    for system in systems:
+        name = names.get(system, f"adapted by {system}")
+        rows.append([name, *(_per_cent(table[row].get(system)) for row in columns)])
+    note = "Accuracy on the target's test.csv (val.csv where that has no labels), in per cent, mean over seeds."
+    figure = dann_table.bars(table)
+    alt = f"Bars of target accuracy in per cent for {len(columns)} scenarios and {', '.join(systems)}."
+    caption = "Target accuracies, mean and standard deviation over seeds; black lines are the best reported."
+    return [Table(header, rows, note, frozenset({0})), context.gallery.add("adaptation", figure, alt, caption)]
+
+
+def _per_cent(entry: dann_table.Entry | None) -> str:
+    shares = (entry.test or entry.val) if entry else ()
+    return f"{100 * fmean(shares):.1f}" if shares else ""
+
+
+def unscored(groups: list[list[Run]]) -> list[Block]:
+    """The runs without scores.json, and the commands that score them."""
+    runs = [run for group in groups for run in group]
+    commands = [
+        f"python -m report.dann_scores {run.folder}"
+        for run in runs
+        if run.weights.exists() and not (run.folder / "scores.json").exists()
+    ]
+    return [Missing("Not in the table, for want of scores; to score them:", "\n".join(commands))] if commands else []
+
+
+def features_in_the_plane(context: Context, run: Run) -> list[Block]:
+    """t-SNE of validation digits by class and by domain, from RUN/tsne, made anew once the weights are newer."""
+    folder = run.folder / "tsne"
+    context.network_of(run, "classifier")  # a run without weights is better told so
+    if not _is_newer(folder / "features.npz", run.weights):
+        tsne.main(tsne.Config(run.folder, folder, context.data_of(run), device=str(context.execution.device)))
+    table = tsne.read_features(folder / "features.npz")
+    figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
+    tsne.draw_by_class(left, table)
+    tsne.draw_by_domain(right, table)
+    left.set_title("by class", fontsize=LETTERING + 1)
+    right.set_title("by domain", fontsize=LETTERING + 1, loc="right")
+    domains = " and ".join(table["names"].tolist())
+    alt = f"Two maps of the features of {domains} digits by {run.name}: points marked by digit, and by domain."
+    caption = f"{about(run)}: t-SNE of the features of {len(table['labels'])} validation digits of {domains}."
+    return [context.gallery.add(f"tsne-{run.name}", figure, alt, caption)]
+
+
+def confusion(context: Context, run: Run) -> list[Block]:
+    """The confusion matrix on the target (the source of a supervised run), counted once for each weights file."""
+    domain = run.settings.get("target") or run.settings["source"]
+    classifier = context.network_of(run, "classifier")
+    path = run.folder / "confusion.json"
+    cached = run.json("confusion.json", lambda content: np.shape(content["matrix"]) == (10, 10))
+    if not cached or cached["domain"] != domain or not _is_newer(path, run.weights):
+        split = "test"
+        images, labels = load_digits(context.data_of(run), domain, split)
+        if labels is None:
+            split = "val"
+            images, labels = load_digits(context.data_of(run), domain, split)
+        given = class_probabilities(classifier, images, context.execution).argmax(1)
+        cached = {"domain": domain, "split": split, "matrix": confusion_matrix(labels, given).tolist()}
+        _keep(path, json.dumps(cached).encode())
+    matrix = np.array(cached["matrix"])
+    share = matrix.trace() / max(1, matrix.sum())
+    figure = confusion_figure(matrix, f"{domain}, {cached['split']}.csv: accuracy {share:.1%}".replace("%", " %"))
+    alt = f"Confusion matrix of {run.name} on {domain}: counts of digits by true label and label given."
+    caption = f"{about(run)}: counts of the {matrix.sum()} digits of {domain} in {cached['split']}.csv."
+    return [context.gallery.add(f"confusion-{run.name}", figure, alt, caption)]
+
+
+def reconstructions(context: Context, run: Run) -> list[Block]:
+    """DSN's last sheet: digits of each domain, restored from all features, the shared and the private only."""
+    sheets = read_sheets(run)
+    if not sheets:
+        return [Missing(f"`{run.name}` has no sheet of reconstructions yet.")]
+    step, page = sheets[-1]
+    cells = cut_sheet(page, 8)
+    domains = (run.settings["source"], run.settings["target"])
+    names = [f"{domain}, {row}" for domain in domains for row in DSN_ROWS]
+    figure = sheet_figure(cells, names[: len(cells)], scale=2)
+    alt = f"Digits of {domains[0]} and {domains[1]} and their reconstructions by {run.name}, in rows."
+    caption = (
+        f"`{run.name}` at step {step}: digits of each domain, and what is restored from both features, from the shared "
+        "and from the private only."
+    )
+    return [context.gallery.add(f"reconstructions-{run.name}", figure, alt, caption, chart=False)]
+
+
+def _is_newer(made: Path, source: Path) -> bool:
+    return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write `content`, unless the runs lie where nothing can be written: then it is computed again the next time."""
+    with suppress(OSError):
+        write_atomically(path, content)

@@ -1,0 +1,140 @@
+"""Generated digits: a grid of each generator, how diffusion makes a digit, what guidance and samplers do."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.generate_digits import FRAMES, SNAPSHOT_SHARES, requests
+from models.diffusion import Sampling
+from report.context import Context, about, attempt, not_run
+from report.figures import sheet_figure
+from report.guidance_curve import guidance_figure
+from report.page import Block, Heading, Missing, Picture, Section, Table
+from report.runs import Run, repetitions
+from report.sections.samples import over_training
+from report.systems import DIGITS, of_kind, without_run
+from runtime.sampling import DIGIT_GENERATORS, is_diffusion, reverse_process, sample_digits
+from runtime.seeds import image_seeds
+
+GUIDANCE = 2.0
+FEW_STEPS, MANY_STEPS = (20, 10, 5, 1), (100, 50, 25)  # the first that divides the training's is taken
+
+
+def digits_section(context: Context) -> Section:
+    """All that there is of each generator of digits."""
+    runs = [group[0] for group in repetitions(of_kind(context.runs, DIGITS))]
+    blocks: list[Block] = []
+    for run in runs:
+        blocks.append(Heading(f"Digits of `{run.name}`"))
+        blocks += attempt(run, "digits", lambda run=run: digits_of(context, run))
+        blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits")
+    return Section("Generated digits", blocks + not_run(without_run(context.runs, DIGITS)))
+
+
+def digits_of(context: Context, run: Run) -> list[Block]:
+    """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
+    network = context.network_of(run, DIGIT_GENERATORS)
+    seeds, labels = image_seeds(context.seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
+    how = ""
+    sampling = Sampling()
+    if is_diffusion(network):
+        sampling = Sampling("dpm++", divisor(network.diffusion.steps, FEW_STEPS), GUIDANCE)
+        how = f", dpm++ in {sampling.steps} steps, guidance {GUIDANCE:g}"
+    digits = sample_digits(network, seeds, labels, context.execution, sampling).reshape(10, 10, 28, 28, 3)
+    ten = [str(number) for number in range(10)]
+    figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
+    alt = f"A grid of 100 digits by {run.name}: a row for each digit, a column for each noise."
+    caption = f"{about(run)}: rows digits, columns noises (seed {context.seed}{how})."
+    blocks: list[Block] = [context.gallery.add(f"grid-{run.name}", figure, alt, caption, chart=False)]
+    if is_diffusion(network):
+        blocks += making_of_a_zero(context, run, network)
+        blocks += guidance(context, run)
+        blocks += samplers(run)
+    return blocks
+
+
+def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
+    """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
+    training = network.diffusion.steps
+    steps = divisor(training, MANY_STEPS, training)
+    seeds, _ = requests(context.seed, 1)
+    pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling("dpm++", steps, GUIDANCE))
+    at = [round((1 - share) * steps) for share in SNAPSHOT_SHARES]
+    times = [training - index * (training // steps) for index in range(steps + 1)]
+    names = [f"t = {times[index]}" for index in at]
+    figure = sheet_figure(pictures[at][None], columns=names, scale=6)
+    alt = f"The first 0 of {run.name} at six times, from pure noise to a digit."
+    caption = (
+        f"{about(run)}: the reverse process of the first 0, t from {training} (noise) to 0, dpm++ in {steps} steps."
+    )
+    frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
+    enlarged = pictures[frames].repeat(6, axis=1).repeat(6, axis=2)
+    return [
+        context.gallery.add(f"reverse-{run.name}", figure, alt, caption, chart=False),
+        context.gallery.animate(
+            f"reverse-{run.name}-animation",
+            enlarged,
+            [f"t = {times[index]}" for index in frames],
+            f"Animation of the making of the first 0 of {run.name}.",
+            f"`{run.name}`: the same as an animation.",
+        ),
+    ]
+
+
+def guidance(context: Context, run: Run) -> list[Block]:
+    """Accuracy and diversity against the guidance scale, where report.guidance_curve was run."""
+    wanted = {"dims", "steps", "real_spread"}
+    curve = run.json(
+        "guidance.json",
+        lambda content: wanted <= content.keys() and all(row["accuracy"] for row in content["rows"].values()),
+    )
+    command = f"python -m report.guidance_curve {run.weights} {_scoring(run)}"
+    if not curve or len(curve["rows"]) < 2:
+        return [Missing(f"`{run.name}` was not scored at several guidance scales; to do so:", command)]
+    alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
+    caption = (
+        f"`{run.name}`: what guidance does (dpm++ in {curve['steps']} steps). Spread of pixels: standard deviation of "
+        "values in [0, 1] over the pictures of one class; less is less varied."
+    )
+    return [context.gallery.add(f"guidance-{run.name}", guidance_figure(curve), alt, caption)]
+
+
+def samplers(run: Run) -> list[Block]:
+    """The table of samplers, where report.sampler_table was run."""
+    forms = {
+        "accuracy": "{:.2%}",
+        "fid": "{:.3f}",
+        "precision": "{:.3f}",
+        "recall": "{:.3f}",
+        "seconds_per_1000": "{:.1f}",
+    }
+    rows = run.json(
+        "samplers.json",
+        lambda content: all(forms.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
+    )
+    if not rows:
+        command = f"python -m report.sampler_table {run.weights} {_scoring(run)}"
+        return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
+    ordered = sorted(rows.items(), key=lambda item: np.mean(item[1]["seconds_per_1000"]))
+    lines = [[name, *(_mean(row[score], form) for score, form in forms.items())] for name, row in ordered]
+    header = ["sampler", "seen as asked", "FID", "precision", "recall", "seconds per 1000 digits"]
+    note = (
+        f"`{run.name}`: mean ± standard deviation over seeds; FID, precision and recall on the features chosen there."
+    )
+    return [Table(header, lines, note)]
+
+
+def divisor(steps: int, wanted: tuple[int, ...], otherwise: int = 1) -> int:
+    """The first of `wanted` that divides `steps`."""
+    return next((number for number in wanted if steps % number == 0 and number <= steps), otherwise)
+
+
+def _mean(values: list[float], form: str) -> str:
+    spread = f" ± {form.format(np.std(values, ddof=1))}" if len(values) > 1 else ""
+    return form.format(np.mean(values)) + spread
+
+
+def _scoring(run: Run) -> str:
+    domain = run.settings.get("domain", "mnistm")
+    return f"--classifier FILE --reference {run.settings.get('data')}/digits/{domain}"

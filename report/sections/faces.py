@@ -1,0 +1,227 @@
+"""Generated faces, and the VAE: samples, reconstructions, interpolations, latents in the plane."""
+
+import io
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.faces import load_faces
+from models.vae import VAE
+from report.context import Context, about, attempt, not_run
+from report.face_curve import curve_figure
+from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
+from report.page import Block, Heading, Picture, Section
+from report.runs import Run, repetitions
+from report.sections.overview import curve_of
+from report.sections.samples import over_training, read_sheets
+from report.systems import FACES, VAES, of_kind, without_run
+from report.tsne import plane_of
+from runtime.errors import UserError
+from runtime.files import write_atomically
+from runtime.images import sheet
+from runtime.reconstruction import encode, reconstruct
+from runtime.sampling import FACE_GENERATORS, sample_faces, sample_images
+from runtime.seeds import image_latents
+
+FIRST = 32  # faces of each generator
+PAIRS = 4  # rows of an interpolation
+STEPS = 7  # its columns
+RECONSTRUCTED = 10
+LATENTS_SHOWN = 1000  # points of a t-SNE
+
+
+def faces_section(context: Context) -> Section:
+    """The generators of faces side by side, each over its training, and between two of its faces."""
+    runs = [group[0] for group in repetitions(of_kind(context.runs, FACES, VAES))]
+    blocks: list[Block] = []
+    if runs:
+        blocks += [Heading("First 32 faces of each generator"), *first_faces(context, runs)]
+        blocks.append(Heading("Over the training"))
+        for run in runs:
+            blocks += score_curve(context, run)
+            blocks += over_training(context, run, 8, np.arange(8), "faces")
+        blocks.append(Heading("Between two latents"))
+        for run in of_kind(runs, FACES):
+            blocks += attempt(run, "interpolation", lambda run=run: [between_latents(context, run)])
+    return Section("Generated faces", blocks + not_run(without_run(context.runs, FACES)))
+
+
+def first_faces(context: Context, runs: list[Run]) -> list[Block]:
+    """The first faces of each run as one picture; none of them was chosen."""
+    pages: dict[str, np.ndarray] = {}
+
+    def sample(run: Run) -> list[Block]:
+        faces = sample_faces(context.network_of(run, FACE_GENERATORS), context.seed, FIRST, context.execution)
+        pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
+        return []
+
+    blocks: list[Block] = []
+    for run in runs:
+        blocks += attempt(run, "faces", lambda run=run: sample(run))
+    if not pages:
+        return blocks
+    alt = f"Four rows of eight generated faces for each of: {', '.join(pages)}."
+    caption = f"The first {FIRST} faces that each generator makes (seed {context.seed}); none was chosen."
+    figure = side_by_side(list(pages.values()), list(pages))
+    return [context.gallery.add("faces", figure, alt, caption, chart=False), *blocks]
+
+
+def score_curve(context: Context, run: Run) -> list[Block]:
+    """FID and HOG rate over the training, where report.face_curve was run."""
+    curve = curve_of(run)
+    if not curve:
+        return []
+    alt = f"FID and HOG face rate against epochs of {run.name}."
+    figure = curve_figure(curve)
+    return [context.gallery.add(f"scores-{run.name}", figure, alt, f"`{run.name}`: scores over the training.")]
+
+
+def between_latents(context: Context, run: Run) -> Picture:
+    """Faces on the way from one latent to another, along the sphere that normal latents lie close to."""
+    network = context.network_of(run, FACE_GENERATORS)
+    ends = image_latents(context.seed, range(2 * PAIRS), network.latent_size)
+    latents = torch.cat([spherical(*pair) for pair in ends.chunk(PAIRS)])
+    faces = sample_images(network, latents, context.execution).reshape(PAIRS, STEPS, 64, 64, 3)
+    return _interpolation(context, run, faces, [f"{share:.3g}" for share in np.linspace(0, 1, STEPS)], "two latents")
+
+
+def spherical(start: Tensor, end: Tensor) -> Tensor:
+    """Latents (STEPS, D) from `start` to `end` (D,), at equal angles (Shoemake, *Animating Rotation*, 1985)."""
+    shares = torch.linspace(0, 1, STEPS)[:, None]
+    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    if angle < 1e-4:
+        return start + shares * (end - start)
+    return (((1 - shares) * angle).sin() * start + (shares * angle).sin() * end) / angle.sin()
+
+
+def _interpolation(context: Context, run: Run, faces: np.ndarray, columns: list[str], ends: str) -> Picture:
+    figure = sheet_figure(faces, columns=columns, column_title="share of the second latent", scale=2)
+    alt = f"Rows of faces of {run.name} that change from one into another."
+    caption = f"{about(run)}: on the way between {ends}, a row each."
+    return context.gallery.add(f"interpolation-{run.name}", figure, alt, caption, chart=False)
+
+
+def vae_section(context: Context) -> Section:
+    """What the VAE restores, invents, and how its latents lie."""
+    blocks: list[Block] = []
+    for run in (group[0] for group in repetitions(of_kind(context.runs, VAES))):
+        blocks.append(Heading(f"Reconstructions of `{run.name}`"))
+        blocks += attempt(run, "reconstructions with their errors", lambda run=run: [reconstructions(context, run)])
+        blocks += last_reconstructions(context, run)
+        blocks.append(Heading(f"Samples of `{run.name}`"))
+        blocks += attempt(run, "samples", lambda run=run: [samples(context, run)])
+        blocks.append(Heading(f"Interpolation of `{run.name}`"))
+        blocks += attempt(run, "interpolation", lambda run=run: [between_faces(context, run)])
+        blocks.append(Heading(f"Latents of `{run.name}`"))
+        blocks += attempt(run, "t-SNE of latents", lambda run=run: [latents_by_attribute(context, run)])
+    return Section("Variational autoencoder", blocks + not_run(without_run(context.runs, VAES)))
+
+
+def reconstructions(context: Context, run: Run) -> Picture:
+    """Ten validation faces over what the VAE makes of them, with each one's error."""
+    faces = np.array(load_faces(context.data_of(run), "val")[:RECONSTRUCTED])
+    pictures, errors = reconstruct(context.network_of(run, "vae"), faces, context.execution)
+    figure = sheet_figure(
+        np.stack([faces, pictures]),
+        ["original", "restored"],
+        [f"{error:.4f}" for error in errors],
+        column_title="MSE of values in [0, 1]",
+        scale=2,
+    )
+    alt = f"{len(faces)} validation faces, and below each its reconstruction by {run.name}."
+    caption = f"{about(run)}: the first {len(faces)} validation faces, mean MSE {errors.mean():.4f}."
+    return context.gallery.add(f"reconstructions-{run.name}", figure, alt, caption, chart=False)
+
+
+def last_reconstructions(context: Context, run: Run) -> list[Block]:
+    """The same faces restored in the course of the training, from the run's sheets."""
+    sheets = read_sheets(run, "reconstructions")
+    if not sheets:
+        return []
+    columns = min(RECONSTRUCTED, (sheets[-1][1].shape[1] - 2) // 66)
+    first, *_, last = [cut_sheet(page, columns) for _, page in (sheets[0], *sheets)]
+    rows = np.stack([first[0], first[1], last[1]])
+    names = ["original", *(f"step {step}" for step in (sheets[0][0], sheets[-1][0]))]
+    alt = f"Validation faces, and their reconstructions early and late in the training of {run.name}."
+    figure = sheet_figure(rows, names, scale=2)
+    caption = f"`{run.name}`: the same faces restored early and late in the training."
+    return [context.gallery.add(f"reconstructions-over-{run.name}", figure, alt, caption, chart=False)]
+
+
+def samples(context: Context, run: Run) -> Picture:
+    """New faces."""
+    faces = sample_faces(context.network_of(run, "vae"), context.seed, FIRST, context.execution)
+    alt = f"Four rows of eight faces drawn from the prior of {run.name}."
+    figure = sheet_figure(faces.reshape(4, 8, 64, 64, 3), scale=2)
+    caption = (
+        f"{about(run)}: {FIRST} samples of the prior that was fitted to the latents of training faces "
+        f"(seed {context.seed}); none was chosen."
+    )
+    return context.gallery.add(f"prior-{run.name}", figure, alt, caption, chart=False)
+
+
+def between_faces(context: Context, run: Run) -> Picture:
+    """Faces on straight lines between the posterior means of validation faces; the faces stand at both ends."""
+    network = context.network_of(run, "vae")
+    assert isinstance(network, VAE)
+    faces = np.array(load_faces(context.data_of(run), "val")[: 2 * PAIRS])
+    if len(faces) < 2:
+        raise UserError("it needs two validation faces")
+    pairs = len(faces) // 2
+    means, _ = encode(network, faces[: 2 * pairs], context.execution)
+    starts, ends = means.reshape(pairs, 2, -1).unbind(1)
+    shares = torch.linspace(0, 1, STEPS)[:, None]
+    latents = torch.cat([start + shares * (end - start) for start, end in zip(starts, ends, strict=True)])
+    made = sample_images(network.decode, latents, context.execution).reshape(pairs, STEPS, 64, 64, 3)
+    originals = faces[: 2 * pairs].reshape(pairs, 2, 64, 64, 3)
+    rows = np.concatenate([originals[:, :1], made, originals[:, 1:]], axis=1)
+    columns = ["first", *(f"{share:.3g}" for share in np.linspace(0, 1, STEPS)), "second"]
+    return _interpolation(context, run, rows, columns, "the posterior means of two validation faces (at the ends)")
+
+
+def latents_by_attribute(context: Context, run: Run) -> Picture:
+    """t-SNE of posterior means, a panel for each attribute."""
+    path = run.folder / "latents.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            latents = file["latents"][:LATENTS_SHOWN].astype(np.float32)
+            names, values = file["attribute_names"].tolist(), file["attributes"][:LATENTS_SHOWN]
+    except FileNotFoundError as error:
+        raise UserError("no `latents.npz` was written yet") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError("its `latents.npz` is damaged") from error
+    chosen = [name for name in context.attributes if name in names] or names[:2]
+    if not chosen:
+        raise UserError("the data has no attributes (face/attributes.csv)")
+    if len(latents) < 40:
+        raise UserError(f"t-SNE needs at least 40 faces, there are {len(latents)}")
+    plane = cached_plane(path, latents)
+    figure, grid = panels(len(chosen), columns=2, height=3.6, width=3.6)
+    for axes, name in zip(grid, chosen, strict=True):
+        value = values[:, names.index(name)]
+        known = value != 0
+        axes.set_title(name, fontsize=9, loc="right")
+        scatter(axes, plane[known], (value[known] > 0).astype(int), ["no", "yes"])
+    alt = f"Two-dimensional map of the latents of faces by {run.name}, marked by {' and by '.join(chosen)}."
+    caption = f"{about(run)}: t-SNE of the posterior means of {len(plane)} validation faces, by {', '.join(chosen)}."
+    return context.gallery.add(f"latents-{run.name}", figure, alt, caption)
+
+
+def cached_plane(latents_path: Path, latents: np.ndarray) -> np.ndarray:
+    """The places (N, 2) of `latents` by t-SNE, kept in tsne/plane.npy beside their file until that is newer."""
+    path = latents_path.parent / "tsne" / "plane.npy"
+    if path.exists() and path.stat().st_mtime >= latents_path.stat().st_mtime:
+        with suppress(OSError, ValueError):  # a damaged one is made anew
+            plane = np.load(path, allow_pickle=False)
+            if plane.shape == (len(latents), 2):
+                return plane
+    plane = plane_of(latents, seed=0)
+    buffer = io.BytesIO()
+    np.save(buffer, plane)
+    with suppress(OSError):  # the runs may lie where nothing can be written: it is computed again the next time
+        write_atomically(path, buffer.getvalue())
+    return plane

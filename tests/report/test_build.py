@@ -1,0 +1,357 @@
+"""The report on small runs that were made by hand: all there is, what is damaged, and the page in a browser."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+import train_acgan
+import train_dann
+import train_dcgan
+import train_ddpm
+import train_vae
+from models import NETWORKS
+from report.build import Config, main
+from report.context import ROOT
+from report.figures import cut_sheet
+from report.page import Missing, Section, Table, render
+from report.runs import Run, find_runs, repetitions
+from report.sections.training import panels_of
+from report.systems import SYSTEMS, discriminator_of
+from runtime.images import save_png, sheet
+from runtime.weights import save_weights
+
+FACES = {"steps_per_epoch": 5, "network": "dcgan-generator", "arguments": {"latent_size": 4, "width": 1}}
+DIGITS = {"steps_per_epoch": 5, "network": "acgan28-generator", "arguments": {"latent_size": 4, "width": 1}}
+UNET = {"steps_per_epoch": 5, "network": "context-unet", "arguments": {"width": 8, "steps": 10}}
+VAE = {"steps_per_epoch": 5, "network": "vae", "arguments": {"latent_size": 8, "width": 1}}
+DSN = {"steps_per_epoch": 5, "network": "dsn-classifier", "arguments": {"network": "dann-lenet", "width": 4}}
+
+
+def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), steps_per_epoch=5):
+    """A run directory of ten steps; `sheets` are (columns, size) of its two sample sheets."""
+    folder.mkdir(parents=True)
+    config = {"recipe": recipe, "seed": 1, "total_steps": 10, "steps_per_epoch": steps_per_epoch}
+    config |= {"settings": {"seed": 1, "batch_size": 8, **settings}, "commands": [f"python train.py {recipe}"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    log = [{"step": step, "epoch": step / 5, "seconds": float(step), **values} for step, values in lines]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+    torch.manual_seed(0)
+    save_weights(folder / "weights.safetensors", NETWORKS[network](**arguments), network, arguments, {})
+    random = np.random.default_rng(0)
+    for step in (5, 10) if sheets else ():
+        columns, size = sheets
+        pictures = random.integers(0, 256, (columns**2, size, size, 3), np.uint8)
+        save_png(folder / "samples" / f"{step:07d}.png", sheet(pictures, columns))
+    return folder
+
+
+def write_scores(folder, method, source, target, accuracy):
+    content = {"recipe": method, "method": method, "network": "dann-lenet", "width": 4, "source": source}
+    content |= {"target": target, "augment": "off", "seed": 1, "scores": {"b": {"val": accuracy, "test": accuracy}}}
+    (folder / "scores.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory, faces, digits, adapted):
+    """A run of each kind, and an adaptation in a folder of its own."""
+    root = tmp_path_factory.mktemp("all runs") / "runs"
+    losses = [(step, {"d_loss": 1 / step, "g_loss": step / 5}) for step in range(1, 11)]
+    folder = write_run(root / "dcgan", "dcgan", gan_settings(faces), lines=losses, sheets=(8, 64), **FACES)
+    point = {"step": 10, "epochs": 2.0, "dims": 768, "fid": 0.5, "kid": None, "hog_face_rate": 0.25}
+    (folder / "curve.json").write_text(json.dumps([point | {"step": 5, "epochs": 1.0, "fid": 0.75}, point]))
+
+    losses = [(step, {"mse": 1 / step, "kl": step / 5}) for step in range(1, 11)]
+    losses += [(10, {"val_mse": 0.0123})]
+    vae = write_run(root / "vae", "vae", {"data": str(faces)}, lines=losses, sheets=(8, 64), **VAE)
+    random = np.random.default_rng(0)
+    np.savez(
+        vae / "latents.npz",
+        names=np.array([f"{number}.png" for number in range(60)]),
+        latents=random.standard_normal((60, 8)).astype(np.float16),
+        attribute_names=np.array(["Smiling", "Hat"]),
+        attributes=random.integers(-1, 2, (60, 2)).astype(np.int8),
+    )
+    pictures = random.integers(0, 256, (20, 64, 64, 3), np.uint8)
+    save_png(vae / "reconstructions" / "0000010.png", sheet(pictures, 10))
+
+    settings = {"networks": "acgan28", "width": 1, "domain": "a", "data": str(digits)}
+    losses = [(step, {"d_loss": 1.0, "g_loss": 1.0, "real_accuracy": step / 10}) for step in range(1, 11)]
+    folder = write_run(root / "acgan28", "acgan28", settings, lines=losses, sheets=(10, 28), **DIGITS)
+    score = {"pictures": 10, "missing": 0, "accuracy": 0.625, "by_class": [1.0] * 10}
+    (folder / "score.json").write_text(json.dumps(score))
+
+    losses = [(step, {"loss": 1 / step, "lr": 0.1}) for step in range(1, 11)]
+    unet = write_run(root / "context-unet", "context-unet", settings, lines=losses, **UNET)
+    rows = {scale: {"accuracy": [0.5], "spread": [0.1]} for scale in ("1", "2", "10")}
+    (unet / "guidance.json").write_text(json.dumps({"dims": 64, "steps": 5, "real_spread": 0.2, "rows": rows}))
+    row = {"accuracy": [0.5, 0.6], "fid": [1.0, 2.0], "precision": [0.1] * 2, "recall": [0.2] * 2}
+    row["seconds_per_1000"] = [3.0, 4.0]
+    (unet / "samplers.json").write_text(json.dumps({"dpm++, 5 steps, guidance 2": row}))
+
+    for source, name in zip(adapted, ("supervised1", "dann1", "dann2"), strict=True):
+        shutil.copytree(source, root / "sweep" / name)
+    write_scores(root / "sweep" / "supervised1", "supervised", "a", "", 0.25)
+    write_scores(root / "sweep" / "dann1", "dann", "a", "b", 0.5)
+    settings = {"method": "dsn", "network": "dann-lenet", "width": 4, "source": "a", "target": "b", "data": str(digits)}
+    losses = [(step, {"class_loss": 1.0, "domain_loss": 1.0, "mask_rate": 0.5}) for step in range(1, 11)]
+    write_run(root / "sweep" / "dsn", "dsn", settings, lines=losses, sheets=(8, 32), **DSN)
+    (root / "sweep" / "table").mkdir()
+    (root / "sweep" / "table" / "table.csv").write_text("")
+    return root
+
+
+def gan_settings(data):
+    return {"networks": "dcgan", "width": 1, "bias": False, "data": str(data)}
+
+
+def build(runs, out, **options):
+    main(Config(runs, out, device="cpu", **options))
+    return (out / "report.html").read_text(), (out / "report.md").read_text()
+
+
+@pytest.fixture(scope="session")
+def report(runs, tmp_path_factory):
+    """The folder of a report on all the runs."""
+    out = tmp_path_factory.mktemp("a report")
+    build(runs, out)
+    return out
+
+
+@pytest.fixture
+def one(runs, tmp_path):
+    """A folder with a copy of one run."""
+    shutil.copytree(runs / "dcgan", tmp_path / "runs" / "dcgan")
+    return tmp_path / "runs"
+
+
+def test_every_figure_is_png_and_pdf_and_on_both_pages(report):
+    html, markdown = (report / "report.html").read_text(), (report / "report.md").read_text()
+    names = {path.name for path in (report / "figures").iterdir()}
+    charts = [
+        *("faces", "samples-dcgan", "scores-dcgan", "interpolation-dcgan", "interpolation-vae", "prior-vae"),
+        *("reconstructions-vae", "reconstructions-over-vae", "latents-vae", "grid-acgan28", "samples-acgan28"),
+        *("grid-context-unet", "reverse-context-unet", "guidance-context-unet", "adaptation"),
+        *("tsne-sweep-dann1", "confusion-sweep-dann1", "confusion-sweep-supervised1", "reconstructions-sweep-dsn"),
+        *(f"curves-{name}" for name in ("dcgan", "vae", "acgan28", "context-unet", "sweep-dsn", "sweep-dann1")),
+    ]
+    assert {f"{chart}.{ending}" for chart in charts for ending in ("png", "pdf")} <= names
+    gifs = {name for name in names if name.endswith(".gif")}
+    assert gifs >= {"samples-dcgan-animation.gif", "samples-vae-animation.gif", "reverse-context-unet-animation.gif"}
+    with Image.open(report / "figures" / "samples-dcgan-animation.gif") as animation:
+        assert animation.n_frames == 2
+    shown = {name for name in names if not name.endswith(".pdf")}
+    assert set(re.findall(r"\]\(figures/([^)]+)\)", markdown)) == shown
+    assert html.count("<img ") == len(shown) == html.count('src="data:image/')
+    assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', html))
+    assert len(re.findall(r'<img [^>]*alt="[^"]+"', html)) == len(shown)
+    for outside in ("http://", "https://", 'src="f', "@import", "<script"):
+        assert outside not in html
+
+
+def test_scores_stand_beside_the_reported(report):
+    markdown = (report / "report.md").read_text()
+    assert "| dcgan | `dcgan` |" in markdown and "| 0.500 |" in markdown and "| 25.0 % |" in markdown
+    assert "| dcgan | report 000 |  |  |  | 27 |" in markdown
+    assert "0.01230 (at the last checkpoint)" in markdown and "0.0027 to 0.0038" in markdown
+    assert "62.50 %" in markdown and "99.6 %" in markdown
+    assert "| a → b | dann-lenet | plain | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
+    assert "55.00% ± 7.07%" in markdown  # of the samplers
+    assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
+    assert "> bash scripts/train_dcgan.sh sagan" in markdown
+    assert "The column" not in markdown and "report.guidance_curve" not in markdown
+
+
+def test_networks_are_printed_with_their_parameters(report):
+    html = (report / "report.html").read_text()
+    generator = NETWORKS["dcgan-generator"](latent_size=4, width=1)
+    count = sum(parameter.numel() for parameter in generator.parameters())
+    assert f"<code>DCGANGenerator</code> (dcgan): {count:,} parameters" in html
+    assert "ConvTranspose2d(4, 8, kernel_size=(4, 4), stride=(1, 1), bias=False)" in html
+    assert "<code>dcgan-discriminator</code>, trained beside it" in html
+
+
+def test_the_same_runs_give_the_same_bytes(report, runs, tmp_path):
+    """Figures of some of the runs, with their t-SNE computed anew."""
+    for name in ("context-unet", "sweep/dann1"):
+        shutil.copytree(runs / name, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("tsne", "confusion.json"))
+    build(tmp_path / "runs", tmp_path / "out")
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"grid-context-unet.pdf", "reverse-context-unet-animation.gif", "tsne-sweep-dann1.png"} <= figures
+    for name in figures - {"adaptation.png", "adaptation.pdf"}:
+        assert (tmp_path / "out" / "figures" / name).read_bytes() == (report / "figures" / name).read_bytes(), name
+
+
+def test_features_are_computed_again_only_for_newer_weights(report, runs):
+    folder = runs / "sweep" / "dann1"
+    assert (folder / "tsne" / "features.npz").stat().st_mtime > (folder / "weights.safetensors").stat().st_mtime
+    assert json.loads((folder / "confusion.json").read_text())["domain"] == "b"
+    assert np.sum(json.loads((folder / "confusion.json").read_text())["matrix"]) == 30
+
+
+def test_damaged_runs_are_named_and_the_rest_is_shown(one, tmp_path, capsys):
+    (one / "broken").mkdir()
+    (one / "broken" / "metrics.jsonl").write_text('{"step": 1}\n')
+    (one / "half").mkdir()
+    (one / "half" / "config.json").write_text('{"recipe": "dcgan", "sett')
+    log = one / "dcgan" / "metrics.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:6]) + '{"step": 7, "d_lo')
+    (one / "dcgan" / "curve.json").write_text("[{]")
+    (one / "dcgan" / "samples" / "0000010.png").write_bytes(b"no picture")
+    html, markdown = build(one, tmp_path / "out")
+    errors = capsys.readouterr().err
+    for text in (html, markdown, errors):
+        assert "broken has no config.json" in text
+        assert "half has a config.json that cannot be read" in text
+        assert "1 of 7 lines cannot be read, the others are used" in text
+        assert "curve.json" in text and "0000010.png" in text
+    assert "still going or interrupted at step 6 of 10" in markdown
+    assert (tmp_path / "out" / "figures" / "curves-dcgan.png").exists()
+
+
+def test_a_run_that_has_just_begun(one, tmp_path):
+    run = one / "dcgan"
+    for name in ("weights.safetensors", "metrics.jsonl", "curve.json"):
+        (run / name).unlink()
+    shutil.rmtree(run / "samples")
+    _, markdown = build(one, tmp_path / "out")
+    assert "still going or interrupted at step 0 of 10" in markdown
+    assert "`dcgan`: faces left out, no weights were written yet" in markdown
+    assert "has no `metrics.jsonl` yet" in markdown and "curves left out" in markdown
+
+
+def test_damaged_weights_and_missing_data(one, tmp_path, runs):
+    (one / "dcgan" / "weights.safetensors").write_bytes(b"no weights")
+    shutil.copytree(runs / "sweep" / "dann1", one / "dann1")
+    shutil.rmtree(one / "dann1" / "tsne")
+    (one / "dann1" / "confusion.json").unlink()
+    _, markdown = build(one, tmp_path / "out", data=tmp_path / "nowhere")
+    assert "`dcgan`: faces left out," in markdown and "is no weights file" in markdown
+    assert "`dann1`: t-SNE left out, no digits in" in markdown
+    assert "`dann1`: confusion matrix left out, no digits in" in markdown
+    assert (tmp_path / "out" / "figures" / "curves-dann1.png").exists()
+
+
+def test_what_cannot_work_ends_in_one_line(one, tmp_path, error_of):
+    def error(runs, out):
+        return error_of(lambda: main(Config(runs, out, device="cpu")))
+
+    (tmp_path / "file").write_text("")
+    assert "file/out/figures" in error(one, tmp_path / "file" / "out")
+    assert "give another folder with --out" in error(one, tmp_path / "file")
+    assert "no such folder of runs" in error(tmp_path / "none", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    assert "train one with scripts/train_dcgan.sh" in error(tmp_path / "empty", tmp_path / "out")
+    (tmp_path / "empty" / "thing").mkdir()
+    assert "thing has no config.json" in error(tmp_path / "empty", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_are_text_not_markup(one, tmp_path):
+    (one / "dcgan").rename(one / "<b>_x_ & 'y'")
+    html, _ = build(one, tmp_path / "out")
+    assert "<b>_x_" not in html and "&lt;b&gt;_x_ &amp;" in html
+    table = Section("T", [Table(["a|b"], [["<i>*_"]]), Missing("`a_b` <c>")])
+    text = render("report.md.j2", "T", [], [table])
+    assert "| a\\|b |" in text and "| \\<i>\\*\\_ |" in text and "`a_b` \\<c>" in text
+
+
+def test_values_share_a_panel_with_their_kind():
+    panels = panels_of({"step", "seconds", "d_loss", "g_loss", "mse", "val_mse", "mask_rate", "speed", "lr"})
+    assert {name: keys for name, (keys, _) in panels.items()} == {
+        "loss of D and G": ["d_loss", "g_loss"],
+        "MSE (images in [0, 1])": ["mse", "val_mse"],
+        "share / %": ["mask_rate"],
+        "learning rate": ["lr"],
+        "speed": ["speed"],
+    }
+    assert list(panels_of({"pseudo_weight", "lambda", "pseudo_0", "source_9"})) == ["weight of the adaptation"]
+    assert list(panels)[-1] == "speed"
+
+
+def test_repetitions_differ_in_their_seed_alone(runs):
+    found = find_runs(runs)
+    groups = [[run.name for run in group] for group in repetitions(found.runs)]
+    assert ["sweep/dann1", "sweep/dann2"] in groups and ["sweep/dsn"] in groups
+    assert len(found.accuracies) == 2 and found.skipped == []
+
+
+def test_a_sheet_is_cut_where_it_was_joined():
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+    assert (cut_sheet(sheet(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
+
+
+def test_the_systems_are_those_of_the_training_scripts():
+    scripts = (train_dcgan, train_vae, train_acgan, train_ddpm, train_dann)
+    for script in scripts:
+        assert {system.recipe for system in SYSTEMS if system.script == script.__name__} == set(script.RECIPES)
+    for system in SYSTEMS:
+        assert (ROOT / "scripts" / f"{system.script}.sh").exists()
+
+
+def test_discriminators_are_those_that_were_trained(tmp_path):
+    for recipe, (_, config) in train_dcgan.RECIPES.items():
+        run = Run(tmp_path, recipe, {"recipe": recipe, "settings": vars(config)})
+        assert discriminator_of(run) == train_dcgan.describe_networks(config)[1]
+    for recipe, (_, config) in train_acgan.RECIPES.items():
+        run = Run(tmp_path, recipe, {"recipe": recipe, "settings": vars(config)})
+        assert discriminator_of(run) == (f"{recipe}-discriminator", {"width": config.width})
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("no chromium or no chromedriver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, Service(programs[1]))
+    yield driver
+    driver.quit()
+
+
+def open_page(browser, path, width):
+    """Show a page in a window of this width, as a phone's may be narrower than any of the system's windows."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(path.as_uri())
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_in_a_browser(report, browser, width):
+    """No console error, every picture loads, nothing is wider than the window, every entry of the contents jumps."""
+    page = report / "report.html"
+    open_page(browser, page, width)
+    ready = "return [...document.images].every(image => image.complete)"
+    WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(ready))
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(widths) > 30 and min(widths) > 0
+    inner, scroll = browser.execute_script("return [innerWidth, document.scrollingElement.scrollWidth]")
+    assert inner == width and scroll <= inner
+    opened = "document.querySelectorAll('details').forEach(one => one.open = true)"
+    assert browser.execute_script(f"{opened}; return document.scrollingElement.scrollWidth") <= inner
+
+    jumps = """
+        document.documentElement.style.scrollBehavior = 'auto';
+        return [...document.querySelectorAll('nav a')].map(link => {
+            link.click();
+            const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+            return target ? [link.textContent, target.getBoundingClientRect().top, scrollY] : [link.textContent];
+        })"""
+    places = browser.execute_script(jumps)
+    assert len(places) > 15 and all(len(place) == 3 for place in places)
+    end = browser.execute_script("return document.scrollingElement.scrollHeight - innerHeight")
+    assert all(abs(top) < 40 or (scrolled >= end - 1 and top < 800) for _, top, scrolled in places)
+    assert len({place[2] for place in places}) > 10

@@ -1,0 +1,55 @@
+"""Scores against the guidance scale."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from models import NETWORKS
+from models.course_classifier import CourseClassifier
+from report.guidance_curve import Config, guidance_figure, main, ordered_rows, spread
+from runtime.weights import save_weights
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch, digits):
+    """A tiny network, a classifier, and no Inception weights."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    arguments = {"width": 8, "steps": 4}
+    unet = tmp_path / "weights.safetensors"
+    save_weights(unet, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
+    torch.save({"state_dict": CourseClassifier().state_dict()}, tmp_path / "Classifier.pth")
+    options = {"scales": (10.0, 1.0), "steps": 2, "seeds": (1, 2), "per_class": 2, "device": "cpu"}
+    return Config(unet, tmp_path / "Classifier.pth", digits / "digits" / "b", **options)
+
+
+def test_rows_are_kept_and_drawn_in_order(config, capsys):
+    main(config)
+    assert "without FID and recall: Inception weights not found" in capsys.readouterr().out
+    path = config.weights.with_name("guidance.json")
+    curve = json.loads(path.read_text())
+    assert [scale for scale, _ in ordered_rows(curve)] == [1, 10]
+    assert all(len(row["accuracy"]) == len(row["spread"]) == 2 for row in curve["rows"].values())
+    assert 0.1 < curve["real_spread"] < 0.29  # of two or three pictures of noise, whose standard deviation is 0.29
+    config.seeds, config.scales = (3,), (1.0, 2.0)
+    main(config)
+    again = json.loads(path.read_text())["rows"]
+    assert again.items() >= curve["rows"].items() and len(again["2"]["accuracy"]) == 1
+    figure = guidance_figure(json.loads(path.read_text()))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["seen as asked / %", "spread of pixels"]
+
+
+def test_the_spread_is_that_within_a_class():
+    images = np.zeros((4, 2, 2, 3), np.uint8)
+    images[2:] = 255
+    assert spread(images, np.array([0, 0, 1, 1])) == 0
+    assert spread(images, np.array([0, 1, 0, 1])) == 0.5
+
+
+def test_settings_that_cannot_work_end_in_one_line(config, error_of):
+    config.steps = 3
+    assert "does not divide" in error_of(lambda: main(config))
+    config.seeds = ()
+    assert "--seeds and --scales need at least one" in error_of(lambda: main(config))
