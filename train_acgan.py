@@ -1,8 +1,8 @@
 """Train an ACGAN on digits: `python train_acgan.py RECIPE --data ROOT`.
 
 A generator turns noise and a label into a digit; a discriminator learns to tell it from real ones and to read it; each
-is trained on its own half of the game, and both on reading (Odena et al., *Conditional Image Synthesis with Auxiliary
-Classifier GANs*, 2017). The recipes are systems of networks and settings.
+is trained on its own half of the game, and both on reading: the one learns it, the other must be legible (Odena et al.,
+*Conditional Image Synthesis with Auxiliary Classifier GANs*, 2017). The recipes are systems of networks and settings.
 """
 
 from dataclasses import dataclass
@@ -42,6 +42,9 @@ class Config(TrainConfig):
 
     class_weight: float = 1.0
     """Weight of reading the digit beside telling real from generated."""
+    fake_class_weight: float = 0.0
+    """Weight with which the discriminator also learns to read generated digits as they were meant (the paper: 1).
+    Above 0 the two can agree on a script of their own, which nobody else reads."""
     real_label: float = 1.0
     """The discriminator's target for real images; below 1 it grows less sure (one-sided smoothing)."""
     d_lr: float = 2e-4
@@ -60,8 +63,8 @@ class Config(TrainConfig):
         super().check()
         if min(self.width, self.latent_size) < 1:
             raise UserError("--width and --latent-size must be at least 1")
-        if min(self.d_lr, self.g_lr) <= 0 or min(self.warmup, self.class_weight) < 0:
-            raise UserError("--d-lr and --g-lr must be above 0, --warmup and --class-weight not negative")
+        if min(self.d_lr, self.g_lr) <= 0 or min(self.warmup, self.class_weight, self.fake_class_weight) < 0:
+            raise UserError("--d-lr and --g-lr must be above 0, --warmup and both --…class-weight not negative")
         if not 0 < self.real_label <= 1:
             raise UserError("--real-label must be above 0 and at most 1")
 
@@ -150,7 +153,9 @@ def main(config: Config) -> None:
             fake_source, fake_classes = (logits.float() for logits in discriminate(fake.detach()))
         ones = torch.ones_like(real_source)
         source_loss = bce_discriminator_loss(real_source, fake_source, config.real_label * ones, 0 * ones)
-        class_loss = cross_entropy(real_classes, real_labels) + cross_entropy(fake_classes, fake_labels)
+        class_loss = cross_entropy(real_classes, real_labels)
+        if config.fake_class_weight:
+            class_loss = class_loss + config.fake_class_weight * cross_entropy(fake_classes, fake_labels)
         d_loss = source_loss + config.class_weight * class_loss
         d_optimizer.zero_grad()
         d_loss.backward()

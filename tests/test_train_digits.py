@@ -68,7 +68,7 @@ def test_every_recipe_is_tested():
     ("recipe", "options"),
     [
         ("acgan28", ("--lr-schedule", "cosine", "--warmup", 1)),
-        ("acgan64", ("--real-label", 0.9, "--class-weight", 2)),
+        ("acgan64", ("--real-label", 0.9, "--class-weight", 2, "--fake-class-weight", 1)),
         ("context-unet", ("--prediction", "v", "--noise-schedule", "cosine", "--max-gradient-norm", 1)),
         ("attention-unet", ("--width", 4)),
     ],
