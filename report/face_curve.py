@@ -83,7 +83,7 @@ def curve_figure(curve: list[dict]) -> Figure:
     left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
     left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
     right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")
-    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 100))
+    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 102))
     return figure
 
 
