@@ -18,8 +18,8 @@ from data.digits import load_classes
 from models import NETWORKS
 from models.adversarial import bce_discriminator_loss, bce_generator_loss
 from runtime.errors import UserError, run_command
-from runtime.sampling import sample_digits
-from runtime.seeds import derived_seed, image_seeds, random_stream
+from runtime.sampling import grid_requests, sample_digits
+from runtime.seeds import derived_seed, random_stream
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.processes import in_parallel, share_of, synchronise_batch_norm
@@ -136,8 +136,7 @@ def main(config: Config) -> None:
         "d_optimizer": d_optimizer,
     }
     run = Run(config, execution, digits.per_epoch, parts)
-    sheet_seeds = image_seeds(config.seed, range(10)).repeat(10)  # a row a digit, the same noise down a column
-    sheet_labels = torch.arange(10).repeat_interleave(10)
+    sheet_seeds, sheet_labels = grid_requests(config.seed)
 
     for step in run.steps():
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):

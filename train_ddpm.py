@@ -18,8 +18,8 @@ from data.digits import load_classes
 from models import NETWORKS
 from models.diffusion import Diffusion, Prediction, Sampling, Schedule, drop_labels
 from runtime.errors import UserError, run_command
-from runtime.sampling import check_sampling, sample_digits
-from runtime.seeds import derived_seed, image_seeds, random_stream
+from runtime.sampling import check_sampling, grid_requests, sample_digits
+from runtime.seeds import derived_seed, random_stream
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.processes import in_parallel, share_of, synchronise_batch_norm
@@ -148,8 +148,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     run = Run(config, execution, digits.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
-    sheet_seeds = image_seeds(config.seed, range(10)).repeat(10)  # a row a digit, the same noise down a column
-    sheet_labels = torch.arange(10).repeat_interleave(10)
+    sheet_seeds, sheet_labels = grid_requests(config.seed)
 
     for step in run.steps():
         lr = learning_rate(config.lr, config.lr_schedule, step, run.total, config.warmup)

@@ -13,7 +13,14 @@ from models.diffusion import Sampling
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
-from runtime.sampling import DIGIT_GENERATORS, check_sampling, is_diffusion, reverse_process, sample_digits
+from runtime.sampling import (
+    DIGIT_GENERATORS,
+    check_sampling,
+    grid_requests,
+    is_diffusion,
+    reverse_process,
+    sample_digits,
+)
 from runtime.seeds import image_seeds
 from runtime.weights import load_weights
 
@@ -62,7 +69,7 @@ def main(config: Config) -> None:
     seeds, labels = requests(config.seed, config.per_class)
     save_images(config.out, names, sample_digits(network, seeds, labels, execution, config.sampling))
     if config.grid:
-        seeds, labels = image_seeds(config.seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
+        seeds, labels = grid_requests(config.seed)
         save_png(config.grid, sheet(sample_digits(network, seeds, labels, execution, config.sampling), columns=10))
     if config.snapshots:
         save_snapshots(config, network, execution)

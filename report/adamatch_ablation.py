@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from data.tables import write_table
-from report.dann_table import Entry, cell, mean_and_std, switched_off
+from report.dann_table import CAPTION, Entry, cell, entry_of, mean_and_std, switched_off
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 
@@ -58,11 +58,7 @@ def collect(scored: list[dict]) -> Table:
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
         runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run["scores"][run["target"]])
     return {
-        part: {
-            scenario: Entry(*(tuple(score[split] for score in scores if split in score) for split in ("val", "test")))
-            for scenario, scores in scenarios.items()
-        }
-        for part, scenarios in runs.items()
+        part: {scenario: entry_of(scores) for scenario, scores in scenarios.items()} for part, scenarios in runs.items()
     }
 
 
@@ -90,7 +86,7 @@ def write_csv(table: Table, path: Path) -> None:
 def markdown(table: Table) -> str:
     """A line for what was left out, two columns for a scenario: accuracies, and the difference it makes."""
     scenarios = sorted({scenario for entries in table.values() for scenario in entries})
-    lines = ["Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds.", ""]
+    lines = [CAPTION, ""]
     lines += [f"| without | {' | | '.join(scenarios)} | |", "|---" * (1 + 2 * len(scenarios)) + "|"]
     for part, entries in table.items():
         cells = []

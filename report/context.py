@@ -1,6 +1,7 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from report.runs import Run
 from report.systems import System, training_command
 from runtime.device import Execution
 from runtime.errors import UserError
+from runtime.files import write_atomically
 from runtime.weights import load_weights
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +68,14 @@ def not_run(systems: list[System]) -> list[Block]:
 def about(run: Run) -> str:
     """A run in a caption: its name, and how long it was trained."""
     return f"`{run.name}` after {run.epochs:.3g} epochs" + ("" if run.finished else " (not finished)")
+
+
+def is_newer(made: Path, source: Path) -> bool:
+    """Whether `made` is there and not older than `source`, from which it was made."""
+    return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write `content`, unless the runs lie where nothing can be written: then it is computed again the next time."""
+    with suppress(OSError):
+        write_atomically(path, content)

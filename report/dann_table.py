@@ -70,6 +70,11 @@ class Entry:
 Table = dict[Row, dict[str, Entry]]
 
 
+def entry_of(scores: list[dict[str, float]]) -> Entry:
+    """The entry of runs that differ only in their seed, from the accuracies by split of each."""
+    return Entry(*(tuple(score[split] for score in scores if split in score) for split in ("val", "test")))
+
+
 def main(config: Config) -> None:
     """Write the table in its three forms and print it."""
     scored = [json.loads(path.read_text()) for path in sorted(config.runs.glob("*/scores.json"))]
@@ -102,8 +107,7 @@ def collect(scored: list[dict]) -> Table:
                 runs[row, system].append(run["scores"][row.target])
     table: Table = {row: {} for row in sorted({row for row, _ in runs})}
     for (row, system), scores in runs.items():
-        splits = {split: tuple(score[split] for score in scores if split in score) for split in ("val", "test")}
-        table[row][system] = Entry(**splits)
+        table[row][system] = entry_of(scores)
     return table
 
 

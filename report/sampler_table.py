@@ -25,7 +25,8 @@ from runtime.sampling import sample_digits
 from runtime.weights import load_weights
 
 FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
-SCORES = ("accuracy", "fid", "precision", "recall", "seconds_per_1000")
+# The scores of a row, and how each is written.
+FORMS = {"accuracy": ".2%", "fid": ".3f", "precision": ".3f", "recall": ".3f", "seconds_per_1000": ".1f"}
 
 
 @dataclass
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
             accuracy = float((classify(classifier, images, exact) == np.arange(10).repeat(config.per_class)).mean())
             scores = diversity_scores(inception.features(images), real)
             results.append({"accuracy": accuracy, "seconds_per_1000": 1000 * seconds / len(images)} | scores)
-        rows[name] = {score: [result[score] for result in results] for score in SCORES}
+        rows[name] = {score: [result[score] for result in results] for score in FORMS}
         write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
     print(table(rows, config.dims))
 
@@ -114,18 +115,22 @@ def timed_digits(
     return images, time.perf_counter() - start
 
 
-def table(rows: dict[str, dict[str, list[float]]], dims: int) -> str:
-    """The rows as lines, each score as mean ± standard deviation over the seeds."""
+def cells_of(rows: dict[str, dict[str, list[float]]]) -> list[tuple[str, list[str]]]:
+    """The rows' names and cells, the cheapest first: each score as mean ± standard deviation over the seeds."""
 
     def cell(values: list[float], form: str) -> str:
         spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
         return f"{np.mean(values):{form}}{spread}"
 
-    forms = {"accuracy": ".2%", "fid": ".3f", "precision": ".3f", "recall": ".3f", "seconds_per_1000": ".1f"}
+    ordered = sorted(rows.items(), key=lambda item: np.mean(item[1]["seconds_per_1000"]))
+    return [(name, [cell(row[score], form) for score, form in FORMS.items()]) for name, row in ordered]
+
+
+def table(rows: dict[str, dict[str, list[float]]], dims: int) -> str:
+    """The rows as lines under their titles."""
     titles = ("accuracy", f"FID-{dims}", "precision", "recall", "s per 1000")
     lines = [f"{'':34}" + "".join(f"{title:>18}" for title in titles)]
-    for name, row in sorted(rows.items(), key=lambda item: np.mean(item[1]["seconds_per_1000"])):
-        lines.append(f"{name:34}" + "".join(f"{cell(row[score], form):>18}" for score, form in forms.items()))
+    lines += [f"{name:34}" + "".join(f"{cell:>18}" for cell in cells) for name, cells in cells_of(rows)]
     return "\n".join(lines)
 
 

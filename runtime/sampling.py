@@ -12,7 +12,7 @@ from models.vae import VAE
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import to_uint8
-from runtime.seeds import image_latents, image_noise
+from runtime.seeds import image_latents, image_noise, image_seeds
 
 DIGIT_SIZE = 28
 FACE_GENERATORS = ("generator", "vae")
@@ -53,6 +53,11 @@ def sample_faces(network: nn.Module, seed: int, count: int, execution: Execution
     if isinstance(network, VAE):
         return sample_images(network.generate, image_latents(seed, range(count), network.noise_size), execution)
     return sample_images(network, image_latents(seed, range(count), network.latent_size), execution)
+
+
+def grid_requests(seed: int) -> tuple[Tensor, Tensor]:
+    """Seeds and labels, each int64 (100,), of a sheet with ten columns: a row a digit, the same noise down a column."""
+    return image_seeds(seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
 
 
 def sample_digits(

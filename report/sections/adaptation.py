@@ -1,8 +1,6 @@
 """Domain adaptation: the three rows of every scenario, features in the plane, confusions, DSN's reconstructions."""
 
 import json
-from contextlib import suppress
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -10,7 +8,7 @@ import numpy as np
 from data.digits import load_digits
 from metrics.labels import confusion_figure, confusion_matrix
 from report import dann_table, tsne
-from report.context import Context, about, attempt, not_run
+from report.context import Context, about, attempt, is_newer, keep, not_run
 from report.dann_table import ON_TARGET, SOURCE_ONLY
 from report.figures import LETTERING, cut_sheet, panels, sheet_figure
 from report.page import Block, Heading, Missing, Section, Table, Text
@@ -18,7 +16,6 @@ from report.runs import Run, repetitions
 from report.sections.samples import read_sheets
 from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
 from runtime.classification import class_probabilities
-from runtime.files import write_atomically
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
@@ -92,7 +89,7 @@ def features_in_the_plane(context: Context, run: Run) -> list[Block]:
     """t-SNE of validation digits by class and by domain, from RUN/tsne, made anew once the weights are newer."""
     folder = run.folder / "tsne"
     context.network_of(run, "classifier")  # a run without weights is better told so
-    if not _is_newer(folder / "features.npz", run.weights):
+    if not is_newer(folder / "features.npz", run.weights):
         tsne.main(tsne.Config(run.folder, folder, context.data_of(run), device=str(context.execution.device)))
     table = tsne.read_features(folder / "features.npz")
     figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
@@ -112,7 +109,7 @@ def confusion(context: Context, run: Run) -> list[Block]:
     classifier = context.network_of(run, "classifier")
     path = run.folder / "confusion.json"
     cached = run.json("confusion.json", lambda content: np.shape(content["matrix"]) == (10, 10))
-    if not cached or cached["domain"] != domain or not _is_newer(path, run.weights):
+    if not cached or cached["domain"] != domain or not is_newer(path, run.weights):
         split = "test"
         images, labels = load_digits(context.data_of(run), domain, split)
         if labels is None:
@@ -120,7 +117,7 @@ def confusion(context: Context, run: Run) -> list[Block]:
             images, labels = load_digits(context.data_of(run), domain, split)
         given = class_probabilities(classifier, images, context.execution).argmax(1)
         cached = {"domain": domain, "split": split, "matrix": confusion_matrix(labels, given).tolist()}
-        _keep(path, json.dumps(cached).encode())
+        keep(path, json.dumps(cached).encode())
     matrix = np.array(cached["matrix"])
     share = matrix.trace() / max(1, matrix.sum())
     figure = confusion_figure(matrix, f"{domain}, {cached['split']}.csv: accuracy {share:.1%}".replace("%", " %"))
@@ -145,13 +142,3 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
         "and from the private only."
     )
     return [context.gallery.add(f"reconstructions-{run.name}", figure, alt, caption, chart=False)]
-
-
-def _is_newer(made: Path, source: Path) -> bool:
-    return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Write `content`, unless the runs lie where nothing can be written: then it is computed again the next time."""
-    with suppress(OSError):
-        write_atomically(path, content)

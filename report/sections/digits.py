@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from inference.generate_digits import FRAMES, SNAPSHOT_SHARES, requests
 from models.diffusion import Sampling
@@ -12,10 +11,10 @@ from report.figures import sheet_figure
 from report.guidance_curve import guidance_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
 from report.runs import Run, repetitions
+from report.sampler_table import FORMS, cells_of
 from report.sections.samples import over_training
 from report.systems import DIGITS, of_kind, without_run
-from runtime.sampling import DIGIT_GENERATORS, is_diffusion, reverse_process, sample_digits
-from runtime.seeds import image_seeds
+from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, reverse_process, sample_digits
 
 GUIDANCE = 2.0
 FEW_STEPS, MANY_STEPS = (20, 10, 5, 1), (100, 50, 25)  # the first that divides the training's is taken
@@ -35,7 +34,7 @@ def digits_section(context: Context) -> Section:
 def digits_of(context: Context, run: Run) -> list[Block]:
     """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
     network = context.network_of(run, DIGIT_GENERATORS)
-    seeds, labels = image_seeds(context.seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
+    seeds, labels = grid_requests(context.seed)
     how = ""
     sampling = Sampling()
     if is_diffusion(network):
@@ -102,22 +101,14 @@ def guidance(context: Context, run: Run) -> list[Block]:
 
 def samplers(run: Run) -> list[Block]:
     """The table of samplers, where report.sampler_table was run."""
-    forms = {
-        "accuracy": "{:.2%}",
-        "fid": "{:.3f}",
-        "precision": "{:.3f}",
-        "recall": "{:.3f}",
-        "seconds_per_1000": "{:.1f}",
-    }
     rows = run.json(
         "samplers.json",
-        lambda content: all(forms.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
+        lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
     )
     if not rows:
         command = f"python -m report.sampler_table {run.weights} {_scoring(run)}"
         return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
-    ordered = sorted(rows.items(), key=lambda item: np.mean(item[1]["seconds_per_1000"]))
-    lines = [[name, *(_mean(row[score], form) for score, form in forms.items())] for name, row in ordered]
+    lines = [[name, *cells] for name, cells in cells_of(rows)]
     header = ["sampler", "seen as asked", "FID", "precision", "recall", "seconds per 1000 digits"]
     note = (
         f"`{run.name}`: mean ± standard deviation over seeds; FID, precision and recall on the features chosen there."
@@ -128,11 +119,6 @@ def samplers(run: Run) -> list[Block]:
 def divisor(steps: int, wanted: tuple[int, ...], otherwise: int = 1) -> int:
     """The first of `wanted` that divides `steps`."""
     return next((number for number in wanted if steps % number == 0 and number <= steps), otherwise)
-
-
-def _mean(values: list[float], form: str) -> str:
-    spread = f" ± {form.format(np.std(values, ddof=1))}" if len(values) > 1 else ""
-    return form.format(np.mean(values)) + spread
 
 
 def _scoring(run: Run) -> str:

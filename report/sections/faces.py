@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.faces import load_faces
 from models.vae import VAE
-from report.context import Context, about, attempt, not_run
+from report.context import Context, about, attempt, is_newer, keep, not_run
 from report.face_curve import curve_figure
 from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
 from report.page import Block, Heading, Picture, Section
@@ -21,7 +21,6 @@ from report.sections.samples import over_training, read_sheets
 from report.systems import FACES, VAES, of_kind, without_run
 from report.tsne import plane_of
 from runtime.errors import UserError
-from runtime.files import write_atomically
 from runtime.images import sheet
 from runtime.reconstruction import encode, reconstruct
 from runtime.sampling import FACE_GENERATORS, sample_faces, sample_images
@@ -214,7 +213,7 @@ def latents_by_attribute(context: Context, run: Run) -> Picture:
 def cached_plane(latents_path: Path, latents: np.ndarray) -> np.ndarray:
     """The places (N, 2) of `latents` by t-SNE, kept in tsne/plane.npy beside their file until that is newer."""
     path = latents_path.parent / "tsne" / "plane.npy"
-    if path.exists() and path.stat().st_mtime >= latents_path.stat().st_mtime:
+    if is_newer(path, latents_path):
         with suppress(OSError, ValueError):  # a damaged one is made anew
             plane = np.load(path, allow_pickle=False)
             if plane.shape == (len(latents), 2):
@@ -222,6 +221,5 @@ def cached_plane(latents_path: Path, latents: np.ndarray) -> np.ndarray:
     plane = plane_of(latents, seed=0)
     buffer = io.BytesIO()
     np.save(buffer, plane)
-    with suppress(OSError):  # the runs may lie where nothing can be written: it is computed again the next time
-        write_atomically(path, buffer.getvalue())
+    keep(path, buffer.getvalue())
     return plane
