@@ -19,10 +19,12 @@ from data.batches import ImageBatches
 from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
 from models import NETWORKS
+from models.pyramid import start_linear
 from models.vae import kl_divergence, reconstruction_error
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.images import from_uint8
 from runtime.reconstruction import encode, reconstruct
 from runtime.sampling import sample_images
 from runtime.seeds import derived_seed, image_latents, random_stream
@@ -32,7 +34,7 @@ from training.processes import in_parallel, is_first, share_of, synchronise_batc
 from training.run import Run
 from training.schedules import LearningRateSchedule, learning_rate
 
-PRIOR_FACES = 4096  # training faces whose latents the prior is fitted to
+FITTED_FACES = 4096  # training faces that the linear start, and the prior of new faces, are fitted to
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Config(TrainConfig):
     fit_prior: bool = True
     """Draw new faces as the latents of real ones are spread, instead of from the standard normal distribution."""
 
+    linear_start: bool = True
+    """Start as a linear autoencoder, fitted to the faces, instead of from random weights."""
     lr: float = 1e-4
     """Highest learning rate of Adam."""
     lr_schedule: LearningRateSchedule = "constant"
@@ -65,6 +69,8 @@ class Config(TrainConfig):
         super().check()
         if min(self.width, self.latent_size) < 1 or self.lr <= 0:
             raise UserError("--width and --latent-size must be at least 1, --lr above 0")
+        if self.linear_start and self.width < 6:
+            raise UserError("--width must be at least 6 for a linear start (or give --no-linear-start)")
         if min(self.kl_weight, self.halve_every) < 0:
             raise UserError("--kl-weight and --halve-every must not be negative")
 
@@ -94,7 +100,11 @@ def main(config: Config) -> None:
     # The network, its optimizer, and the averaged network that is measured and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"latent_size": config.latent_size, "width": config.width}
-    network = synchronise_batch_norm(execution.place(NETWORKS["vae"](**arguments)), execution)
+    network = execution.place(NETWORKS["vae"](**arguments))
+    if config.linear_start and not config.resume:
+        component_weight = config.kl_weight / (config.latent_size if config.kl_reduction == "mean" else 1)
+        start_linear(network, from_uint8(training[:FITTED_FACES]).to(execution.device), component_weight)
+    network = synchronise_batch_norm(network, execution)
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)
     autoencode = in_parallel(execution.compiled(network), execution)
@@ -133,7 +143,7 @@ def main(config: Config) -> None:
         if run.sample_due() or run.checkpoint_due():
             estimate_batch_norm(average.network, statistics_batches(), execution)
             if config.fit_prior:
-                posteriors = encode(average.network, training[:PRIOR_FACES], execution)
+                posteriors = encode(average.network, training[:FITTED_FACES], execution)
                 average.network.fit_prior(*(part.to(execution.device) for part in posteriors))
         if run.sample_due():
             run.save_sheet(sample_images(average.network.generate, sheet_noise, execution))

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +19,11 @@ def to_uint8(images: Tensor) -> np.ndarray:
     """Images (N, 3, H, W) in [-1, 1] as uint8 (N, H, W, 3), rounded to the nearest level."""
     levels = images.float().add(1).mul(127.5).round().clamp(0, 255).byte()
     return levels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def from_uint8(images: np.ndarray) -> Tensor:
+    """Float32 images (N, 3, H, W) in [-1, 1], on the CPU, of uint8 (N, H, W, 3)."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def claim_folder(folder: Path, names: Sequence[str]) -> None:

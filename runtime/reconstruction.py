@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.vae import reconstruction_error
 from runtime.classification import in_chunks
 from runtime.device import Execution
-from runtime.images import to_uint8
+from runtime.images import from_uint8, to_uint8
 
 CHUNK = 50  # faces a network sees at once
 
@@ -28,6 +28,5 @@ def reconstruct(network: nn.Module, images: np.ndarray, execution: Execution) ->
     rounding, of values in [0, 1].
     """
     decoded = in_chunks(lambda inputs: network.decode(network.encode(inputs)[0]), images, execution, CHUNK)
-    originals = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     reconstructions = torch.from_numpy(decoded)
-    return to_uint8(reconstructions), reconstruction_error(reconstructions, originals).numpy()
+    return to_uint8(reconstructions), reconstruction_error(reconstructions, from_uint8(images)).numpy()

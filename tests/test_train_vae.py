@@ -36,7 +36,7 @@ def train(tree):
 
     def train(runs, *options):
         data = () if "--data" in options else ("--data", tree)
-        small = ("--width", 4, "--latent-size", 8, "--batch-size", 16, "--device", "cpu", "--precision", "float32")
+        small = ("--width", 8, "--latent-size", 8, "--batch-size", 16, "--device", "cpu", "--precision", "float32")
         words = [str(word) for word in ("vae", "--runs", runs, *data, *small, *options)]
         config = parse_command_line(train_vae.RECIPES, words)
         train_vae.main(config)
@@ -56,7 +56,9 @@ def test_the_recipe_has_the_reported_settings():
 
 
 def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
-    folder = train(tmp_path, "--max-steps", 60, "--lr", 2e-3, "--log-every", 10, "--ema-decay", 0.9)
+    folder = train(
+        tmp_path, "--no-linear-start", "--max-steps", 60, "--lr", 2e-3, "--log-every", 10, "--ema-decay", 0.9
+    )
     lines = lines_of(folder)
     training = [line for line in lines if "mse" in line]
     assert all(line["kl"] > 0 for line in training)
@@ -72,6 +74,16 @@ def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
         error = ((network.decode(means) - images) / 2).square().mean().item()
     assert lines[-1]["val_mse"] == pytest.approx(error, abs=2e-6)
     np.testing.assert_allclose(np.load(folder / "latents.npz")["latents"], means, atol=2e-3, rtol=2e-3)
+
+
+def test_a_linear_start_is_far_ahead(train, tmp_path):
+    """Faces come back at once, which random weights learn only by and by; a resumed run does not start again."""
+    options = ("--max-steps", 1, "--log-every", 1, "--kl-weight", 1e-6, "--latent-size", 16)
+    linear, random = (
+        lines_of(train(tmp_path, *options, start, "--name", start[2:]))[0]["mse"]
+        for start in ("--linear-start", "--no-linear-start")
+    )
+    assert linear < 0.1 * random
 
 
 def test_latents_keep_names_and_attributes_together(train, tmp_path):
@@ -112,7 +124,7 @@ def test_the_learning_rate_is_halved_in_steps(train, tmp_path):
 
 def test_a_summed_kl_weighs_more(train, tmp_path):
     """The summed divergence is `latent_size` times as heavy, so that latents end nearer to the prior."""
-    options = ("--max-steps", 40, "--lr", 3e-3, "--kl-weight", 0.01)
+    options = ("--max-steps", 40, "--lr", 3e-3, "--kl-weight", 0.01, "--no-linear-start")
     averaged = lines_of(train(tmp_path, "--name", "mean", *options))
     summed = lines_of(train(tmp_path, "--name", "sum", "--kl-reduction", "sum", *options))
     assert summed[-2]["kl"] < 0.5 * averaged[-2]["kl"]
@@ -129,6 +141,7 @@ def test_a_plain_folder_has_no_validation_faces(train, faces, tmp_path):
     [
         (("--data", "none"), "no such data folder: none"),
         (("--latent-size", 0), "--width and --latent-size must be at least 1, --lr above 0"),
+        (("--width", 5), "--width must be at least 6 for a linear start (or give --no-linear-start)"),
         (("--kl-weight", -1), "--kl-weight and --halve-every must not be negative"),
     ],
 )

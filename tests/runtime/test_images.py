@@ -6,13 +6,14 @@ import torch
 from PIL import Image
 
 from runtime.errors import UserError
-from runtime.images import claim_folder, save_images, save_png, sheet, to_uint8
+from runtime.images import claim_folder, from_uint8, save_images, save_png, sheet, to_uint8
 
 
 def test_every_level_survives_the_way_to_numbers_and_back():
     levels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1).repeat(3, axis=3)
     numbers = torch.from_numpy(levels).permute(0, 3, 1, 2).float().div(127.5).sub(1)
     np.testing.assert_array_equal(to_uint8(numbers), levels)
+    torch.testing.assert_close(from_uint8(levels), numbers)
 
 
 def test_numbers_round_to_the_nearest_level_and_stop_at_the_extremes():
