@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy, interpolate
 from data.batches import ImageBatches
 from data.digits import load_classes
 from models import NETWORKS
-from models.adversarial import bce_discriminator_loss, bce_generator_loss
+from models.acgan import doubt_loss, joint_logits
+from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
 from runtime.errors import UserError, run_command
 from runtime.sampling import grid_requests, sample_digits
 from runtime.seeds import derived_seed, random_stream
@@ -47,6 +48,14 @@ class Config(TrainConfig):
     Above 0 the two can agree on a script of their own, which nobody else reads."""
     real_label: float = 1.0
     """The discriminator's target for real images; below 1 it grows less sure (one-sided smoothing)."""
+    doubt: float = 0.3
+    """Weight with which the discriminator learns to be unsure which digit a generated image shows: what it still reads
+    there it reads as in real images. 0: as in the paper."""
+    r1: float = 0.3
+    """Weight γ of the penalty on the discriminator's gradient at real images, which keeps the game from circling (0:
+    none, as in the paper)."""
+    r1_every: int = 16
+    """Steps between penalties, each then this many times as heavy."""
     d_lr: float = 2e-4
     """Highest learning rate of the discriminator."""
     g_lr: float = 2e-4
@@ -65,6 +74,8 @@ class Config(TrainConfig):
             raise UserError("--width and --latent-size must be at least 1")
         if min(self.d_lr, self.g_lr) <= 0 or min(self.warmup, self.class_weight, self.fake_class_weight) < 0:
             raise UserError("--d-lr and --g-lr must be above 0, --warmup and both --…class-weight not negative")
+        if min(self.doubt, self.r1) < 0 or self.r1_every < 1:
+            raise UserError("--doubt and --r1 must not be negative, --r1-every at least 1")
         if not 0 < self.real_label <= 1:
             raise UserError("--real-label must be above 0 and at most 1")
 
@@ -110,7 +121,7 @@ def main(config: Config) -> None:
     average = EMA(generator, config.ema_decay)
 
     # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
-    # no gradient of the discriminator's own, so that is called without averaging.
+    # no gradient of the discriminator's own, so that is called without averaging. Second derivatives are not compiled.
     generate = in_parallel(execution.compiled(generator), execution)
     judge = execution.compiled(discriminator)
     discriminate = in_parallel(judge, execution)
@@ -155,7 +166,11 @@ def main(config: Config) -> None:
         class_loss = cross_entropy(real_classes, real_labels)
         if config.fake_class_weight:
             class_loss = class_loss + config.fake_class_weight * cross_entropy(fake_classes, fake_labels)
-        d_loss = source_loss + config.class_weight * class_loss
+        d_loss = source_loss + config.class_weight * class_loss + config.doubt * doubt_loss(fake_classes)
+        if config.r1 and step % config.r1_every == 0:  # rarely, for it takes a second derivative
+            real = real.detach().requires_grad_()
+            penalty = r1_penalty(joint_logits(*discriminator(real), real_labels), real)
+            d_loss = d_loss + config.r1_every * config.r1 / 2 * penalty
         d_optimizer.zero_grad()
         d_loss.backward()
         d_optimizer.step()

@@ -199,7 +199,7 @@ def main(config: Config) -> None:
             return hinge_discriminator_loss(real_logits, fake_logits)
         if config.loss == "wgan-gp":
             with execution.autocast():
-                penalty = gradient_penalty(discriminate, real, fake, draws[0, :, 0])
+                penalty = gradient_penalty(discriminator, real, fake, draws[0, :, 0])
             return wasserstein_discriminator_loss(real_logits, fake_logits) + config.gradient_penalty * penalty
         real_labels = draw_labels(*config.real_labels, draws[0], config.clip_labels)
         fake_labels = draw_labels(*config.fake_labels, draws[1], config.clip_labels)

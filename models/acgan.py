@@ -98,3 +98,21 @@ class ACGAN64Discriminator(nn.Module):
         """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 64, 64) in [-1, 1]."""
         logits = self.discriminator(images)
         return logits[:, :1], logits[:, 1:]
+
+
+def doubt_loss(classes: Tensor) -> Tensor:
+    """Cross-entropy of class logits (N, classes) with the uniform distribution: least where no class is preferred.
+
+    For generated images the discriminator learns this doubt (Springenberg, *Unsupervised and Semi-supervised Learning
+    with Categorical GANs*, ICLR 2016, section 3.1). The generator, which wants to be read, must then show what real
+    digits of its class show, and cannot rest on marks that the discriminator takes for a digit.
+    """
+    return -classes.log_softmax(1).mean()
+
+
+def joint_logits(source: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
+    """How much images are taken for real and of their classes: (N, 1), of source (N, 1) and class logits (N, classes).
+
+    The source's logit and the logarithm of the probability of the label (N,).
+    """
+    return source + classes.log_softmax(1).gather(1, labels[:, None])

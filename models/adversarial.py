@@ -47,6 +47,16 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fa
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """|gradient of D|² at real images (Mescheder et al., *Which Training Methods for GANs do actually Converge?*, ICML
+    2018, equation 9): one scalar, averaged over the batch, without the weight γ/2.
+
+    `logits` (N, 1) are D's of `real` (N, C, H, W), which must require gradients.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradient.flatten(1).square().sum(1).mean()
+
+
 def draw_labels(low: float, high: float, uniform: Tensor, clip: bool) -> Tensor:
     """Labels uniform in [low, high] from `uniform` draws in [0, 1); with `clip` none exceeds 1.
 

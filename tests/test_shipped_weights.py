@@ -5,7 +5,13 @@ import torch
 
 from runtime.weights import load_weights
 
-KINDS = {"faces": "generator", "digits": "unet", "mnistm-svhn": "classifier", "mnistm-usps": "classifier"}
+KINDS = {
+    "faces": "generator",
+    "vae": "vae",
+    "digits": "unet",
+    "mnistm-svhn": "classifier",
+    "mnistm-usps": "classifier",
+}
 
 
 def test_every_shipped_file_is_listed(root):
@@ -18,7 +24,7 @@ def test_every_shipped_file_is_listed(root):
 @pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
 def test_shipped_weights_load(root, name, kind):
     path = root / "weights" / f"{name}.safetensors"
-    assert path.stat().st_size < {"generator": 50e6, "unet": 16e6, "classifier": 8e6}[kind]
+    assert path.stat().st_size < {"generator": 50e6, "vae": 20e6, "unet": 16e6, "classifier": 8e6}[kind]
     network, about = load_weights(path, kind)
     assert about["step"] > 0
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())

@@ -68,7 +68,7 @@ def test_every_recipe_is_tested():
     ("recipe", "options"),
     [
         ("acgan28", ("--lr-schedule", "cosine", "--warmup", 1)),
-        ("acgan64", ("--real-label", 0.9, "--class-weight", 2, "--fake-class-weight", 1)),
+        ("acgan64", ("--real-label", 0.9, "--class-weight", 2, "--fake-class-weight", 1, "--doubt", 0, "--r1", 0)),
         ("context-unet", ("--prediction", "v", "--noise-schedule", "cosine", "--max-gradient-norm", 1)),
         ("attention-unet", ("--width", 4)),
     ],
@@ -137,6 +137,7 @@ def test_bf16_is_close_to_float32(train):
         ("context-unet", ("--data", "none"), "no digits in none: "),
         ("acgan28", ("--batch-size", 41), "40 pictures do not fill a batch of 41"),
         ("acgan28", ("--real-label", 0), "--real-label must be above 0 and at most 1"),
+        ("acgan28", ("--r1-every", 0), "--doubt and --r1 must not be negative, --r1-every at least 1"),
         ("acgan28", ("--g-lr", 0), "--d-lr and --g-lr must be above 0"),
         ("acgan64", ("--width", 0), "--width and --latent-size must be at least 1"),
     ],

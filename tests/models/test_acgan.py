@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from models import NETWORKS
-from models.acgan import ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator
+from models.acgan import ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator, doubt_loss, joint_logits
 
 PAIRS = {"acgan28": 28, "acgan64": 64}
 
@@ -67,3 +69,17 @@ def test_the_label_makes_a_difference(name):
     generator = NETWORKS[f"{name}-generator"](latent_size=12, width=4).eval()
     latents = torch.randn(1, 12)
     assert not torch.equal(generator(latents, torch.tensor([1])), generator(latents, torch.tensor([2])))
+
+
+def test_doubt_is_the_cross_entropy_with_the_uniform_distribution():
+    logits = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
+    assert doubt_loss(logits).item() == pytest.approx(cross_entropy(logits, torch.full((6, 10), 0.1)).item(), rel=1e-6)
+    assert doubt_loss(torch.zeros(6, 10)).item() == pytest.approx(math.log(10))  # the least
+
+
+def test_joint_logits_are_log_probabilities_together():
+    source, classes, labels = torch.randn(6, 1), torch.randn(6, 10), torch.arange(6)
+    expected = source[:, 0] - torch.stack(
+        [cross_entropy(row, label) for row, label in zip(classes, labels, strict=True)]
+    )
+    torch.testing.assert_close(joint_logits(source, classes, labels)[:, 0], expected)

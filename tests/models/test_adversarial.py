@@ -78,3 +78,14 @@ def test_flips_exchange_the_labels_of_the_chosen_images():
     flipped = adversarial.flip_labels(real, fake, torch.tensor([[False], [True], [False]]))
     assert torch.equal(flipped[0], torch.tensor([[1.0], [0.1], [0.8]]))
     assert torch.equal(flipped[1], torch.tensor([[0.0], [0.9], [0.2]]))
+
+
+def test_r1_penalty_is_taken_at_the_real_images():
+    """D(x) = |x|²/2 has the gradient x, so that the penalty is |x|²; that of D's scale is differentiable."""
+    real = torch.randn(5, 3, 4, 4, requires_grad=True)
+    scale = torch.tensor(2.0, requires_grad=True)
+    penalty = adversarial.r1_penalty(scale * real.flatten(1).square().sum(1, keepdim=True) / 2, real)
+    expected = real.detach().flatten(1).square().sum(1).mean()
+    torch.testing.assert_close(penalty, 4 * expected)
+    penalty.backward()
+    torch.testing.assert_close(scale.grad, 4 * expected)
