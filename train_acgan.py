@@ -51,6 +51,8 @@ class Config(TrainConfig):
     doubt: float = 0.3
     """Weight with which the discriminator learns to be unsure which digit a generated image shows: what it still reads
     there it reads as in real images. 0: as in the paper."""
+    doubt_from: int = 0
+    """Step from which on: a generator that cannot be read yet would learn nothing of its classes."""
     r1: float = 0.3
     """Weight γ of the penalty on the discriminator's gradient at real images, which keeps the game from circling (0:
     none, as in the paper)."""
@@ -84,7 +86,17 @@ RECIPES = {
     "acgan28": ("ACGAN at the digits' own size, with DCGAN's settings (139 epochs).", Config(epochs=139)),
     "acgan64": (
         "DCGAN made conditional, at 64x64 (10 epochs).",
-        Config(networks="acgan64", width=64, epochs=10, d_lr=1e-4, g_lr=1e-4),
+        Config(
+            networks="acgan64",
+            width=64,
+            epochs=10,
+            d_lr=1e-4,
+            g_lr=1e-4,
+            real_label=0.9,
+            class_weight=4,
+            doubt=0.6,
+            doubt_from=500,
+        ),
     ),
 }
 
@@ -166,7 +178,9 @@ def main(config: Config) -> None:
         class_loss = cross_entropy(real_classes, real_labels)
         if config.fake_class_weight:
             class_loss = class_loss + config.fake_class_weight * cross_entropy(fake_classes, fake_labels)
-        d_loss = source_loss + config.class_weight * class_loss + config.doubt * doubt_loss(fake_classes)
+        d_loss = source_loss + config.class_weight * class_loss
+        if config.doubt and step >= config.doubt_from:
+            d_loss = d_loss + config.doubt * doubt_loss(fake_classes)
         if config.r1 and step % config.r1_every == 0:  # rarely, for it takes a second derivative
             real = real.detach().requires_grad_()
             penalty = r1_penalty(joint_logits(*discriminator(real), real_labels), real)

@@ -115,6 +115,19 @@ def test_going_on_is_exact(train, monkeypatch, recipe):
     assert (whole / "samples/0000006.png").read_bytes() == (parts / "samples/0000006.png").read_bytes()
 
 
+def test_doubt_sets_in_at_its_step(train):
+    """Until then the run is that without doubt, and then another."""
+    options = ("--max-steps", 3, "--checkpoint-every", 2, "--keep-every", 2)
+    plain = train("acgan28", "--name", "plain", "--doubt", 0, *options)
+    later = train("acgan28", "--name", "later", "--doubt", 1, "--doubt-from", 2, *options)
+    before, after = (
+        [load_file(folder / name) for folder in (plain, later)]
+        for name in ("kept/0000002.safetensors", "weights.safetensors")
+    )
+    assert all(torch.equal(value, before[1][key]) for key, value in before[0].items())
+    assert any(not torch.equal(value, after[1][key]) for key, value in after[0].items())
+
+
 def test_bf16_is_close_to_float32(train):
     losses = []
     for precision in ("float32", "bf16"):
