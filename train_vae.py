@@ -163,17 +163,18 @@ def main(config: Config) -> None:
 def save_latents(path: Path, network: nn.Module, root: Path, images: np.ndarray, execution: Execution) -> None:
     """Write the posterior means of the validation faces `images` and what is known of each, to be drawn in the plane.
 
-    The file holds `names` (N,), `latents` (N, D) float16, `attribute_names` (A,) and `attributes` (N, A): -1 or 1, 0
-    where unknown.
+    The file holds `names` (N,), `latents` (N, D) float16, `deviations` (D,) of the posteriors (root mean square),
+    `attribute_names` (A,) and `attributes` (N, A): -1 or 1, 0 where unknown.
     """
     names = image_names(face_folder(root, "val"))
     attribute_names, attributes = attributes_of(root, names)
-    means, _ = encode(network, images, execution)
+    means, log_variances = encode(network, images, execution)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         names=np.array(names),
         latents=means.half().numpy(),
+        deviations=log_variances.exp().mean(0).sqrt().numpy(),
         attribute_names=np.array(attribute_names, dtype=str),
         attributes=attributes,
     )

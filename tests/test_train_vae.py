@@ -70,10 +70,12 @@ def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
     pictures = np.stack([np.asarray(Image.open(tree / "face" / "val" / name)) for name in VALIDATION])
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.inference_mode():
-        means, _ = network.encode(images)
+        means, log_variances = network.encode(images)
         error = ((network.decode(means) - images) / 2).square().mean().item()
     assert lines[-1]["val_mse"] == pytest.approx(error, abs=2e-6)
-    np.testing.assert_allclose(np.load(folder / "latents.npz")["latents"], means, atol=2e-3, rtol=2e-3)
+    table = np.load(folder / "latents.npz")
+    np.testing.assert_allclose(table["latents"], means, atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(table["deviations"], log_variances.exp().mean(0).sqrt(), rtol=1e-4)
 
 
 def test_a_linear_start_is_far_ahead(train, tmp_path):

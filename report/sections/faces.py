@@ -183,11 +183,14 @@ def between_faces(context: Context, run: Run) -> Picture:
 
 
 def latents_by_attribute(context: Context, run: Run) -> Picture:
-    """t-SNE of posterior means, a panel for each attribute."""
+    """t-SNE of posterior means, a panel for each attribute.
+
+    Components are measured in their posteriors' deviations: the more one matters to the picture, the surer they are.
+    """
     path = run.folder / "latents.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
-            latents = file["latents"][:LATENTS_SHOWN].astype(np.float32)
+            latents = file["latents"][:LATENTS_SHOWN].astype(np.float32) / file["deviations"]
             names, values = file["attribute_names"].tolist(), file["attributes"][:LATENTS_SHOWN]
     except FileNotFoundError as error:
         raise UserError("no `latents.npz` was written yet") from error
@@ -206,7 +209,10 @@ def latents_by_attribute(context: Context, run: Run) -> Picture:
         axes.set_title(name, fontsize=9, loc="right")
         scatter(axes, plane[known], (value[known] > 0).astype(int), ["no", "yes"])
     alt = f"Two-dimensional map of the latents of faces by {run.name}, marked by {' and by '.join(chosen)}."
-    caption = f"{about(run)}: t-SNE of the posterior means of {len(plane)} validation faces, by {', '.join(chosen)}."
+    caption = (
+        f"{about(run)}: t-SNE of the posterior means of {len(plane)} validation faces, in deviations of the "
+        f"posteriors, by {', '.join(chosen)}."
+    )
     return context.gallery.add(f"latents-{run.name}", figure, alt, caption)
 
 

@@ -76,6 +76,7 @@ def runs(tmp_path_factory, faces, digits, adapted):
         vae / "latents.npz",
         names=np.array([f"{number}.png" for number in range(60)]),
         latents=random.standard_normal((60, 8)).astype(np.float16),
+        deviations=np.linspace(0.1, 1, 8, dtype=np.float32),
         attribute_names=np.array(["Smiling", "Hat"]),
         attributes=random.integers(-1, 2, (60, 2)).astype(np.int8),
     )
