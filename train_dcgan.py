@@ -180,7 +180,7 @@ def main(config: Config) -> None:
     average = EMA(generator, config.ema_decay)
 
     # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
-    # no gradient of the discriminator's own, so that is called without averaging.
+    # no gradient of the discriminator's own, so that is called without averaging. Second derivatives are not compiled.
     generate = in_parallel(execution.compiled(generator), execution)
     judge = execution.compiled(discriminator)
     discriminate = in_parallel(judge, execution)

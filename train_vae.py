@@ -103,7 +103,7 @@ def main(config: Config) -> None:
     network = execution.place(NETWORKS["vae"](**arguments))
     if config.linear_start and not config.resume:
         component_weight = config.kl_weight / (config.latent_size if config.kl_reduction == "mean" else 1)
-        start_linear(network, from_uint8(training[:FITTED_FACES]).to(execution.device), component_weight)
+        start_linear(network, from_uint8(training[:FITTED_FACES], execution.device), component_weight)
     network = synchronise_batch_norm(network, execution)
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)

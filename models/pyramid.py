@@ -100,7 +100,7 @@ def write_pairs(
     `weight` is the convolution's, as (out, in, 3, 3). The components come out with `means` (K,), 0 unless given.
     Returns the stage's output for `features`, what reads the components there, and the means (K,) they came with.
     """
-    pairs = torch.stack([taps, -taps], dim=1).flatten(0, 1)
+    pairs = with_signs(taps)
     scales = pairs.flatten(1).norm(dim=1)
     used = slice(0, len(pairs))
     weight[used] = 0
@@ -112,13 +112,16 @@ def write_pairs(
     norm.running_mean.copy_(mean), norm.running_var.copy_(variance)
     gains = scales * (variance[used] + norm.eps).sqrt()
     if means is not None:
-        norm.bias[used] = torch.stack([means, -means], dim=1).flatten() / gains
+        norm.bias[used] = with_signs(means) / gains
 
     norm.eval()  # with the statistics of these images
     features = activation(norm(outputs))
     norm.train()
-    signs = torch.eye(len(taps), device=taps.device).repeat_interleave(2, dim=1)
-    signs[:, 1::2] *= -1
     reading = torch.zeros(len(taps), features.shape[1], device=taps.device)
-    reading[:, used] = signs * gains / (1 + activation.negative_slope)
+    reading[:, used] = with_signs(torch.eye(len(taps), device=taps.device)).T * gains / (1 + activation.negative_slope)
     return features, reading, (mean[used] * scales)[::2]
+
+
+def with_signs(values: Tensor) -> Tensor:
+    """Every one of `values` (K, …) twice, as it is and negative: (2K, …)."""
+    return torch.stack([values, -values], dim=1).flatten(0, 1)

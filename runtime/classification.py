@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.device import Execution
+from runtime.images import from_uint8
 
 Vote = Literal["majority", "mean"]
 
@@ -26,9 +27,8 @@ def in_chunks(
         part = images[start : start + chunk]
         filled = np.zeros((chunk, *images.shape[1:]), np.uint8)
         filled[: len(part)] = part
-        inputs = torch.from_numpy(filled).to(execution.device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         with execution.autocast():
-            results.append(function(inputs)[: len(part)].float().cpu().numpy())
+            results.append(function(from_uint8(filled, execution.device))[: len(part)].float().cpu().numpy())
     return np.concatenate(results)
 
 

@@ -21,9 +21,9 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def from_uint8(images: np.ndarray) -> Tensor:
-    """Float32 images (N, 3, H, W) in [-1, 1], on the CPU, of uint8 (N, H, W, 3)."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+def from_uint8(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Float32 images (N, 3, H, W) in [-1, 1], on `device`, of uint8 (N, H, W, 3)."""
+    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def claim_folder(folder: Path, names: Sequence[str]) -> None:
