@@ -12,37 +12,57 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
                                                                          # strong views with PICTURES=strong
 : "${BOUNDS:=}"                                                           # options of the supervised runs alone
 : "${NETWORK:=dann32}"                                                   # their network
-: "${ENSEMBLE:=usps svhn}"                                               # the scenario of the ensemble, or empty
+: "${JOBS:=1}"                                                            # runs at a time; on a CPU give each its share
+                                                                          # of the cores: JOBS=2 OMP_NUM_THREADS=1, say
+: "${ENSEMBLE=usps svhn}"                                                # the scenario of the ensemble, or empty
 : "${ENSEMBLE_NETWORKS:=dann28 dann28-kernel5 dann28-strided dann28-wide}" # the networks that vote in it
 python=$root/scripts/python.sh
-finish=$root/scripts/finish_dann.sh
 export RUNS DATA
-read -ra bounds <<<"$BOUNDS"
 
-for seed in $SEEDS; do
-    for pictures in $PICTURES; do
-        options=(--seed "$seed" --augment "${pictures/plain/off}" "$@")
-        for source in $DOMAINS; do
-            "$finish" "supervised-$NETWORK-$source-$pictures-seed$seed" supervised \
-                --network "$NETWORK" --source "$source" "${options[@]}" "${bounds[@]}"
-            for target in $DOMAINS; do
-                [[ $source == "$target" ]] && continue
-                for recipe in $RECIPES; do
-                    "$finish" "$recipe-$NETWORK-$source-$target-$pictures-seed$seed" "$recipe" \
-                        --network "$NETWORK" --source "$source" --target "$target" "${options[@]}"
+# One line for each run: its name, its recipe, its options.
+run() {
+    local line
+    printf -v line '%q ' "$@"
+    echo "${line% }"
+}
+
+runs() {
+    local bounds seed pictures source target recipe network options
+    read -ra bounds <<<"$BOUNDS"
+    for seed in $SEEDS; do
+        for pictures in $PICTURES; do
+            options=(--seed "$seed" --augment "${pictures/plain/off}" "$@")
+            for source in $DOMAINS; do
+                run "supervised-$NETWORK-$source-$pictures-seed$seed" supervised \
+                    --network "$NETWORK" --source "$source" "${options[@]}" "${bounds[@]}"
+                for target in $DOMAINS; do
+                    [[ $source == "$target" ]] && continue
+                    for recipe in $RECIPES; do
+                        run "$recipe-$NETWORK-$source-$target-$pictures-seed$seed" "$recipe" \
+                            --network "$NETWORK" --source "$source" --target "$target" "${options[@]}"
+                    done
                 done
             done
+            [[ -n $ENSEMBLE ]] || continue
+            read -r source target <<<"$ENSEMBLE"
+            for network in $ENSEMBLE_NETWORKS; do
+                run "dann-$network-$source-$target-$pictures-seed$seed" dann \
+                    --network "$network" --source "$source" --target "$target" "${options[@]}"
+            done
         done
+    done
+}
 
-        [[ -n $ENSEMBLE ]] || continue
-        read -r source target <<<"$ENSEMBLE"
+runs "$@" | xargs -L 1 -P "$JOBS" "$root/scripts/finish_dann.sh"
+
+# The variants vote.
+for pictures in ${ENSEMBLE:+$PICTURES}; do
+    for seed in $SEEDS; do
+        together=$RUNS/ensemble-${ENSEMBLE/ /-}-$pictures-seed$seed/scores.json
         voters=()
         for network in $ENSEMBLE_NETWORKS; do
-            name=dann-$network-$source-$target-$pictures-seed$seed
-            voters+=("$RUNS/$name")
-            "$finish" "$name" dann --network "$network" --source "$source" --target "$target" "${options[@]}"
+            voters+=("$RUNS/dann-$network-${ENSEMBLE/ /-}-$pictures-seed$seed")
         done
-        together=$RUNS/ensemble-$source-$target-$pictures-seed$seed/scores.json
         [[ -f $together ]] || "$python" -m report.dann_scores "${voters[@]}" --out "$together"
     done
 done
