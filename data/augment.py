@@ -38,11 +38,15 @@ class Augmentation:
 
 
 UNCHANGED = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
+WEAK = replace(UNCHANGED, shift=2 / 28)
+STRONG = Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1)
+# By name, what the pictures of a batch undergo by turns. Digits are learnt slowly from strongly changed pictures alone.
 AUGMENTATIONS = {
-    "off": UNCHANGED,
-    "weak": replace(UNCHANGED, shift=2 / 28),
-    "moderate": Augmentation(),
-    "strong": Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1),
+    "off": (UNCHANGED,),
+    "weak": (WEAK,),
+    "moderate": (Augmentation(),),
+    "strong": (STRONG,),
+    "mixed": (WEAK, STRONG),
 }
 
 
@@ -66,9 +70,18 @@ def augment(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
     return images
 
 
+def augment_by_turns(images: Tensor, draws: Tensor, kinds: Sequence[Augmentation]) -> Tensor:
+    """Images (N, 3, H, W), the i-th changed by kind i modulo their number, by `draws` (N, DRAWS)."""
+    changed = torch.empty_like(images)
+    for turn, limits in enumerate(kinds):
+        mine = slice(turn, None, len(kinds))
+        changed[mine] = augment(images[mine], draws[mine], limits)
+    return changed
+
+
 def views(images: Tensor, draws: Tensor, names: Sequence[str]) -> Tensor:
     """Images (N, 3, H, W) changed by each of these AUGMENTATIONS in turn: (K N, 3, H, W), by draws (K, N, DRAWS)."""
-    changed = [augment(images, part, AUGMENTATIONS[name]) for name, part in zip(names, draws, strict=True)]
+    changed = [augment_by_turns(images, part, AUGMENTATIONS[name]) for name, part in zip(names, draws, strict=True)]
     return torch.cat(changed)
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from data.augment import (
-    AUGMENTATIONS,
     DRAWS,
+    STRONG,
+    WEAK,
     Augmentation,
     add_noise,
     augment,
@@ -113,18 +114,20 @@ def test_noise_is_normal_and_another_for_each_picture():
 
 
 def test_the_named_augmentations(images, draws):
-    assert torch.equal(augment(images, draws, AUGMENTATIONS["off"]), images)
+    assert torch.equal(views(images, draws[None], ["off"]), images)
     # Weak: a shift by at most two pixels, and nothing else.
-    weak = AUGMENTATIONS["weak"]
     draws[0, :2] = torch.tensor([1.0, 0.5])
-    changed = augment(images, draws, weak)
-    assert torch.allclose(changed[0, ..., :-2], images[0, ..., 2:], atol=1e-5)
-    strong = augment(images, draws, AUGMENTATIONS["strong"])
-    assert strong.abs().max() <= 1 and not torch.allclose(strong, changed, atol=0.1)
+    weak = views(images, draws[None], ["weak"])
+    assert torch.allclose(weak[0, ..., :-2], images[0, ..., 2:], atol=1e-5)
+    strong = views(images, draws[None], ["strong"])
+    assert strong.abs().max() <= 1 and not torch.allclose(strong, weak, atol=0.1)
+    # Mixed: weak and strong by turns.
+    mixed = views(images, draws[None], ["mixed"])
+    assert torch.equal(mixed[::2], weak[::2]) and torch.equal(mixed[1::2], strong[1::2])
 
 
 def test_views_follow_each_other(images):
     draws = torch.rand(2, 6, DRAWS, generator=torch.Generator().manual_seed(2))
     both = views(images, draws, ["weak", "strong"])
-    for part, draw, name in zip(both.chunk(2), draws, ["weak", "strong"], strict=True):
-        assert torch.equal(part, augment(images, draw, AUGMENTATIONS[name]))
+    for part, draw, kind in zip(both.chunk(2), draws, [WEAK, STRONG], strict=True):
+        assert torch.equal(part, augment(images, draw, kind))
