@@ -19,7 +19,7 @@ from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
 from models import NETWORKS, adamatch, dsn
 from models.adamatch import SelfTraining
-from models.dann import CLASSES, DANN_NETWORKS, domain_loss, ramp, resize
+from models.dann import CLASSES, DANN_NETWORKS, class_confusion, domain_loss, ramp, resize
 from runtime.classification import accuracy
 from runtime.errors import UserError, run_command
 from runtime.images import to_uint8
@@ -57,6 +57,8 @@ class Config(SelfTraining, TrainConfig):
     """Share of the run before which lambda is 0."""
     alternating: bool = False
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
+    confusion_weight: float = 0.0
+    """Weight of the target's class confusion, along lambda's course (dann and dsn)."""
     reconstruction_weight: float = 0.01
     """Weight of each domain's reconstruction loss (dsn only)."""
     difference_weight: float = 0.01
@@ -94,8 +96,8 @@ class Config(SelfTraining, TrainConfig):
             raise UserError("--target-ratio must be at least 1, and 1 but for adamatch")
         if not 0 < self.threshold <= 1:
             raise UserError("--threshold must be above 0 and at most 1")
-        if min(self.weight_decay, self.pseudo_weight) < 0:
-            raise UserError("--weight-decay and --pseudo-weight must be at least 0")
+        if min(self.weight_decay, self.pseudo_weight, self.confusion_weight) < 0:
+            raise UserError("--weight-decay, --pseudo-weight and --confusion-weight must be at least 0")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
@@ -120,6 +122,7 @@ RECIPES = {
         "DANN with lambda 0.01.",
         replace(DANN, network="dann-cnn", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50),
     ),
+    "dann-mcc": ("DANN, and the target's class confusion made small.", replace(DANN, confusion_weight=1.0)),
     "dsn": ("DSN with the paper's losses, the adversarial one from a fifth of the run on.", DSN),
     "dsn-report": (
         "DSN with a report's losses; the domain classifier goes first.",
@@ -132,13 +135,13 @@ RECIPES = {
 }
 
 
-def lambda_at(progress: float, config: Config) -> float:
-    """Lambda, or AdaMatch's mu, after the share `progress` of the run."""
-    if config.method == "adamatch":
-        return config.pseudo_weight * (adamatch.ramp(progress) if config.ramp else 1.0)
+def course(progress: float, config: Config) -> float:
+    """Share of their weights that the losses of adaptation have after the share `progress` of the run."""
     if progress < config.adversarial_start:
         return 0.0
-    return config.domain_weight * (ramp(progress) if config.ramp else 1.0)
+    if not config.ramp:
+        return 1.0
+    return adamatch.ramp(progress) if config.method == "adamatch" else ramp(progress)
 
 
 def supervised_loss(class_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
@@ -147,16 +150,25 @@ def supervised_loss(class_logits: Tensor, labels: Tensor) -> tuple[Tensor, Value
     return loss, {"class_loss": loss}
 
 
-def dann_loss(class_logits: Tensor, domain_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
-    """Class loss of the source and domain loss of both (DANN, equation 9); lambda acts in the reversed gradient."""
+def dann_loss(
+    class_logits: Tensor, domain_logits: Tensor, labels: Tensor, confusion_weight: Tensor | float = 0.0
+) -> tuple[Tensor, Values]:
+    """Class loss of the source and domain loss of both (DANN, equation 9); lambda acts in the reversed gradient.
+
+    `confusion_weight` times the target's class confusion is added.
+    """
     class_loss, values = supervised_loss(class_logits[: len(labels)], labels)
     adversarial_loss, domain_accuracy = domain_loss(domain_logits.float())
-    return class_loss + adversarial_loss, values | {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
+    confusion = class_confusion(class_logits[len(labels) :].float())
+    values |= {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy, "confusion": confusion}
+    return class_loss + adversarial_loss + confusion_weight * confusion, values
 
 
-def dsn_loss(output: dsn.DSNOutput, images: Tensor, labels: Tensor, config: Config) -> tuple[Tensor, Values]:
+def dsn_loss(
+    output: dsn.DSNOutput, images: Tensor, labels: Tensor, confusion_weight: Tensor | float, config: Config
+) -> tuple[Tensor, Values]:
     """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1)."""
-    loss, values = dann_loss(output.class_logits, output.domain_logits, labels)
+    loss, values = dann_loss(output.class_logits, output.domain_logits, labels, confusion_weight)
     reconstruction, difference = dsn.reconstruction_loss, dsn.difference_loss
     if config.reported_losses:
         reconstruction, difference = dsn.reported_reconstruction_loss, dsn.reported_difference_loss
@@ -249,7 +261,9 @@ def main(config: Config) -> None:
     for step in run.steps():
         progress = step / run.total
         optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
-        strength = torch.tensor(lambda_at(progress, config), device=execution.device)
+        weights = (config.domain_weight, config.confusion_weight, config.pseudo_weight)
+        weights = course(progress, config) * torch.tensor(weights, device=execution.device)
+        strength, confusion_weight, pseudo_weight = weights
         images, labels = batch(step)
 
         # Teach the domain classifier by itself, on features that stay as they are.
@@ -269,9 +283,9 @@ def main(config: Config) -> None:
                 case "supervised":
                     loss, values = supervised_loss(predict(images), labels)
                 case "dann":
-                    loss, values = dann_loss(*predict(images, strength), labels)
+                    loss, values = dann_loss(*predict(images, strength), labels, confusion_weight)
                 case "dsn":
-                    loss, values = dsn_loss(predict(images, strength), images, labels, config)
+                    loss, values = dsn_loss(predict(images, strength), images, labels, confusion_weight, config)
                 case "adamatch":
                     logits = predict(images).float()
                     if config.interpolation:
@@ -280,7 +294,7 @@ def main(config: Config) -> None:
                         draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
                         draws = draws[:, share].flatten(0, 1).to(execution.device)
                         logits = adamatch.interpolate_logits(logits, alone, draws)
-                    loss, values = adamatch_loss(logits, labels, strength, config)
+                    loss, values = adamatch_loss(logits, labels, pseudo_weight, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -44,6 +44,21 @@ def domain_loss(logits: Tensor) -> tuple[Tensor, Tensor]:
     return binary_cross_entropy_with_logits(logits, domains), ((logits > 0) == (domains > 0)).float().mean()
 
 
+def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
+    """How far class logits (N, K) of unlabelled pictures hesitate between classes, 0 to 1 (Jin et al., *Minimum Class
+    Confusion for Versatile Domain Adaptation*, ECCV 2020, section 3).
+
+    Entry (a, b) of the confusion matrix says how often a picture that may be an a may be a b, sure pictures counting
+    for up to twice as much as unsure ones. Rows add up to 1, so that rare classes count as much as frequent ones.
+    """
+    probabilities = (logits / temperature).softmax(1)
+    entropy = torch.special.entr(probabilities.detach()).sum(1)
+    certainty = 1 + (-entropy).exp()
+    confusion = (probabilities * certainty[:, None]).T @ probabilities
+    confusion = confusion / confusion.sum(1, keepdim=True)
+    return 1 - confusion.diagonal().mean()
+
+
 @dataclass
 class Parts:
     """What a network is made of."""

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import train_dann
 from data.tables import read_table, write_table
 from data.tree import write_domain
+from models.dann import class_confusion
 from training.config import parse_command_line
 from training.run import Run
 
@@ -131,7 +132,7 @@ def test_every_recipe_leaves_its_run(train, recipe):
     losses = [line for line in log(folder) if "class_loss" in line]
     assert [line["step"] for line in losses] == [2, 4, 6]
     names = {"step", "epoch", "seconds", "class_loss"}
-    names |= {"domain_loss", "domain_accuracy", "lambda"} if recipe.startswith("d") else set()
+    names |= {"domain_loss", "domain_accuracy", "confusion", "lambda"} if recipe.startswith("d") else set()
     names |= {"reconstruction_loss", "difference_loss"} if recipe.startswith("dsn") else set()
     if recipe == "adamatch":
         names |= {"pseudo_loss", "pseudo_weight", "threshold", "mask_rate"}
@@ -163,14 +164,21 @@ def test_reported_settings():
 
 
 def test_course_of_lambda_and_mu():
-    dann, dsn = (train_dann.RECIPES[name][1] for name in ("dann", "dsn"))
-    assert [round(train_dann.lambda_at(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
-    assert [train_dann.lambda_at(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 0.1, 0.1]
-    match = train_dann.replace(train_dann.RECIPES["adamatch"][1], pseudo_weight=0.5)
-    assert [train_dann.lambda_at(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx(
-        [0, 0.25, 0.5, 0.5]
-    )
-    assert train_dann.lambda_at(0, train_dann.replace(match, ramp=False)) == 0.5
+    dann, dsn, match = (train_dann.RECIPES[name][1] for name in ("dann", "dsn", "adamatch"))
+    assert [round(train_dann.course(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
+    assert [train_dann.course(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 1, 1]
+    assert [train_dann.course(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([0, 0.5, 1, 1])
+    assert train_dann.course(0, train_dann.replace(match, ramp=False)) == 1
+
+
+def test_class_confusion_counts_by_its_weight():
+    """Of the target's logits, the last of each batch; the source's have no part in it."""
+    source, target, labels = torch.randn(3, 10), torch.randn(3, 10), torch.arange(3)
+    domains = torch.randn(6, 1)
+    without, values = train_dann.dann_loss(torch.cat([source, target]), domains, labels)
+    loss, _ = train_dann.dann_loss(torch.cat([source, target]), domains, labels, 0.5)
+    assert values["confusion"] == class_confusion(target)
+    assert (loss - without).item() == pytest.approx(0.5 * class_confusion(target).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("recipe", ["dann", "dsn-report", "adamatch"])

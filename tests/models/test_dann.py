@@ -3,12 +3,22 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from models import NETWORKS
-from models.dann import DANN_NETWORKS, dann, digit_classifier, domain_loss, network_parts, ramp, reverse_gradient
+from models.dann import (
+    DANN_NETWORKS,
+    class_confusion,
+    dann,
+    digit_classifier,
+    domain_loss,
+    network_parts,
+    ramp,
+    reverse_gradient,
+)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, torch.tensor(2.0)])
@@ -35,6 +45,44 @@ def test_domain_loss_and_accuracy():
     terms = [math.log(1 + math.exp(value)) for value in (-1.0, 2.0, -3.0, -0.5)]
     assert loss.item() == pytest.approx(sum(terms) / 4)
     assert accuracy.item() == 0.75
+
+
+def test_class_confusion_against_the_formulas():
+    """Jin et al. 2020, equations 3 to 7, written out in numpy."""
+    logits = torch.randn(7, 4, generator=torch.Generator().manual_seed(0)) * 3
+    p = np.exp(logits.double().numpy() / 2.5)
+    p /= p.sum(1, keepdims=True)
+    certainty = 1 + np.exp((p * np.log(p)).sum(1))
+    weights = len(p) * certainty / certainty.sum()
+    matrix = np.zeros((4, 4))
+    for row, weight in zip(p, weights, strict=True):
+        matrix += weight * np.outer(row, row)
+    matrix /= matrix.sum(1, keepdims=True)
+    confusion = (matrix.sum() - np.trace(matrix)) / 4
+    assert class_confusion(logits).item() == pytest.approx(confusion, rel=1e-5)
+
+
+def test_sure_predictions_are_not_confused():
+    assert class_confusion(1000 * torch.eye(4)) < 1e-6
+    assert class_confusion(torch.zeros(5, 4)).item() == pytest.approx(0.75)
+
+
+def test_class_confusion_takes_certainty_as_given():
+    """A change of the logits that keeps the pictures' certainty fixed is all that the gradient sees."""
+    logits = torch.tensor([[5.0, 0.0, -1.0], [0.0, 1.0, -1.0], [1.0, 0.0, 2.0]], requires_grad=True)
+    class_confusion(logits).backward()
+
+    def fixed(values, certainty=1 + torch.special.entr((logits.detach() / 2.5).softmax(1)).sum(1).neg().exp()):
+        p = (values / 2.5).softmax(1)
+        matrix = p.T @ (p * certainty[:, None])
+        return 1 - (matrix.diagonal() / matrix.sum(1)).mean()
+
+    for place in ((0, 0), (1, 1), (2, 0)):
+        nudge = torch.zeros(3, 3, dtype=torch.float64)
+        nudge[place] = 1e-4
+        values = logits.detach().double()
+        slope = (fixed(values + nudge) - fixed(values - nudge)) / 2e-4
+        assert logits.grad[place].item() == pytest.approx(slope.item(), rel=1e-3)
 
 
 def test_ramp():
