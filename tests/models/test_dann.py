@@ -72,7 +72,9 @@ def test_class_confusion_takes_certainty_as_given():
     logits = torch.tensor([[5.0, 0.0, -1.0], [0.0, 1.0, -1.0], [1.0, 0.0, 2.0]], requires_grad=True)
     class_confusion(logits).backward()
 
-    def fixed(values, certainty=1 + torch.special.entr((logits.detach() / 2.5).softmax(1)).sum(1).neg().exp()):
+    certainty = 1 + torch.special.entr((logits.detach() / 2.5).softmax(1)).sum(1).neg().exp()
+
+    def fixed(values):
         p = (values / 2.5).softmax(1)
         matrix = p.T @ (p * certainty[:, None])
         return 1 - (matrix.diagonal() / matrix.sum(1)).mean()
