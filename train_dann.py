@@ -307,8 +307,9 @@ def main(config: Config) -> None:
             estimate_batch_norm(average.network if adversarial else classifier, inputs, execution)
         if run.sample_due() and config.method == "dsn":
             # Eight pictures a row: themselves, restored, from shared and from private features only.
+            pictures = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
             with torch.inference_mode(), execution.autocast():
-                sheet = average.network.reconstructions(torch.cat([part[:8] for part in batch(0)[0].chunk(2)]))
+                sheet = average.network.reconstructions(pictures)
             run.save_sheet(to_uint8(sheet.unflatten(0, (2, 8)).transpose(1, 2).flatten(0, 2)))
         if run.checkpoint_due():
             labelled = {key: digits for key, digits in validation.items() if digits[1] is not None}
