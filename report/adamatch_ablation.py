@@ -4,7 +4,6 @@ Every scored run of adamatch (of report.dann_scores) in these folders counts, wh
 only in their seed make one entry. scripts/ablate_adamatch.sh makes them.
 """
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from data.tables import write_table
-from report.dann_table import CAPTION, Entry, cell, entry_of, mean_and_std, switched_off
+from report.dann_table import CAPTION, Entry, cell, entry_of, mean_and_std, read_scores, switched_off
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 
@@ -34,9 +33,7 @@ Table = dict[str, dict[str, Entry]]  # by what was left out, by scenario
 
 def main(config: Config) -> None:
     """Write the table in both its forms and print it; raises UserError when there is nothing to compare."""
-    paths = [path for folder in config.runs for path in sorted(folder.glob("*/scores.json"))]
-    scored = [run for run in (json.loads(path.read_text()) for path in paths) if run["method"] == "adamatch"]
-    table = collect(scored)
+    table = collect([run for run in read_scores(config.runs) if run["method"] == "adamatch"])
     if WHOLE not in table:
         folders = ", ".join(map(str, config.runs))
         raise UserError(f"no scored whole run of adamatch in {folders}: make it with scripts/ablate_adamatch.sh")
@@ -56,9 +53,10 @@ def collect(scored: list[dict]) -> Table:
     """The runs' accuracies on their target, `whole` first, then in the order met; scenarios as `source → target`."""
     runs = defaultdict(lambda: defaultdict(list))
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
-        runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run["scores"][run["target"]])
+        runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run)
     return {
-        part: {scenario: entry_of(scores) for scenario, scores in scenarios.items()} for part, scenarios in runs.items()
+        part: {scenario: entry_of(seeds, seeds[0]["target"]) for scenario, seeds in scenarios.items()}
+        for part, scenarios in runs.items()
     }
 
 

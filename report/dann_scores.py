@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
 
 from data.digits import digit_domains, load_digits
@@ -18,8 +19,10 @@ from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.weights import load_weights
 
-KEPT_SETTINGS = ("recipe", "method", "network", "width", "source", "target", "augment", "seed")
-KEPT_SETTINGS += ("interpolation", "alignment", "relative_threshold", "pseudo_weight", "ema_decay")
+# Settings that say where and how fast a run was made, not what it is.
+LOCAL_SETTINGS = {"data", "runs", "name", "resume", "epochs", "max_steps", "device", "precision", "channels_last"}
+LOCAL_SETTINGS |= {"compile", "log_every", "sample_every", "checkpoint_every", "keep_every"}
+NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "augment", "seed"}
 
 
 @dataclass
@@ -32,6 +35,8 @@ class Config:
     """The file to write; scores.json of the (single) run by default."""
     vote: Vote = "majority"
     """How several runs agree."""
+    data: Path | None = None
+    """The data tree; that of the run by default."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
@@ -40,42 +45,54 @@ def main(config: Config) -> None:
     """Score the runs as `config` says."""
     if not config.runs or (len(config.runs) > 1 and config.out is None):
         raise UserError("give a run directory, or several and --out FILE")
-    about, root, step = read_run(config.runs[0])
+    about, root = read_run(config.runs[0])
     if len(config.runs) > 1:
         others = [read_run(run)[0] for run in config.runs[1:]]
         for key in ("method", "source", "target"):
             if any(other[key] != about[key] for other in others):
                 raise UserError(f"the runs differ in their {key}: let runs of one scenario vote")
         about |= {"network": about["network"] + " and variants", "voting": len(config.runs)}
+    root = config.data or root
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
-    classifiers = [load_weights(run / "weights.safetensors", kind="classifier")[0] for run in config.runs]
-    classifiers = [execution.place(classifier) for classifier in classifiers]
+    classifiers = [execution.place(last_classifier(run)) for run in config.runs]
     scores = {}
     for domain in domains:
         scores[domain] = {}
         for split in ("val", "test"):
-            images, labels = load_digits(root, domain, split)
+            images, labels = load_digits(root, domain, split, labelled=False)
             if labels is not None:
                 probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
                 right = vote(np.stack(probabilities), config.vote) == labels
                 scores[domain][split] = float(right.mean())
-    content = about | {"steps": step, "scores": scores}
+    content = about | {"scores": scores}
     write_atomically(config.out or config.runs[0] / "scores.json", json.dumps(content, indent=2).encode())
     print(json.dumps(scores))
 
 
-def read_run(run: Path) -> tuple[dict, Path, int]:
-    """What a run was: the settings that matter to a table, its data tree, its steps.
+def read_run(run: Path) -> tuple[dict, Path]:
+    """What a run was, its settings and steps, as far as they matter to a table; and its data tree.
 
     Raises UserError for what is no run of train_dann.py.
     """
     try:
         content = json.loads((run / "config.json").read_text())
-        about = {key: content["settings"][key] for key in KEPT_SETTINGS}
-        return about, Path(content["settings"]["data"]), content["total_steps"]
-    except (OSError, ValueError, KeyError) as error:
+        settings, data, steps = content["settings"], Path(content["settings"]["data"]), content["total_steps"]
+        about = {key: value for key, value in settings.items() if key not in LOCAL_SETTINGS}
+        if missing := NEEDED_SETTINGS - about.keys():
+            raise KeyError(missing)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run} is no run of train_dann.py") from error
+    return about | {"steps": steps}, data
+
+
+def last_classifier(run: Path) -> torch.nn.Module:
+    """The classifier of a finished run; raises UserError where steps are left, since only the last weights count."""
+    classifier, made = load_weights(run / "weights.safetensors", kind="classifier")
+    total = read_run(run)[0]["steps"]
+    if made["step"] < total:
+        raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with train_dann.py --resume")
+    return classifier
 
 
 if __name__ == "__main__":

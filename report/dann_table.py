@@ -5,6 +5,7 @@ Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only i
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -70,14 +71,56 @@ class Entry:
 Table = dict[Row, dict[str, Entry]]
 
 
-def entry_of(scores: list[dict[str, float]]) -> Entry:
-    """The entry of runs that differ only in their seed, from the accuracies by split of each."""
+def read_scores(folders: Sequence[Path]) -> list[dict]:
+    """Every FOLDER/*/scores.json of report.dann_scores; raises UserError for one that is something else."""
+    scored = []
+    for path in [path for folder in folders for path in sorted(folder.glob("*/scores.json"))]:
+        try:
+            scored.append(json.loads(path.read_text()))
+            if not are_scores(scored[-1]):
+                raise KeyError
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is not by report.dann_scores: delete it and score the run again") from error
+    return scored
+
+
+def are_scores(content: dict) -> bool:
+    """Whether this is what report.dann_scores writes; may raise KeyError, TypeError or AttributeError if it is not."""
+    wanted = {"recipe", "method", "network", "width", "source", "target", "augment", "seed", "scores"}
+    if content["method"] == "adamatch":
+        wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
+    return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
+
+
+def entry_of(runs: list[dict], domain: str) -> Entry:
+    """The accuracies on a domain of scored runs that are seeds of one another.
+
+    Raises UserError where they differ in anything else or repeat a seed: such runs have no mean.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        # A setting that is younger than a run had its default there.
+        different = {key for key in first.keys() & run.keys() if run[key] != first[key]} - {"seed", "scores"}
+        if first["method"] == "supervised":
+            different.discard("target")  # where only a curve was drawn
+        if different:
+            what = f"{first['recipe']} on {first['network']} with {first['augment']} pictures"
+            keys = ", ".join(sorted(different))
+            raise UserError(f"runs of {what} differ in {keys}: keep them in folders of their own")
+    if len({run["seed"] for run in runs}) < len(runs):
+        raise UserError(f"two runs of {first['recipe']} from {first['source']} have one seed: keep one of them")
+    scores = [run["scores"][domain] for run in runs]
     return Entry(*(tuple(score[split] for score in scores if split in score) for split in ("val", "test")))
+
+
+def network_of(run: dict) -> str:
+    """The network of a scored run, with its width where that is not its own."""
+    return f"{run['network']}, width {run['width']}" if run["width"] else run["network"]
 
 
 def main(config: Config) -> None:
     """Write the table in its three forms and print it."""
-    scored = [json.loads(path.read_text()) for path in sorted(config.runs.glob("*/scores.json"))]
+    scored = read_scores([config.runs])
     if not scored:
         raise UserError(f"no scored runs in {config.runs}: make them with scripts/sweep_dann.sh")
     table = collect(scored)
@@ -97,17 +140,15 @@ def collect(scored: list[dict]) -> Table:
     runs = defaultdict(list)
     for run in scored:
         if run["method"] != "supervised":
-            row = Row(run["source"], run["target"], run["network"], run["augment"])
-            runs[row, system_of(run)].append(run["scores"][run["target"]])
+            runs[Row(run["source"], run["target"], network_of(run), run["augment"]), system_of(run)].append(run)
     for row in {row for row, _ in runs}:
         for run in scored:
-            same = (run["method"], run["network"], run["augment"]) == ("supervised", row.network, row.augment)
+            same = (run["method"], network_of(run), run["augment"]) == ("supervised", row.network, row.augment)
             if same and row.target in run["scores"] and run["source"] in (row.source, row.target):
-                system = SOURCE_ONLY if run["source"] == row.source else ON_TARGET
-                runs[row, system].append(run["scores"][row.target])
+                runs[row, SOURCE_ONLY if run["source"] == row.source else ON_TARGET].append(run)
     table: Table = {row: {} for row in sorted({row for row, _ in runs})}
-    for (row, system), scores in runs.items():
-        table[row][system] = entry_of(scores)
+    for (row, system), seeds in runs.items():
+        table[row][system] = entry_of(seeds, row.target)
     return table
 
 
@@ -120,6 +161,7 @@ def switched_off(run: dict) -> list[str]:
         "alignment": not run["alignment"],
         "relative threshold": not run["relative_threshold"],
         "pseudo-labels": not run["pseudo_weight"],
+        "ramp": not run["ramp"],
         "averaged weights": not run["ema_decay"],
     }
     return [part for part, missing in off.items() if missing]
@@ -136,10 +178,15 @@ def systems_of(table: Table) -> list[str]:
     return [SOURCE_ONLY, *sorted(adapted), ON_TARGET]
 
 
-def best_reported(source: str, target: str) -> dict[str, float]:
-    """The best reported accuracy, in per cent, of each system in this scenario."""
+def best_reported(source: str, target: str, system: str) -> float | None:
+    """The best reported accuracy, in per cent, of a system or its family in this scenario; None for none.
+
+    A variant of DANN stands beside the reports' DANN, AdaMatch, which no report has, beside the better of all.
+    """
+    bounds = (SOURCE_ONLY, ON_TARGET)
+    families = [family for family in (*bounds, "dann", "dsn") if system.startswith(family)] or ["dann", "dsn"]
     figures = [figures for scenario, _, figures in REPORTED if scenario == (source, target)]
-    return {system: max(row.get(system, 0) for row in figures) for system in set().union(*figures)}
+    return max((row[family] for row in figures for family in families if family in row), default=None)
 
 
 def write_csv(table: Table, path: Path) -> None:
@@ -148,14 +195,14 @@ def write_csv(table: Table, path: Path) -> None:
     header += ["val_mean", "val_std", "test_mean", "test_std", "best_reported"]
     lines = []
     for row, entries in table.items():
-        reported = best_reported(row.source, row.target)
         for system in systems_of(table):
             if system in entries:
                 entry = entries[system]
                 numbers = [*mean_and_std(entry.val), *mean_and_std(entry.test)]
                 line = [row.source, row.target, row.network, row.augment, system, len(entry.val)]
                 lines.append([*line, *(f"{number:.2f}" if number is not None else "" for number in numbers)])
-                lines[-1].append(reported.get(system, ""))
+                reported = best_reported(row.source, row.target, system)
+                lines[-1].append("" if reported is None else reported)
     write_table(path, header, lines)
 
 
@@ -202,7 +249,7 @@ def bars(table: Table) -> Figure:
         for number, system in enumerate(systems):
             for place, row in enumerate(rows):
                 left = place + number * width
-                reported = best_reported(row.source, row.target).get(system)
+                reported = best_reported(row.source, row.target, system)
                 if system in table[row]:
                     mean, std = mean_and_std(table[row][system].test or table[row][system].val)
                     axes.bar(left, mean, width, yerr=std, color=f"C{number}", capsize=2)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from report.dann_table import are_scores
 from runtime.errors import UserError
 
 # A folder that holds one of these, and no config.json, was written by report.dann_scores or report.dann_table.
@@ -179,19 +180,11 @@ def _read_run(folder: Path, name: str, found: Found) -> None:
 
 
 def _read_accuracies(run: Run, found: Found) -> None:
-    content = run.json("scores.json", _are_accuracies)
+    content = run.json("scores.json", are_scores)
     if content:
         found.accuracies.append(content)
     elif run.problems and not run.config:
         found.skipped.append(f"{run.name} has a scores.json that cannot be read, skipped")
-
-
-def _are_accuracies(content: dict[str, Any]) -> bool:
-    """Whether this is what report.dann_scores writes."""
-    wanted = {"recipe", "method", "network", "source", "target", "augment", "scores"}
-    if content["method"] == "adamatch":
-        wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ema_decay"}
-    return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
 
 
 def _numbers(line: str) -> dict[str, float] | None:

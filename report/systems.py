@@ -33,6 +33,7 @@ SYSTEMS = (
     System("attention-unet", DIGITS, "train_ddpm"),
     System("supervised", ADAPTATION, "train_dann"),
     System("dann", ADAPTATION, "train_dann"),
+    System("dann-mcc", ADAPTATION, "train_dann"),
     System("dann-alternating", ADAPTATION, "train_dann"),
     System("dann-fixed-alpha", ADAPTATION, "train_dann"),
     System("dsn", ADAPTATION, "train_dann"),

@@ -9,7 +9,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${SCENARIOS:=mnistm-svhn usps-svhn}"         # SOURCE-TARGET
 : "${SEEDS:=1 2 3}"                             # a run of each for every seed
 : "${NETWORK:=dann32}"                          # their network
-: "${PARTS:=strong-views interpolation alignment relative-threshold pseudo-labels averaged-weights}" # left out in turn
+: "${PARTS:=strong-views interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
 finish=$root/scripts/finish_dann.sh
 export DATA
 
@@ -19,6 +19,7 @@ declare -A without=(
     [alignment]="--no-alignment"
     [relative-threshold]="--no-relative-threshold"
     [pseudo-labels]="--pseudo-weight 0"
+    [ramp]="--no-ramp"
     [averaged-weights]="--ema-decay 0"
 )
 for part in $PARTS; do

@@ -46,17 +46,18 @@ def test_a_run_is_scored_with_its_parts(matched):
     assert adamatch_ablation.left_out(content) == adamatch_ablation.WHOLE
 
 
-WHOLE_RUN = {"method": "adamatch", "augment": "strong", "interpolation": True, "alignment": True}
-WHOLE_RUN |= {"relative_threshold": True, "pseudo_weight": 1.0, "ema_decay": 0.9, "source": "a", "target": "b"}
+WHOLE_RUN = {"recipe": "adamatch", "method": "adamatch", "network": "dann32", "width": 0, "augment": "strong"}
+WHOLE_RUN |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1.0, "ramp": True}
+WHOLE_RUN |= {"ema_decay": 0.9, "source": "a", "target": "b", "seed": 1}
 
 
 def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
     runs = [
         WHOLE_RUN | {"augment": "weak", "scores": {"b": {"val": 0.5, "test": 0.6}}},
         WHOLE_RUN | {"scores": {"b": {"val": 0.8, "test": 0.9}}},
-        WHOLE_RUN | {"scores": {"b": {"val": 0.7, "test": 0.8}}},
+        WHOLE_RUN | {"seed": 2, "scores": {"b": {"val": 0.7, "test": 0.8}}},
         WHOLE_RUN | {"alignment": False, "scores": {"b": {"val": 0.8}}},
-        {"method": "dann", "scores": {"b": {"val": 0.1}}},
+        WHOLE_RUN | {"method": "dann", "scores": {"b": {"val": 0.1}}},
     ]
     for number, run in enumerate(runs):
         (tmp_path / str(number % 2) / str(number)).mkdir(parents=True)
@@ -75,6 +76,11 @@ def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
     assert "| strong views | 60.0 (50.0) | -25.0 |" in text
     line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config((tmp_path / "out",), tmp_path)))
     assert "no scored whole run of adamatch in" in line
+    other = tmp_path / "0" / "shorter"
+    other.mkdir()
+    (other / "scores.json").write_text(json.dumps(runs[0] | {"seed": 2, "augment": "off"}))
+    line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config(folders, tmp_path / "out")))
+    assert "runs of adamatch on dann32 with weak pictures differ in augment" in line
 
 
 def test_the_ablation_does_what_is_missing(run, root, tmp_path):

@@ -43,9 +43,23 @@ def test_several_runs_vote(adapted, tmp_path, error_of):
     assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
 
 
+def test_an_unfinished_run_has_no_scores_and_data_may_lie_elsewhere(adapted, digits, tmp_path, error_of):
+    run = shutil.copytree(adapted[1], tmp_path / "run")
+    content = json.loads((run / "config.json").read_text())
+    content["settings"]["data"] = "moved away"
+    (run / "config.json").write_text(json.dumps(content))
+    assert "no digits in moved away" in error_of(lambda: scores_of(run))
+    assert scores_of(run, data=digits)["scores"] == scores_of(adapted[1])["scores"]
+    (run / "config.json").write_text(json.dumps(content | {"total_steps": 9}))
+    assert "stands at step 2 of 9: finish it with train_dann.py --resume" in error_of(lambda: scores_of(run))
+    (run / "config.json").write_text("[]")
+    assert "is no run of train_dann.py" in error_of(lambda: scores_of(run))
+
+
 def scored(recipe, source, target, val, test, network="dann32", augment="off", **parts):
     method = recipe.split("-")[0]
     run = {"recipe": recipe, "method": method, "network": network, "source": source, "target": target}
+    run |= {"width": 0, "seed": 1, "ramp": True}
     scores = {target: {"val": val} | ({"test": test} if test is not None else {})}
     run |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1, "ema_decay": 0.9}
     return run | {"augment": augment, "scores": scores} | parts
@@ -53,7 +67,7 @@ def scored(recipe, source, target, val, test, network="dann32", augment="off", *
 
 RUNS = [
     scored("dann", "mnistm", "svhn", 0.5, 0.4),
-    scored("dann", "mnistm", "svhn", 0.6, 0.5),
+    scored("dann", "mnistm", "svhn", 0.6, 0.5, seed=2),
     scored("dsn", "mnistm", "svhn", 0.55, None),
     scored("dann", "mnistm", "svhn", 0.7, 0.65, augment="moderate"),
     scored("dann", "usps", "svhn", 0.3, 0.31, network="dann28 and variants"),
@@ -85,9 +99,24 @@ def test_adamatch_without_a_part_is_a_system_of_its_own():
     assert row["adamatch without alignment without averaged weights"].test == (0.72,)
 
 
+def test_only_seeds_of_one_another_are_averaged(error_of):
+    first = scored("dann", "mnistm", "svhn", 0.6, 0.5, lr=0.2, steps=5)
+    line = error_of(lambda: dann_table.collect([first, first | {"seed": 2, "lr": 0.1, "steps": 6}]))
+    assert "runs of dann on dann32 with off pictures differ in lr, steps: keep them in folders of their own" in line
+    assert "have one seed" in error_of(lambda: dann_table.collect([first, first]))
+    wide = dann_table.collect([first, first | {"width": 128}])
+    assert [row.network for row in wide] == ["dann32", "dann32, width 128"]
+    bound = RUNS[-1] | {"target": "usps", "seed": 2}  # it only drew another curve
+    row = dann_table.collect([*RUNS, bound])[Row("mnistm", "svhn", "dann32", "off")]
+    assert row[SOURCE_ONLY].test == (0.21, 0.21)
+
+
 def test_the_best_reported_figures():
-    assert dann_table.best_reported("mnistm", "svhn") == {SOURCE_ONLY: 39, "dann": 56.16, "dsn": 52.3, ON_TARGET: 92.14}
-    assert dann_table.best_reported("a", "b") == {}
+    best = [dann_table.best_reported("mnistm", "svhn", system) for system in (SOURCE_ONLY, "dann", "dsn", ON_TARGET)]
+    assert best == [39, 56.16, 52.3, 92.14]
+    assert dann_table.best_reported("usps", "mnistm", "dann-mcc") == 61  # beside the reports' DANN
+    assert dann_table.best_reported("usps", "mnistm", "adamatch without ramp") == 68  # beside the best of all
+    assert dann_table.best_reported("a", "b", "dann") is None
 
 
 def test_the_table_in_its_three_forms(tmp_path, error_of):
@@ -108,6 +137,11 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
     (tmp_path / "none").mkdir()
     line = error_of(lambda: dann_table.main(dann_table.Config(tmp_path / "none", tmp_path / "out")))
     assert "no scored runs in" in line
+    for number, content in enumerate(["[]", "{", "{}"]):
+        (runs / str(number) / "scores.json").write_text(content)
+        line = error_of(lambda: dann_table.main(dann_table.Config(runs, tmp_path / "out")))
+        assert f"{runs / str(number) / 'scores.json'} is not by report.dann_scores" in line
+        (runs / str(number) / "scores.json").unlink()
 
 
 @pytest.fixture
