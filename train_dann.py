@@ -242,10 +242,10 @@ def main(config: Config) -> None:
     network = synchronise_batch_norm(execution.place(NETWORKS[name](**arguments)), execution)
     average = EMA(network, config.ema_decay)
     adversarial = config.method in ADVERSARIAL
-    predict = in_parallel(network if adversarial else network.classifier, execution)
+    predict = in_parallel(execution.compiled(network if adversarial else network.classifier), execution)
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if config.alternating:
-        tell_domains = in_parallel(network.domain_classifier, execution)
+        tell_domains = in_parallel(execution.compiled(network.domain_classifier), execution)
         d_optimizer = adam(network.domain_classifier.parameters())
         rest = [value for key, value in network.named_parameters() if not key.startswith("domain_classifier.")]
         optimizer = adam(rest)
@@ -287,13 +287,9 @@ def main(config: Config) -> None:
                 case "dsn":
                     loss, values = dsn_loss(predict(images, strength), images, labels, confusion_weight, config)
                 case "adamatch":
-                    logits = predict(images).float()
-                    if config.interpolation:
-                        with adamatch.frozen_statistics(network):
-                            alone = predict(images[: 2 * len(labels)]).float()
-                        draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
-                        draws = draws[:, share].flatten(0, 1).to(execution.device)
-                        logits = adamatch.interpolate_logits(logits, alone, draws)
+                    draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
+                    draws = draws[:, share].flatten(0, 1).to(execution.device) if config.interpolation else None
+                    logits = adamatch.source_and_target_logits(predict, images, draws)
                     loss, values = adamatch_loss(logits, labels, pseudo_weight, config)
         optimizer.zero_grad()
         loss.backward()

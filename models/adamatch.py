@@ -46,6 +46,19 @@ def interpolate_logits(together: Tensor, alone: Tensor, shares: Tensor) -> Tenso
     return torch.cat([torch.lerp(alone, source, shares), target])
 
 
+def source_and_target_logits(network: nn.Module, images: Tensor, shares: Tensor | None) -> Tensor:
+    """Float32 logits (n_s + n_t, K) of a batch of source and target; the source's are interpolated.
+
+    `shares` (n_s, K) are the lambdas of `interpolate_logits`; None leaves the logits of the common batch.
+    """
+    together = network(images).float()
+    if shares is None:
+        return together
+    with frozen_statistics(network):
+        alone = network(images[: len(shares)]).float()
+    return interpolate_logits(together, alone, shares)
+
+
 @contextmanager
 def frozen_statistics(network: nn.Module) -> Iterator[None]:
     """Within, batch norm of `network`, in training mode, leaves its running statistics as they are.
