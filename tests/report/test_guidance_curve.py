@@ -8,7 +8,8 @@ import torch
 
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
-from report.guidance_curve import Config, guidance_figure, main, ordered_rows, spread
+from report.guidance_curve import Config, guidance_figure, main, ordered_rows
+from report.sampling_scores import spread
 from runtime.weights import save_weights
 
 
