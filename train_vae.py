@@ -100,11 +100,7 @@ def main(config: Config) -> None:
     # The network, its optimizer, and the averaged network that is measured and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"latent_size": config.latent_size, "width": config.width}
-    network = execution.place(NETWORKS["vae"](**arguments))
-    if config.linear_start and not config.resume:
-        component_weight = config.kl_weight / (config.latent_size if config.kl_reduction == "mean" else 1)
-        start_linear(network, from_uint8(training[:FITTED_FACES], execution.device), component_weight)
-    network = synchronise_batch_norm(network, execution)
+    network = synchronise_batch_norm(execution.place(NETWORKS["vae"](**arguments)), execution)
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)
     autoencode = in_parallel(execution.compiled(network), execution)
@@ -122,6 +118,12 @@ def main(config: Config) -> None:
     # The run: its directory, and everything that a checkpoint must hold to go on.
     run = Run(config, execution, faces.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
     sheet_noise = image_latents(config.seed, range(64), network.noise_size)
+
+    # A linear start takes seconds to fit: only now that the directory is this run's, and if nothing was learned yet.
+    if config.linear_start and run.step == 0:
+        component_weight = config.kl_weight / (config.latent_size if config.kl_reduction == "mean" else 1)
+        start_linear(network, from_uint8(training[:FITTED_FACES], execution.device), component_weight)
+        average.load_state_dict(network.state_dict())
 
     for step in run.steps():
         lr = learning_rate(config.lr, config.lr_schedule, step, run.total)

@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import tyro
+from matplotlib.axes import Axes
 
+from report.figures import LETTERING, label_axes, panels
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 
@@ -36,35 +37,41 @@ def main(config: Config) -> None:
     draw(logged, [line for line in lines if "source_accuracy" in line], config.out or config.run / "curves.png")
 
 
+def draw(logged: list[dict], curve: list[dict], path: Path) -> None:
+    """Four panels: three over the steps, and the histograms of the last tenth of the run."""
+    figure, grid = panels(4, columns=2, height=3.2, width=5)
+    contents = [
+        ("", logged, {"mask_rate": "mask rate", "threshold": "threshold", "pseudo_weight": "weight mu"}),
+        ("cross-entropy", logged, {"class_loss": "source, labels", "pseudo_loss": "target, pseudo-labels"}),
+        ("validation accuracy", curve, {"source_accuracy": "source", "target_accuracy": "target"}),
+    ]
+    draw_label_shares(grid.pop(), logged)
+    for axes, (unit, lines, names) in zip(grid, contents, strict=True):
+        for name, label in names.items():
+            points = [(line["step"], line[name]) for line in lines if name in line]  # val.csv may have no labels
+            axes.plot([step for step, _ in points], [value for _, value in points], label=label)
+        axes.set_ylim(0, None if unit == "cross-entropy" else 1.02)
+        label_axes(axes, "step", unit)
+        axes.legend(fontsize=LETTERING - 1, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_label_shares(axes: Axes, logged: list[dict]) -> None:
+    """Bars of how labels and accepted pseudo-labels were distributed over the classes in the last tenth of a run."""
+    last = logged[-max(1, len(logged) // 10) :]
+    for offset, (name, label) in zip((-0.2, 0.2), (("source", "labels"), ("pseudo", "pseudo-labels")), strict=True):
+        heights = [100 * share for share in shares(last, name)]
+        axes.bar([digit + offset for digit in CLASSES], heights, 0.4, label=label)
+    axes.set_xticks(CLASSES)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
+    label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
+    axes.legend(fontsize=LETTERING - 1, frameon=False)
+
+
 def shares(lines: list[dict], name: str) -> list[float]:
     """How the labels called `name`, pseudo or source, were distributed over the classes in these lines: sums to 1."""
     counts = [sum(line[f"{name}_{digit}"] for line in lines) for digit in CLASSES]
     return [count / (sum(counts) or 1) for count in counts]
-
-
-def draw(logged: list[dict], curve: list[dict], path: Path) -> None:
-    """Four panels: three over the steps, and the histograms of the last tenth of the run."""
-    figure, grid = plt.subplots(2, 2, figsize=(10, 6.4), layout="constrained")
-    panels = [
-        (grid[0, 0], logged, {"mask_rate": "mask rate", "threshold": "threshold", "pseudo_weight": "weight mu"}),
-        (grid[0, 1], logged, {"class_loss": "source, labels", "pseudo_loss": "target, pseudo-labels"}),
-        (grid[1, 0], curve, {"source_accuracy": "source", "target_accuracy": "target"}),
-    ]
-    for axes, lines, names in panels:
-        for name, label in names.items():
-            points = [(line["step"], line[name]) for line in lines if name in line]  # val.csv may have no labels
-            axes.plot([step for step, _ in points], [value for _, value in points], label=label)
-        axes.set(xlabel="step")
-        axes.legend(fontsize=8)
-    grid[0, 0].set(ylim=(0, 1.02))
-    grid[0, 1].set(ylim=(0, None), ylabel="cross-entropy")
-    grid[1, 0].set(ylim=(0, 1.02), ylabel="validation accuracy")
-    last = logged[-max(1, len(logged) // 10) :]
-    for offset, (name, label) in zip((-0.2, 0.2), {"source": "source", "pseudo": "pseudo-labels"}.items(), strict=True):
-        grid[1, 1].bar([digit + offset for digit in CLASSES], shares(last, name), 0.4, label=label)
-    grid[1, 1].set(xlabel=f"digit, from step {last[0]['step']} on", ylabel="share of the labels", xticks=CLASSES)
-    grid[1, 1].legend(fontsize=8)
-    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ At each scale digits are made from the same noise: how many are seen as what was
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,33 +14,25 @@ import tyro
 from matplotlib.figure import Figure
 
 from data.digits import load_digits
-from inference.generate_digits import requests
 from metrics import Unavailable
-from metrics.digits import classify, diversity_scores, load_classifier, real_features
-from metrics.inception import Inception
 from models.diffusion import Sampling
-from runtime.device import Precision, choose_execution
+from report.sampling_scores import Scorer, ScoringConfig, spread
 from runtime.errors import UserError, run_command
 from runtime.figures import COLOURS
 from runtime.files import write_atomically
-from runtime.sampling import check_sampling, sample_digits
-from runtime.weights import load_weights
+from runtime.sampling import check_sampling
 
+SCORES = ("accuracy", "spread", "fid", "precision", "recall")
 NAMES = {"accuracy": "seen as asked / %", "spread": "spread of pixels", "fid": "FID", "recall": "recall"}
 
 
 @dataclass
-class Config:
-    """Sample a diffusion network at several guidance scales and score each."""
+class Config(ScoringConfig):
+    """Sample a diffusion network at several guidance scales and score each.
 
-    weights: tyro.conf.Positional[Path]
-    """A diffusion network's weights.safetensors."""
-    classifier: Path
-    """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
-    reference: Path
-    """Real digits: a domain's folder (ROOT/digits/mnistm)."""
-    reference_count: int = 1000
-    """How many of its validation digits are the reference, the first ones."""
+    FID, precision and recall are left out where there are no Inception weights.
+    """
+
     out: Path | None = None
     """Where the rows go, guidance.json beside the weights by default; rows that are there already are kept."""
     scales: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -49,36 +41,23 @@ class Config:
     """Steps of dpm++."""
     seeds: tuple[int, ...] = (999,)
     """Sampling seeds."""
-    per_class: int = 100
-    """How many of each digit, for each seed."""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID, precision and recall, which are left out where there are no Inception weights."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
     """Make the rows that are missing, and print all of them."""
     if not config.seeds or not config.scales or config.per_class < 2:
         raise UserError("--seeds and --scales need at least one number each, and --per-class must be at least 2")
-    execution = choose_execution(config.device, config.precision)
-    exact = choose_execution(config.device, "float32")
-    network = execution.place(load_weights(config.weights, kind="unet")[0])
+    scorer = Scorer(config)
     samplings = {f"{scale:g}": Sampling("dpm++", config.steps, scale) for scale in config.scales}
     for sampling in samplings.values():
-        check_sampling(network.diffusion, sampling)
-    classifier = exact.place(load_classifier(config.classifier))
+        check_sampling(scorer.network.diffusion, sampling)
     reference = config.reference.resolve()
     images, labels = load_digits(reference.parent.parent, reference.name, "val")
     count = config.reference_count
     try:
-        inception = Inception(config.dims, device=config.device)
-        real = real_features(inception, reference, count)
+        scorer.load_inception()
     except Unavailable as reason:
         print(f"without FID and recall: {reason}")
-        inception = None
 
     path = config.out or config.weights.with_name("guidance.json")
     curve = {"dims": config.dims, "steps": config.steps, "rows": {}}
@@ -86,26 +65,10 @@ def main(config: Config) -> None:
         curve = json.loads(path.read_text())
     curve["real_spread"] = spread(images[:count], labels[:count])
     for name, sampling in samplings.items():
-        if name in curve["rows"]:
-            continue
-        results = []
-        for seed in config.seeds:
-            noise_seeds, asked = requests(seed, config.per_class)
-            digits = sample_digits(network, noise_seeds, asked, execution, sampling)
-            right = classify(classifier, digits, exact) == asked.numpy()
-            result = {"accuracy": float(right.mean()), "spread": spread(digits, asked.numpy())}
-            results.append(result | (diversity_scores(inception.features(digits), real) if inception else {}))
-        curve["rows"][name] = {score: [result[score] for result in results] for score in results[0]}
-        write_atomically(path, (json.dumps(curve, indent=2) + "\n").encode())
+        if name not in curve["rows"]:
+            curve["rows"][name] = scorer.row(sampling, config.seeds, SCORES)
+            write_atomically(path, (json.dumps(curve, indent=2) + "\n").encode())
     print(table(curve))
-
-
-def spread(images: np.ndarray, labels: np.ndarray) -> float:
-    """How much pictures uint8 (N, H, W, 3) of one class differ: the standard deviation of a value in [0, 1].
-
-    It is taken pixel by pixel over the pictures of each class in `labels` (N,), and averaged.
-    """
-    return float(np.mean([(images[labels == label] / 255).std(0).mean() for label in np.unique(labels)]))
 
 
 def table(curve: dict[str, Any]) -> str:

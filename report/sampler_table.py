@@ -4,25 +4,17 @@ A row is a sampler and its steps: accuracy and FID of digits from the same noise
 """
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
-from torch import nn
 
-from inference.generate_digits import requests
 from metrics import Unavailable
-from metrics.digits import classify, diversity_scores, load_classifier, real_features
-from metrics.inception import Inception
 from models.diffusion import Diffusion, Sampling
-from runtime.device import Execution, Precision, choose_execution
+from report.sampling_scores import Scorer, ScoringConfig
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.sampling import sample_digits
-from runtime.weights import load_weights
 
 FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 # The scores of a row, and how each is written.
@@ -30,17 +22,11 @@ FORMS = {"accuracy": ".2%", "fid": ".3f", "precision": ".3f", "recall": ".3f", "
 
 
 @dataclass
-class Config:
+class Config(ScoringConfig):
     """Sample a diffusion network in several ways and score each."""
 
-    weights: tyro.conf.Positional[Path]
-    """A diffusion network's weights.safetensors."""
-    classifier: Path
-    """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
     reference: Path
     """Real digits: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)."""
-    reference_count: int = 1000
-    """How many of a domain's validation digits are the reference, the first ones."""
     out: Path | None = None
     """Where the rows go, samplers.json beside the weights by default; rows that are there already are kept."""
     steps: tuple[int, ...] = (50, 20, 15, 10)
@@ -49,45 +35,27 @@ class Config:
     """Guidance scale of all rows."""
     seeds: tuple[int, ...] = (999, 1000, 1001)
     """Sampling seeds; rows above 50 steps take the first only."""
-    per_class: int = 100
-    """How many of each digit, for each seed."""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID, precision and recall; only 2048 compares with published values."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
     """Make the rows that are missing, and print all of them, the cheapest first."""
     if not config.seeds or config.per_class < 1:
         raise UserError("--seeds needs at least one seed, and --per-class must be at least 1")
-    execution = choose_execution(config.device, config.precision)
-    exact = choose_execution(config.device, "float32")
-    network = execution.place(load_weights(config.weights, kind="unet")[0])
-    classifier = exact.place(load_classifier(config.classifier))
-    samplings = choose_samplings(network.diffusion, config)
+    scorer = Scorer(config)
+    diffusion = scorer.network.diffusion
+    samplings = choose_samplings(diffusion, config)
     try:
-        inception = Inception(config.dims, device=config.device)
+        scorer.load_inception()
     except Unavailable as reason:
         raise UserError(str(reason)) from reason
-    real = real_features(inception, config.reference, config.reference_count)
 
     path = config.out or config.weights.with_name("samplers.json")
     rows = json.loads(path.read_text()) if path.exists() else {}
     for name, sampling in samplings.items():
-        if name in rows:
-            continue
-        few = len(network.diffusion.times(sampling)) - 1 <= FEW_STEPS
-        results = []
-        for seed in config.seeds if few else config.seeds[:1]:
-            images, seconds = timed_digits(network, seed, config.per_class, execution, sampling)
-            accuracy = float((classify(classifier, images, exact) == np.arange(10).repeat(config.per_class)).mean())
-            scores = diversity_scores(inception.features(images), real)
-            results.append({"accuracy": accuracy, "seconds_per_1000": 1000 * seconds / len(images)} | scores)
-        rows[name] = {score: [result[score] for result in results] for score in FORMS}
-        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
+        if name not in rows:
+            few = len(diffusion.times(sampling)) - 1 <= FEW_STEPS
+            rows[name] = scorer.row(sampling, config.seeds if few else config.seeds[:1], tuple(FORMS))
+            write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
     print(table(rows, config.dims))
 
 
@@ -103,16 +71,6 @@ def choose_samplings(diffusion: Diffusion, config: Config) -> dict[str, Sampling
             continue
         samplings[f"{sampler}, {steps} steps, guidance {config.guidance:g}"] = sampling
     return samplings
-
-
-def timed_digits(
-    network: nn.Module, seed: int, per_class: int, execution: Execution, sampling: Sampling
-) -> tuple[np.ndarray, float]:
-    """Pictures uint8 (10·per_class, 28, 28, 3), digit by digit, and the seconds that making them took."""
-    seeds, labels = requests(seed, per_class)
-    start = time.perf_counter()
-    images = sample_digits(network, seeds, labels, execution, sampling)  # ends on the CPU, so the device has finished
-    return images, time.perf_counter() - start
 
 
 def cells_of(rows: dict[str, dict[str, list[float]]]) -> list[tuple[str, list[str]]]:

@@ -79,13 +79,32 @@ def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
 
 
 def test_a_linear_start_is_far_ahead(train, tmp_path):
-    """Faces come back at once, which random weights learn only by and by; a resumed run does not start again."""
+    """Faces come back at once, which random weights learn only by and by."""
     options = ("--max-steps", 1, "--log-every", 1, "--kl-weight", 1e-6, "--latent-size", 16)
     linear, random = (
         lines_of(train(tmp_path, *options, start, "--name", start[2:]))[0]["mse"]
         for start in ("--linear-start", "--no-linear-start")
     )
     assert linear < 0.1 * random
+
+
+def test_a_linear_start_is_fitted_once(train, tmp_path, error_of, monkeypatch):
+    """A directory that exists is refused before the fit; a run with a checkpoint goes on without, others begin anew."""
+    options = ("--max-steps", 1, "--log-every", 1)
+    folder = train(tmp_path, *options)
+    first = lines_of(folder)[0]["mse"]
+    (folder / "checkpoint.pt").unlink()
+    train(tmp_path, "--resume")
+    assert lines_of(folder)[0]["mse"] == first
+
+    def fit(*_):
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(train_vae, "start_linear", fit)
+    assert "exists: go on with --resume" in error_of(lambda: train(tmp_path, *options))
+    train(tmp_path, "--resume")
+    with pytest.raises(AssertionError, match="fitted"):
+        train(tmp_path, "--name", "other", *options)
 
 
 def test_latents_keep_names_and_attributes_together(train, tmp_path):

@@ -3,11 +3,10 @@
 import json
 import re
 
-from matplotlib.axes import Axes
 from torch import nn
 
 from models import NETWORKS
-from report.adamatch_curves import shares
+from report.adamatch_curves import draw_label_shares
 from report.context import Context, about, attempt
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
@@ -57,8 +56,7 @@ def curves(context: Context, run: Run) -> Block:
     labelled = [line for line in run.log if "pseudo_0" in line]
     figure, grid = panels(len(by_panel) + bool(labelled))
     if labelled:
-        label_shares(grid[-1], labelled)
-        grid.pop()
+        draw_label_shares(grid.pop(), labelled)
     for axes, (name, (keys, logarithmic)) in zip(grid, by_panel.items(), strict=True):
         factor = 100 if name in IN_PER_CENT else 1
         lines = {
@@ -82,18 +80,6 @@ def curves(context: Context, run: Run) -> Block:
             axes.legend(fontsize=LETTERING - 1, frameon=False)
     alt = f"Curves against the training step of {run.name}: {', '.join(by_panel)}."
     return context.gallery.add(f"curves-{run.name}", figure, alt, f"{about(run)}, by training step.")
-
-
-def label_shares(axes: Axes, lines: list[dict[str, float]]) -> None:
-    """Bars of how labels and accepted pseudo-labels were distributed over the classes in the last tenth of a run."""
-    last = lines[-max(1, len(lines) // 10) :]
-    for offset, (name, label) in zip((-0.2, 0.2), (("source", "labels"), ("pseudo", "pseudo-labels")), strict=True):
-        heights = [100 * share for share in shares(last, name)]
-        axes.bar([digit + offset for digit in range(10)], heights, 0.4, label=label)
-    axes.set_xticks(range(10))
-    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
-    label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
-    axes.legend(fontsize=LETTERING - 1, frameon=False)
 
 
 def panels_of(keys: set[str]) -> dict[str, tuple[list[str], bool]]:

@@ -1,10 +1,14 @@
-"""Small runs of train_dann.py for what is made of them."""
+"""Small runs of train_dann.py and a small diffusion network, for what is made of them."""
 
 import numpy as np
 import pytest
+import torch
 
 import train_dann
 from data.tree import write_domain
+from models import NETWORKS
+from models.course_classifier import CourseClassifier
+from runtime.weights import save_weights
 from training.config import parse_command_line
 
 
@@ -40,3 +44,14 @@ def adapted(digits, small, tmp_path_factory):
         train_dann.main(config)
         folders.append(config.folder)
     return folders
+
+
+@pytest.fixture
+def unet_and_classifier(tmp_path):
+    """Weights files of an untrained U-Net of four steps and of an untrained classifier."""
+    torch.manual_seed(0)
+    arguments = {"width": 8, "steps": 4}
+    unet, classifier = tmp_path / "weights.safetensors", tmp_path / "Classifier.pth"
+    save_weights(unet, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
+    torch.save({"state_dict": CourseClassifier().state_dict()}, classifier)
+    return unet, classifier

@@ -4,25 +4,17 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from models import NETWORKS
-from models.course_classifier import CourseClassifier
-from report.guidance_curve import Config, guidance_figure, main, ordered_rows, spread
-from runtime.weights import save_weights
+from report.guidance_curve import Config, guidance_figure, main, ordered_rows
+from report.sampling_scores import spread
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch, digits):
+def config(tmp_path, monkeypatch, digits, unet_and_classifier):
     """A tiny network, a classifier, and no Inception weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    torch.manual_seed(0)
-    arguments = {"width": 8, "steps": 4}
-    unet = tmp_path / "weights.safetensors"
-    save_weights(unet, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
-    torch.save({"state_dict": CourseClassifier().state_dict()}, tmp_path / "Classifier.pth")
     options = {"scales": (10.0, 1.0), "steps": 2, "seeds": (1, 2), "per_class": 2, "device": "cpu"}
-    return Config(unet, tmp_path / "Classifier.pth", digits / "digits" / "b", **options)
+    return Config(*unet_and_classifier, digits / "digits" / "b", **options)
 
 
 def test_rows_are_kept_and_drawn_in_order(config, capsys):

@@ -1,33 +1,25 @@
 import json
 
 import pytest
-import torch
 
 from benchmarks.features import write_random_weights
 from inference.generate_digits import Config as GenerateConfig
 from inference.generate_digits import main as generate
 from metrics.inception import WEIGHTS_NAME
-from models import NETWORKS
-from models.course_classifier import CourseClassifier
 from models.diffusion import Sampling
 from report.sampler_table import Config, main
-from runtime.weights import save_weights
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
+def config(tmp_path, monkeypatch, unet_and_classifier):
     """A tiny network, a classifier, a reference, and random Inception weights where torch.hub keeps them."""
     write_random_weights(tmp_path / "torch-home" / "hub" / "checkpoints" / WEIGHTS_NAME)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch-home"))
-    torch.manual_seed(0)
-    arguments = {"width": 8, "steps": 4}
-    unet = tmp_path / "weights.safetensors"
-    save_weights(unet, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
-    torch.save({"state_dict": CourseClassifier().state_dict()}, tmp_path / "Classifier.pth")
+    unet, classifier = unet_and_classifier
     real = tmp_path / "real"
     generate(GenerateConfig(unet, real, per_class=1, seed=5, sampling=Sampling("ddim", 1, 1.0), device="cpu"))
     options = {"steps": (2, 3), "guidance": 1.0, "seeds": (1, 2), "per_class": 1, "dims": 64, "device": "cpu"}
-    return Config(unet, tmp_path / "Classifier.pth", real, **options)
+    return Config(unet, classifier, real, **options)
 
 
 def test_rows(config, capsys):
