@@ -94,10 +94,16 @@ class Config(SelfTraining, TrainConfig):
             raise UserError(f"--alternating updates a domain classifier: it is not of {self.method}")
         if self.target_ratio < 1 or (self.target_ratio > 1 and self.method != "adamatch"):
             raise UserError("--target-ratio must be at least 1, and 1 but for adamatch")
+        if self.lr <= 0:
+            raise UserError("--lr must be above 0")
+        if not 0 <= self.adversarial_start < 1:
+            raise UserError("--adversarial-start must be at least 0 and below 1")
         if not 0 < self.threshold <= 1:
             raise UserError("--threshold must be above 0 and at most 1")
-        if min(self.weight_decay, self.pseudo_weight, self.confusion_weight) < 0:
-            raise UserError("--weight-decay, --pseudo-weight and --confusion-weight must be at least 0")
+        losses = ("domain", "confusion", "reconstruction", "difference", "pseudo")
+        for field in ("weight_decay", *(f"{loss}_weight" for loss in losses)):
+            if getattr(self, field) < 0:
+                raise UserError(f"--{field.replace('_', '-')} must be at least 0")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
