@@ -96,6 +96,9 @@ def test_wrong_weights_and_folders_end_in_one_line(pictures, weights, tmp_path, 
     (tmp_path / "empty").mkdir()
     assert "no pictures" in error(weights[0], images=tmp_path / "empty")
     assert not (tmp_path / "out.csv").exists()
+    empty = tmp_path / "empty"
+    line = error_of(lambda: main(Config(weights[:1], pictures, empty, device="cpu")))
+    assert line == f"error: --csv {empty} is a folder: give the table's name too, {empty}/labels.csv say"
 
 
 @pytest.fixture
