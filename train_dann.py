@@ -220,6 +220,11 @@ def main(config: Config) -> None:
     if adapting:
         images = load_unlabelled(config.data, config.target, "train")
         size = config.target_ratio * config.batch_size
+        if len(images) < size:
+            raise UserError(
+                f"{len(images)} pictures of {config.target} do not fill a batch of {size}: "
+                "use a smaller --batch-size or --target-ratio"
+            )
         targets = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
 
     # How pictures are changed: once, or for AdaMatch into a weak and a strong view.
@@ -312,10 +317,11 @@ def main(config: Config) -> None:
             inputs = (batch(number)[0] for number in range(20))
             estimate_batch_norm(average.network if adversarial else classifier, inputs, execution)
         if run.sample_due() and config.method == "dsn":
-            # Eight pictures a row: themselves, restored, from shared and from private features only.
+            # Up to eight pictures a row: themselves, restored, from shared and from private features only.
             with torch.inference_mode(), execution.autocast():
                 sheet = average.network.reconstructions(torch.cat([part[:8] for part in batch(0)[0].chunk(2)]))
-            run.save_sheet(to_uint8(sheet.unflatten(0, (2, 8)).transpose(1, 2).flatten(0, 2)))
+            sheet = sheet.unflatten(0, (2, -1)).transpose(1, 2)
+            run.save_sheet(to_uint8(sheet.flatten(0, 2)), columns=sheet.shape[2])
         if run.checkpoint_due():
             labelled = {key: digits for key, digits in validation.items() if digits[1] is not None}
             scores = {f"{key}_accuracy": accuracy(classifier, *digits, execution) for key, digits in labelled.items()}

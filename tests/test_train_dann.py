@@ -152,6 +152,12 @@ def test_reconstructions_are_a_sheet_of_eight_rows(train):
         assert page.size == (8 * 34 + 2, 8 * 34 + 2)
 
 
+def test_a_process_with_few_pictures_makes_a_narrow_sheet(train, monkeypatch):
+    monkeypatch.setattr(train_dann, "share_of", lambda batch_size: slice(batch_size // 2))  # as of two processes
+    with Image.open(train("dsn", "--batch-size", 8, "--max-steps", 1) / "samples" / "0000001.png") as page:
+        assert page.size == (4 * 34 + 2, 8 * 34 + 2)
+
+
 def test_reported_settings():
     alternating, fixed, dsn, report = (
         train_dann.RECIPES[name][1] for name in ("dann-alternating", "dann-fixed-alpha", "dsn", "dsn-report")
@@ -305,9 +311,8 @@ def test_wrong_settings_end_in_one_line(train, error_of):
     for start in (-0.1, 1):
         line = error_of(lambda start=start: train("dsn", "--adversarial-start", start))
         assert line == "error: --adversarial-start must be at least 0 and below 1"
-    assert "384 pictures do not fill a batch of 400" in error_of(
-        lambda: train("adamatch", "--batch-size", 100, "--target-ratio", 4)
-    )
+    line = error_of(lambda: train("adamatch", "--batch-size", 100, "--target-ratio", 4))
+    assert "384 pictures of framed do not fill a batch of 400: use a smaller --batch-size or --target-ratio" in line
     assert "--width at least 4" in error_of(lambda: train("dann", "--width", 2))
 
 
