@@ -94,10 +94,16 @@ class Config(SelfTraining, TrainConfig):
             raise UserError(f"--alternating updates a domain classifier: it is not of {self.method}")
         if self.target_ratio < 1 or (self.target_ratio > 1 and self.method != "adamatch"):
             raise UserError("--target-ratio must be at least 1, and 1 but for adamatch")
+        if self.lr <= 0:
+            raise UserError("--lr must be above 0")
+        if not 0 <= self.adversarial_start < 1:
+            raise UserError("--adversarial-start must be at least 0 and below 1")
         if not 0 < self.threshold <= 1:
             raise UserError("--threshold must be above 0 and at most 1")
-        if min(self.weight_decay, self.pseudo_weight, self.confusion_weight) < 0:
-            raise UserError("--weight-decay, --pseudo-weight and --confusion-weight must be at least 0")
+        losses = ("domain", "confusion", "reconstruction", "difference", "pseudo")
+        for field in ("weight_decay", *(f"{loss}_weight" for loss in losses)):
+            if getattr(self, field) < 0:
+                raise UserError(f"--{field.replace('_', '-')} must be at least 0")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
@@ -214,6 +220,11 @@ def main(config: Config) -> None:
     if adapting:
         images = load_unlabelled(config.data, config.target, "train")
         size = config.target_ratio * config.batch_size
+        if len(images) < size:
+            raise UserError(
+                f"{len(images)} pictures of {config.target} do not fill a batch of {size}: "
+                "use a smaller --batch-size or --target-ratio"
+            )
         targets = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
 
     # How pictures are changed: once, or for AdaMatch into a weak and a strong view.
@@ -302,11 +313,12 @@ def main(config: Config) -> None:
             inputs = (batch(number)[0] for number in range(20))
             estimate_batch_norm(average.network if adversarial else classifier, inputs, execution)
         if run.sample_due() and config.method == "dsn":
-            # Eight pictures a row: themselves, restored, from shared and from private features only.
+            # Up to eight pictures a row: themselves, restored, from shared and from private features only.
             pictures = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
             with torch.inference_mode(), execution.autocast():
                 sheet = average.network.reconstructions(pictures)
-            run.save_sheet(to_uint8(sheet.unflatten(0, (2, 8)).transpose(1, 2).flatten(0, 2)))
+            sheet = sheet.unflatten(0, (2, -1)).transpose(1, 2)
+            run.save_sheet(to_uint8(sheet.flatten(0, 2)), columns=sheet.shape[2])
         if run.checkpoint_due():
             labelled = {key: digits for key, digits in validation.items() if digits[1] is not None}
             scores = {f"{key}_accuracy": accuracy(classifier, *digits, execution) for key, digits in labelled.items()}

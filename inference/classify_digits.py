@@ -41,6 +41,8 @@ def main(config: Config) -> None:
     """Classify as `config` says; raises UserError or DataError for what the user can put right."""
     if not config.weights:
         raise UserError("--weights names no file: give at least one")
+    if config.csv.is_dir():
+        raise UserError(f"--csv {config.csv} is a folder: give the table's name too, {config.csv / 'labels.csv'} say")
     execution = choose_execution(config.device, config.precision)
     classifiers = [load_weights(path, kind="classifier")[0] for path in config.weights]
     names, images = read_digits(config.images, config.skip_bad)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Label a folder of digits with the shipped weights: scripts/classify_digits.sh IMAGE_DIR [TARGET] OUT.csv
-# Without TARGET, the domain is the one that a component of IMAGE_DIR names. SOURCE=DOMAIN chooses what the weights were
-# adapted from (weights/SOURCE-TARGET.safetensors), mnistm unless that is the target.
+# Without TARGET, the domain is the one that a component of IMAGE_DIR names. ADAPTED_FROM=DOMAIN in the environment
+# chooses what the weights were adapted from (weights/DOMAIN-TARGET.safetensors), mnistm unless that is the target.
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 domains=(mnistm svhn usps)
@@ -31,5 +31,5 @@ else
 fi
 source=mnistm
 [[ $target == mnistm ]] && source=svhn
-weights=$here/../weights/${SOURCE:-$source}-$target.safetensors
+weights=$here/../weights/${ADAPTED_FROM:-$source}-$target.safetensors
 exec "$here/python.sh" -m inference.classify_digits --weights "$weights" --images "$images" --csv "$out"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,9 @@ class TrainConfig:
                 raise UserError(f"--{field.replace('_', '-')} must be at least 1")
         if min(self.max_steps, self.keep_every) < 0:
             raise UserError("--max-steps and --keep-every must be at least 0")
+        for field, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{field.replace('_', '-')} must be a finite number")
         if not 0 <= self.ema_decay < 1:
             raise UserError("--ema-decay must be at least 0 and below 1")
 

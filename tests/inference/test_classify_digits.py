@@ -1,5 +1,6 @@
 """The command that labels a folder of digits, and its script."""
 
+import os
 import shutil
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_wrong_weights_and_folders_end_in_one_line(pictures, weights, tmp_path, 
     (tmp_path / "empty").mkdir()
     assert "no pictures" in error(weights[0], images=tmp_path / "empty")
     assert not (tmp_path / "out.csv").exists()
+    empty = tmp_path / "empty"
+    line = error_of(lambda: main(Config(weights[:1], pictures, empty, device="cpu")))
+    assert line == f"error: --csv {empty} is a folder: give the table's name too, {empty}/labels.csv say"
 
 
 @pytest.fixture
@@ -108,17 +112,21 @@ def repository(root, tmp_path):
 
 @pytest.mark.parametrize("script", ["classify_digits.sh", "hw2_3.sh"])
 def test_the_script_finds_the_domain_in_the_path(repository, run, script):
-    def call(*words):
-        return run(repository / "scripts" / script, *words, command=("bash",), cwd=repository)
+    def call(*words, **variables):
+        environment = os.environ | variables
+        return run(repository / "scripts" / script, *words, command=("bash",), cwd=repository, env=environment)
 
-    def weights_of(*words):
-        return call(*words).stdout.splitlines()[3].rsplit("/", 1)[1]
+    def weights_of(*words, **variables):
+        return call(*words, **variables).stdout.splitlines()[3].rsplit("/", 1)[1]
 
     assert weights_of("data/svhn/test", "out.csv") == "mnistm-svhn.safetensors"
     assert weights_of("usps", "out.csv") == "mnistm-usps.safetensors"
     assert weights_of("some where/mnistm/", "out.csv") == "svhn-mnistm.safetensors"
     assert weights_of("any/folder", "usps", "out.csv") == "mnistm-usps.safetensors"
     assert weights_of("data/svhn/test", "usps", "out.csv") == "mnistm-usps.safetensors"
+    assert weights_of("data/svhn/test", "out.csv", ADAPTED_FROM="usps") == "usps-svhn.safetensors"
+    # So general a name may be set for something else.
+    assert weights_of("data/svhn/test", "out.csv", SOURCE="usps") == "mnistm-svhn.safetensors"
     words = call("data/svhn/a b", "o u t.csv").stdout.splitlines()
     assert words[4:] == ["--images", "data/svhn/a b", "--csv", "o u t.csv"]
 

@@ -145,47 +145,73 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
 
 
 @pytest.fixture
-def sweep(root, run, digits, small, tmp_path):
-    """Call the sweep over the domains a and b with one seed; says which programs it started."""
-    settings = {"RUNS": tmp_path / "swept runs", "DATA": digits, "DOMAINS": "a b", "SEEDS": "1", "PICTURES": "plain"}
-    settings |= {"RECIPES": "dann", "NETWORK": "dann-lenet"}
-    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann28-wide"}
-    options = small[2:]
+def sweep(root, digits, run, small, tmp_path):
+    """Call a copy of the sweep over the domains a and b; gives the words of every call of Python.
 
-    def sweep(scripts):
-        words = {"env": os.environ | {key: str(value) for key, value in settings.items()}, "cwd": tmp_path}
-        return run(scripts / "sweep_dann.sh", *options, command=("bash",), **words)
+    A stand-in for Python trains nothing, and leaves what training and scoring leave.
+    """
+    scripts = tmp_path / "copy" / "scripts"
+    shutil.copytree(root / "scripts", scripts)
+    (scripts / "python.sh").write_text(
+        """#!/usr/bin/env bash
+        (IFS=$'\\t' && echo "$*")
+        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
+        case $* in
+        *train_dann.py*) mkdir -p "$RUNS/$name" && touch "$RUNS/$name/config.json" ;;
+        *dann_scores*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" ;;
+        *dann_scores*) touch "$3/scores.json" ;;
+        esac
+        """
+    )
+    settings = {"RUNS": tmp_path / "swept runs", "DATA": digits, "DOMAINS": "a b", "RECIPES": "dann"}
+    settings |= {"SEEDS": "1 2", "PICTURES": "plain moderate", "NETWORK": "dann-lenet", "BOUNDS": "--epochs 7 --lr 0.1"}
+    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann28-wide", "JOBS": 2}
+    variables = os.environ | {key: str(value) for key, value in settings.items()}
+
+    def sweep():
+        done = run(scripts / "sweep_dann.sh", *small[2:], command=("bash",), env=variables, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return [line.split("\t") for line in done.stdout.splitlines()]
 
     return sweep
 
 
-def test_the_sweep_does_what_is_missing(sweep, root, tmp_path):
-    """With a stand-in for Python that trains nothing, and leaves what training and scoring leave."""
-    shutil.copytree(root / "scripts", tmp_path / "copy" / "scripts")
-    stand_in = tmp_path / "copy" / "scripts" / "python.sh"
-    stand_in.write_text(
-        """#!/usr/bin/env bash
-        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
-        case $* in
-        *train_dann.py*) echo "train $name $([[ $* == *--resume* ]] && echo resumed)"
-            mkdir -p "$RUNS/$name" && touch "$RUNS/$name/config.json" ;;
-        *dann_scores*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" && echo vote ;;
-        *dann_scores*) touch "$3/scores.json" ;;
-        *dann_table*) echo table ;;
-        esac
-        """
-    )
-    first = sweep(tmp_path / "copy" / "scripts")
-    assert first.returncode == 0, first.stderr
-    names = [
-        *("supervised-dann-lenet-a", "dann-dann-lenet-a-b", "supervised-dann-lenet-b", "dann-dann-lenet-b-a"),
-        *("dann-dann28-a-b", "dann-dann28-wide-a-b"),
-    ]
-    assert [line.strip() for line in first.stdout.splitlines()] == [
-        *(f"train {name}-plain-seed1" for name in names),
-        *("vote", "table"),
-    ]
-    assert sweep(tmp_path / "copy" / "scripts").stdout.splitlines() == ["table"]
-    (tmp_path / "swept runs" / "dann-dann28-a-b-plain-seed1" / "scores.json").unlink()
-    again = sweep(tmp_path / "copy" / "scripts").stdout.splitlines()
-    assert again == ["train dann-dann28-a-b-plain-seed1 resumed", "table"]
+def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
+    runs = tmp_path / "swept runs"
+    systems = [("supervised", "dann-lenet", domain, None) for domain in "ab"]
+    systems += [("dann", "dann-lenet", "a", "b"), ("dann", "dann-lenet", "b", "a")]
+    systems += [("dann", network, "a", "b") for network in ("dann28", "dann28-wide")]
+
+    def training(system, pictures, seed, last):
+        """The words of a run's training."""
+        recipe, network, source, target = system
+        scenario = [source, target] if target else [source]
+        name = "-".join([recipe, network, *scenario, pictures, f"seed{seed}"])
+        words = [recipe, "--runs", runs, "--name", name, "--data", digits, "--network", network, "--source", source]
+        words += ["--target", target] if target else []
+        words += ["--seed", seed, "--augment", pictures.replace("plain", "off"), *small[2:]]
+        return [*map(str, words), *([] if target else ["--epochs", "7", "--lr", "0.1"]), last]
+
+    def trainings(calls):
+        """The words of all trainings, in an order that does not depend on which went faster."""
+        return sorted(words[1:] for words in calls if words[0].endswith("train_dann.py"))
+
+    every = [(pictures, seed) for pictures in ("plain", "moderate") for seed in (1, 2)]
+    first = sweep()
+    expected = [training(system, *which, "--no-resume") for system in systems for which in every]
+    assert trainings(first) == sorted(expected)
+    votes = [words for words in first if "--out" in words and "report.dann_scores" in words]
+    for (pictures, seed), words in zip(every, votes, strict=True):
+        voters = [runs / f"dann-{network}-a-b-{pictures}-seed{seed}" for network in ("dann28", "dann28-wide")]
+        out = runs / f"ensemble-a-b-{pictures}-seed{seed}" / "scores.json"
+        assert words == list(map(str, ("-m", "report.dann_scores", *voters, "--out", out)))
+
+    table = ["-m", "report.dann_table", str(runs), "--out", str(runs / "table")]
+    assert first[-1] == table
+    assert sweep() == [table]
+    stopped = runs / "dann-dann28-a-b-plain-seed1"
+    (stopped / "scores.json").unlink()
+    resumed = training(("dann", "dann28", "a", "b"), "plain", 1, "--resume")
+    again = sweep()
+    assert trainings(again) == [resumed]
+    assert again[1:] == [["-m", "report.dann_scores", str(stopped)], table]

@@ -63,6 +63,13 @@ def test_limits_must_not_be_negative(option):
         parse("plain", option, -1)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("option", ["--lr", "--ema-decay"])
+def test_numbers_must_be_finite(option, number):
+    with pytest.raises(UserError, match=f"{option} must be a finite number"):
+        parse("plain", f"{option}={number}")
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1])
 def test_the_average_must_move(decay):
     with pytest.raises(UserError, match="--ema-decay must be at least 0 and below 1"):
