@@ -163,7 +163,7 @@ def test_scores_stand_beside_the_reported(report):
     assert "| dcgan | report 000 |  |  |  | 27 |" in markdown
     assert "0.01230 (at the last checkpoint)" in markdown and "0.0027 to 0.0038" in markdown
     assert "62.50 %" in markdown and "99.6 %" in markdown
-    assert "| a → b | dann-lenet | plain | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
+    assert "| a → b | dann-lenet, width 4 | plain | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
     assert "55.00% ± 7.07%" in markdown  # of the samplers
     assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
