@@ -45,17 +45,17 @@ def main(config: Config) -> None:
     """Score the runs as `config` says."""
     if not config.runs or (len(config.runs) > 1 and config.out is None):
         raise UserError("give a run directory, or several and --out FILE")
-    about, root = read_run(config.runs[0])
-    if len(config.runs) > 1:
-        others = [read_run(run)[0] for run in config.runs[1:]]
+    (about, root), *others = [read_run(run) for run in config.runs]
+    steps = [about["steps"], *(other["steps"] for other, _ in others)]
+    if others:
         for key in ("method", "source", "target"):
-            if any(other[key] != about[key] for other in others):
+            if any(other[key] != about[key] for other, _ in others):
                 raise UserError(f"the runs differ in their {key}: let runs of one scenario vote")
         about |= {"network": about["network"] + " and variants", "voting": len(config.runs)}
     root = config.data or root
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
-    classifiers = [execution.place(last_classifier(run)) for run in config.runs]
+    classifiers = [execution.place(last_classifier(*run)) for run in zip(config.runs, steps, strict=True)]
     scores = {}
     for domain in domains:
         scores[domain] = {}
@@ -86,10 +86,9 @@ def read_run(run: Path) -> tuple[dict, Path]:
     return about | {"steps": steps}, data
 
 
-def last_classifier(run: Path) -> torch.nn.Module:
-    """The classifier of a finished run; raises UserError where steps are left, since only the last weights count."""
+def last_classifier(run: Path, total: int) -> torch.nn.Module:
+    """The classifier of a run after all its `total` steps; raises UserError where some are left: the last counts."""
     classifier, made = load_weights(run / "weights.safetensors", kind="classifier")
-    total = read_run(run)[0]["steps"]
     if made["step"] < total:
         raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with train_dann.py --resume")
     return classifier

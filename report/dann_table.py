@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from data.augment import AUGMENTATIONS
 from data.tables import write_table
+from report.dann_scores import NEEDED_SETTINGS
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 from runtime.files import write_atomically
@@ -86,7 +87,7 @@ def read_scores(folders: Sequence[Path]) -> list[dict]:
 
 def are_scores(content: dict) -> bool:
     """Whether this is what report.dann_scores writes; may raise KeyError, TypeError or AttributeError if it is not."""
-    wanted = {"recipe", "method", "network", "width", "source", "target", "augment", "seed", "scores"}
+    wanted = NEEDED_SETTINGS | {"scores"}
     if content["method"] == "adamatch":
         wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
     return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
