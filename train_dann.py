@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from data.augment import AUGMENTATIONS, DRAWS, views
+from data.augment import AUGMENTATIONS, DRAWS, PictureChanges, views
 from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
 from models import NETWORKS, adamatch, dsn
@@ -35,7 +35,7 @@ Values = dict[str, Tensor]  # scalars and vectors to log
 
 
 @dataclass
-class Config(SelfTraining, TrainConfig):
+class Config(SelfTraining, PictureChanges, TrainConfig):
     """Settings of an adaptation: an epoch goes once through the source, a step takes --batch-size of each domain."""
 
     method: Literal["supervised", "dann", "dsn", "adamatch"] = "dann"
@@ -74,8 +74,6 @@ class Config(SelfTraining, TrainConfig):
     """Share of its learning rate that a weight loses in every step (AdamW)."""
     ema_decay: float = 0.0
     """Decay of the averaged weights that are validated and saved (0: no averaging)."""
-    augment: Literal[tuple(AUGMENTATIONS)] = "off"
-    """How far the pictures of both domains are changed at random; in adamatch the strong views, the others weakly."""
 
     @property
     def folder(self) -> Path:
@@ -86,6 +84,7 @@ class Config(SelfTraining, TrainConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
+        self.changes()
         if not self.source or not (self.target or self.method == "supervised"):
             raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
         if self.source == self.target and self.method != "supervised":
@@ -228,9 +227,9 @@ def main(config: Config) -> None:
         targets = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
 
     # How pictures are changed: once, or for AdaMatch into a weak and a strong view.
-    changes = [config.augment]
+    changes = [config.changes()]
     if config.method == "adamatch":
-        changes = ["off" if config.augment == "off" else "weak", config.augment]
+        changes.insert(0, AUGMENTATIONS["off" if config.augment == "off" else "weak"])
 
     def changed(images: Tensor, domain: str, batches: ImageBatches, number: int) -> Tensor:
         """Views of images (n, 3, 28, 28), batch `number` of this domain: all of one kind, then of the next."""

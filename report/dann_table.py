@@ -6,7 +6,7 @@ Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only i
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import tyro
 from matplotlib.figure import Figure
 
-from data.augment import AUGMENTATIONS
+from data.augment import AUGMENTATIONS, Augmentation
 from data.tables import write_table
 from report.dann_scores import NEEDED_SETTINGS
 from runtime.errors import UserError, run_command
@@ -119,6 +119,12 @@ def network_of(run: dict) -> str:
     return f"{run['network']}, width {run['width']}" if run["width"] else run["network"]
 
 
+def augment_of(run: dict) -> str:
+    """How a scored run's pictures were changed: the name, and what was given by itself."""
+    given = {field.name: run.get(field.name) for field in fields(Augmentation)}
+    return ", ".join([run["augment"], *(f"{name} {limit:g}" for name, limit in given.items() if limit is not None)])
+
+
 def main(config: Config) -> None:
     """Write the table in its three forms and print it."""
     scored = read_scores([config.runs])
@@ -141,10 +147,10 @@ def collect(scored: list[dict]) -> Table:
     runs = defaultdict(list)
     for run in scored:
         if run["method"] != "supervised":
-            runs[Row(run["source"], run["target"], network_of(run), run["augment"]), system_of(run)].append(run)
+            runs[Row(run["source"], run["target"], network_of(run), augment_of(run)), system_of(run)].append(run)
     for row in {row for row, _ in runs}:
         for run in scored:
-            same = (run["method"], network_of(run), run["augment"]) == ("supervised", row.network, row.augment)
+            same = (run["method"], network_of(run), augment_of(run)) == ("supervised", row.network, row.augment)
             if same and row.target in run["scores"] and run["source"] in (row.source, row.target):
                 runs[row, SOURCE_ONLY if run["source"] == row.source else ON_TARGET].append(run)
     table: Table = {row: {} for row in sorted({row for row, _ in runs})}
@@ -240,7 +246,8 @@ def bars(table: Table) -> Figure:
     A line across a bar is the best reported figure.
     """
     systems = systems_of(table)
-    panels = [augment for augment in AUGMENTATIONS if any(row.augment == augment for row in table)]
+    names = list(AUGMENTATIONS)
+    panels = sorted({row.augment for row in table}, key=lambda augment: (names.index(augment.split(",")[0]), augment))
     widest = max(sum(row.augment == augment for row in table) for augment in panels)
     size = (2 + 1.6 * widest, 2.6 * len(panels))
     figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
@@ -270,7 +277,7 @@ def bars(table: Table) -> Figure:
 
 def pictures_of(augment: str) -> str:
     """What the pictures of a row are called."""
-    return "plain" if augment == "off" else augment
+    return augment.replace("off", "plain")
 
 
 def mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]:

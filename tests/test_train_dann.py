@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import train_dann
-from data.augment import views
+from data.augment import AUGMENTATIONS, views
 from data.tables import read_table, write_table
 from data.tree import write_domain
 from models import NETWORKS
@@ -275,7 +275,7 @@ def test_adamatch_sees_weak_views_before_strong_ones(train, monkeypatch):
 
     monkeypatch.setattr(train_dann, "views", record)
     train("adamatch", "--max-steps", 1, "--ema-decay", 0)
-    assert kinds and all(changes == ["weak", "strong"] for changes in kinds)
+    assert kinds and all(changes == [AUGMENTATIONS["weak"], AUGMENTATIONS["strong"]] for changes in kinds)
 
 
 def test_alternating_moves_each_part_once_a_step(train):
@@ -374,7 +374,10 @@ def test_the_source_alone_leaves_batch_norm_as_the_batch_made_it(train):
 
 def test_augmentation_and_seed_change_the_run(train):
     plain = train("dann", *SHORT, "--name", "plain")
-    assert not same_bits(plain, train("dann", *SHORT, "--name", "augmented", "--augment", "weak"))
+    weak = train("dann", *SHORT, "--name", "augmented", "--augment", "weak")
+    assert not same_bits(plain, weak)
+    # One change by itself is the one that the name stands for.
+    assert same_bits(weak, train("dann", *SHORT, "--name", "shifted", "--shift", 2 / 28))
     assert not same_bits(plain, train("dann", *SHORT, "--name", "seed", "--seed", 1))
 
 
@@ -397,6 +400,8 @@ def test_wrong_domains_end_in_one_line(train, error_of, words, message, tmp_path
 
 def test_wrong_settings_end_in_one_line(train, error_of):
     assert "384 pictures do not fill a batch of 1000" in error_of(lambda: train("dann", "--batch-size", 1000))
+    line = error_of(lambda: train("dann", "--rotation", 400))
+    assert line == "error: --rotation must be between 0 and 180"
     assert "--batch-size must be at least 8" in error_of(lambda: train("dann", "--batch-size", 4))
     for recipe in ("supervised", "adamatch"):
         assert f"it is not of {recipe}" in error_of(lambda recipe=recipe: train(recipe, "--alternating"))

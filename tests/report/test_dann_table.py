@@ -99,6 +99,17 @@ def test_adamatch_without_a_part_is_a_system_of_its_own():
     assert row["adamatch without alignment without averaged weights"].test == (0.72,)
 
 
+def test_pictures_changed_otherwise_are_a_row_of_their_own():
+    runs = [
+        scored("dann", "mnistm", "svhn", 0.6, 0.6, augment="mixed"),
+        scored("dann", "mnistm", "svhn", 0.5, 0.5, augment="off", rotation=30.0, noise=None),
+    ]
+    table = dann_table.collect(runs)
+    assert [row.augment for row in table] == ["mixed", "off, rotation 30"]
+    panels = [axes.get_title() for axes in dann_table.bars(table).axes]
+    assert panels == ["plain, rotation 30", "mixed"]
+
+
 def test_only_seeds_of_one_another_are_averaged(error_of):
     first = scored("dann", "mnistm", "svhn", 0.6, 0.5, lr=0.2, steps=5)
     line = error_of(lambda: dann_table.collect([first, first | {"seed": 2, "lr": 0.1, "steps": 6}]))
