@@ -12,14 +12,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from data.augment import AUGMENTATIONS, DRAWS, PictureChanges, views
 from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
-from models import NETWORKS, adamatch, dsn
-from models.adamatch import SelfTraining
-from models.dann import CLASSES, DANN_NETWORKS, class_confusion, domain_loss, ramp, resize
+from models import NETWORKS, adamatch
+from models.adamatch import SelfTraining, adamatch_loss
+from models.dann import CLASSES, DANN_NETWORKS, dann_loss, domain_loss, ramp
+from models.dsn import Separation, dsn_loss
 from runtime.classification import accuracy
 from runtime.errors import UserError, run_command
 from runtime.images import to_uint8
@@ -31,11 +32,10 @@ from training.run import Run
 from training.schedules import AdaptationSchedule, learning_rate_after
 
 ADVERSARIAL = ("dann", "dsn")  # the methods with a domain classifier
-Values = dict[str, Tensor]  # scalars and vectors to log
 
 
 @dataclass
-class Config(SelfTraining, PictureChanges, TrainConfig):
+class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
     """Settings of an adaptation: an epoch goes once through the source, a step takes --batch-size of each domain."""
 
     method: Literal["supervised", "dann", "dsn", "adamatch"] = "dann"
@@ -59,12 +59,6 @@ class Config(SelfTraining, PictureChanges, TrainConfig):
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
     confusion_weight: float = 0.0
     """Weight of the target's class confusion, along lambda's course (dann and dsn)."""
-    reconstruction_weight: float = 0.01
-    """Weight of each domain's reconstruction loss (dsn only)."""
-    difference_weight: float = 0.01
-    """Weight of each domain's difference loss (dsn only)."""
-    reported_losses: bool = False
-    """Reconstruction and difference losses in a report's form instead of the paper's (dsn only)."""
 
     lr: float = 1e-3
     """Learning rate of Adam."""
@@ -147,60 +141,6 @@ def course(progress: float, config: Config) -> float:
     if not config.ramp:
         return 1.0
     return adamatch.ramp(progress) if config.method == "adamatch" else ramp(progress)
-
-
-def supervised_loss(class_logits: Tensor, labels: Tensor) -> tuple[Tensor, Values]:
-    """Cross-entropy of the source's class logits (n, 10)."""
-    loss = cross_entropy(class_logits.float(), labels)
-    return loss, {"class_loss": loss}
-
-
-def dann_loss(
-    class_logits: Tensor, domain_logits: Tensor, labels: Tensor, confusion_weight: Tensor | float = 0.0
-) -> tuple[Tensor, Values]:
-    """Class loss of the source and domain loss of both (DANN, equation 9); lambda acts in the reversed gradient.
-
-    `confusion_weight` times the target's class confusion is added.
-    """
-    class_loss, values = supervised_loss(class_logits[: len(labels)], labels)
-    adversarial_loss, domain_accuracy = domain_loss(domain_logits.float())
-    confusion = class_confusion(class_logits[len(labels) :].float())
-    values |= {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy, "confusion": confusion}
-    return class_loss + adversarial_loss + confusion_weight * confusion, values
-
-
-def dsn_loss(
-    output: dsn.DSNOutput, images: Tensor, labels: Tensor, confusion_weight: Tensor | float, config: Config
-) -> tuple[Tensor, Values]:
-    """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1)."""
-    loss, values = dann_loss(output.class_logits, output.domain_logits, labels, confusion_weight)
-    reconstruction, difference = dsn.reconstruction_loss, dsn.difference_loss
-    if config.reported_losses:
-        reconstruction, difference = dsn.reported_reconstruction_loss, dsn.reported_difference_loss
-    decoded, originals = output.decoded.float().chunk(2), resize(images, dsn.DECODED_SIZE).chunk(2)
-    private, shared = output.private.float().chunk(2), output.shared.float().chunk(2)
-    values["reconstruction_loss"] = sum(map(reconstruction, decoded, originals))
-    values["difference_loss"] = sum(map(difference, private, shared))
-    loss = loss + config.reconstruction_weight * values["reconstruction_loss"]
-    return loss + config.difference_weight * values["difference_loss"], values
-
-
-def adamatch_loss(logits: Tensor, labels: Tensor, weight: Tensor, config: Config) -> tuple[Tensor, Values]:
-    """Class loss of the source and `weight` times the pseudo-label loss of the target (AdaMatch, section 3).
-
-    `logits` (2n + 2m, 10) are the source's, interpolated, and the target's, of each the weak views before the strong.
-    """
-    source, target = logits.split([2 * len(labels), len(logits) - 2 * len(labels)])
-    (source_weak, source_strong), (target_weak, target_strong) = source.chunk(2), target.chunk(2)
-    found = adamatch.pseudo_label(source_weak, target_weak, config)
-    class_loss = adamatch.source_loss(source_weak, source_strong, labels)
-    pseudo_loss = adamatch.pseudo_label_loss(target_strong, found.labels, found.accepted)
-    values = {"class_loss": class_loss, "pseudo_loss": pseudo_loss, "pseudo_weight": weight}
-    values |= {"threshold": found.threshold, "mask_rate": found.accepted.float().mean()}
-    # Shares of the batch by class; those of the accepted pseudo-labels add up to the mask rate.
-    values["source"] = one_hot(labels, CLASSES).float().mean(0)
-    values["pseudo"] = (one_hot(found.labels, CLASSES) * found.accepted[:, None]).float().mean(0)
-    return class_loss + weight * pseudo_loss, values
 
 
 def main(config: Config) -> None:
@@ -291,7 +231,8 @@ def main(config: Config) -> None:
         with execution.autocast():
             match config.method:
                 case "supervised":
-                    loss, values = supervised_loss(predict(images), labels)
+                    loss = cross_entropy(predict(images).float(), labels)
+                    values = {"class_loss": loss}
                 case "dann":
                     loss, values = dann_loss(*predict(images, strength), labels, confusion_weight)
                 case "dsn":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 
 @dataclass
@@ -126,6 +126,28 @@ def pseudo_label_loss(strong: Tensor, pseudo_labels: Tensor, accepted: Tensor) -
     The mean is over the whole batch, so the fewer are accepted the less they weigh.
     """
     return (cross_entropy(strong, pseudo_labels, reduction="none") * accepted).mean()
+
+
+def adamatch_loss(
+    logits: Tensor, labels: Tensor, weight: Tensor, settings: SelfTraining
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Class loss of the source and `weight` times the pseudo-label loss of the target, and what to log.
+
+    `logits` (2 n_s + 2 n_t, K) are the source's, interpolated, and the target's, of each the weak views before the
+    strong; `labels` (n_s,) are the source's.
+    """
+    source, target = logits.split([2 * len(labels), len(logits) - 2 * len(labels)])
+    (source_weak, source_strong), (target_weak, target_strong) = source.chunk(2), target.chunk(2)
+    found = pseudo_label(source_weak, target_weak, settings)
+    class_loss = source_loss(source_weak, source_strong, labels)
+    pseudo_loss = pseudo_label_loss(target_strong, found.labels, found.accepted)
+    values = {"class_loss": class_loss, "pseudo_loss": pseudo_loss, "pseudo_weight": weight}
+    values |= {"threshold": found.threshold, "mask_rate": found.accepted.float().mean()}
+    # Shares of the batch by class; those of the accepted pseudo-labels add up to the mask rate.
+    classes = logits.shape[1]
+    values["source"] = one_hot(labels, classes).float().mean(0)
+    values["pseudo"] = (one_hot(found.labels, classes) * found.accepted[:, None]).float().mean(0)
+    return class_loss + weight * pseudo_loss, values
 
 
 def ramp(progress: float) -> float:

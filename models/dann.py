@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
 
 CLASSES = 10
 
@@ -57,6 +57,22 @@ def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
     confusion = (probabilities * certainty[:, None]).T @ probabilities
     confusion = confusion / confusion.sum(1, keepdim=True)
     return 1 - confusion.diagonal().mean()
+
+
+def dann_loss(
+    class_logits: Tensor, domain_logits: Tensor, labels: Tensor, confusion_weight: Tensor | float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Class loss of the source and domain loss of both (DANN, equation 9), and what to log.
+
+    `class_logits` (2n, 10) and `domain_logits` (2n, 1) are the source's and the target's, `labels` (n,) the source's;
+    lambda acts in the reversed gradient. `confusion_weight` times the target's class confusion is added.
+    """
+    source, target = class_logits.float().chunk(2)
+    class_loss, confusion = cross_entropy(source, labels), class_confusion(target)
+    adversarial_loss, domain_accuracy = domain_loss(domain_logits.float())
+    values = {"class_loss": class_loss, "confusion": confusion}
+    values |= {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
+    return class_loss + adversarial_loss + confusion_weight * confusion, values
 
 
 @dataclass

@@ -3,6 +3,7 @@
 What the domains share and what is private to each is kept in separate features; together they restore the picture.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,9 +11,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.dann import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize, reverse_gradient
+from models.dann import (
+    DigitClassifier,
+    Parts,
+    dann_loss,
+    dropout_head,
+    network_parts,
+    normed_head,
+    resize,
+    reverse_gradient,
+)
 
 DECODED_SIZE = 32
+
+
+@dataclass
+class Separation:
+    """How far DSN keeps apart what is shared and what is private."""
+
+    reconstruction_weight: float = 0.01
+    """Weight of each domain's reconstruction loss (dsn only)."""
+    difference_weight: float = 0.01
+    """Weight of each domain's difference loss (dsn only)."""
+    reported_losses: bool = False
+    """Reconstruction and difference losses in a report's form instead of the paper's (dsn only)."""
 
 
 class DSNOutput(NamedTuple):
@@ -133,3 +155,22 @@ def difference_loss(private: Tensor, shared: Tensor) -> Tensor:
 def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
     """The report's form of `difference_loss`: without centring, so that the features' means are what it sees."""
     return (normalize(private, dim=1).T @ normalize(shared, dim=1)).square().mean()
+
+
+def dsn_loss(
+    output: DSNOutput, images: Tensor, labels: Tensor, confusion_weight: Tensor | float, settings: Separation
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1), and what to log.
+
+    `output` is of `images` (2n, 3, H, W), source and target; `labels` (n,) are the source's.
+    """
+    loss, values = dann_loss(output.class_logits, output.domain_logits, labels, confusion_weight)
+    reconstruction, difference = reconstruction_loss, difference_loss
+    if settings.reported_losses:
+        reconstruction, difference = reported_reconstruction_loss, reported_difference_loss
+    decoded, originals = output.decoded.float().chunk(2), resize(images, DECODED_SIZE).chunk(2)
+    private, shared = output.private.float().chunk(2), output.shared.float().chunk(2)
+    values["reconstruction_loss"] = sum(map(reconstruction, decoded, originals))
+    values["difference_loss"] = sum(map(difference, private, shared))
+    loss = loss + settings.reconstruction_weight * values["reconstruction_loss"]
+    return loss + settings.difference_weight * values["difference_loss"], values

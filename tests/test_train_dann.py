@@ -18,8 +18,6 @@ from data.augment import AUGMENTATIONS, views
 from data.tables import read_table, write_table
 from data.tree import write_domain
 from models import NETWORKS
-from models.dann import class_confusion
-from models.dsn import DSNOutput
 from runtime.seeds import derived_seed
 from training.config import parse_command_line
 from training.run import Run
@@ -182,88 +180,6 @@ def test_course_of_lambda_and_mu():
     assert [train_dann.course(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 1, 1]
     assert [train_dann.course(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([0, 0.5, 1, 1])
     assert train_dann.course(0, train_dann.replace(match, ramp=False)) == 1
-
-
-def test_class_confusion_counts_by_its_weight():
-    """Of the target's logits, the last of each batch; the source's have no part in it."""
-    source, target, labels = torch.randn(3, 10), torch.randn(3, 10), torch.arange(3)
-    domains = torch.randn(6, 1)
-    without, values = train_dann.dann_loss(torch.cat([source, target]), domains, labels)
-    loss, _ = train_dann.dann_loss(torch.cat([source, target]), domains, labels, 0.5)
-    assert values["confusion"] == class_confusion(target)
-    assert (loss - without).item() == pytest.approx(0.5 * class_confusion(target).item(), abs=1e-6)
-
-
-def cross_entropy_of(logits, labels):
-    return np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels])
-
-
-def reconstruction_of(decoded, images, reported):
-    errors = (decoded - images).reshape(len(images), -1)
-    if reported:
-        return (errors**2).mean() + errors.mean() ** 2
-    return ((errors**2).mean(1) - errors.mean(1) ** 2).mean()
-
-
-def difference_of(private, shared, reported):
-    if not reported:
-        private, shared = private - private.mean(0), shared - shared.mean(0)
-    private, shared = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (private, shared))
-    return ((private.T @ shared) ** 2).mean()
-
-
-@pytest.mark.parametrize("recipe", ["dsn", "dsn-report"])
-def test_dsn_loss_is_the_weighted_sum_over_both_domains(recipe):
-    random = np.random.RandomState(0)
-    labels, images = np.array([3, 0, 7]), random.randn(6, 3, 32, 32)
-    output = DSNOutput(
-        class_logits=random.randn(6, 10),
-        domain_logits=random.randn(6, 1),
-        shared=random.randn(6, 5) + 2,
-        private=random.randn(6, 5) - 1,
-        decoded=random.randn(6, 3, 32, 32) + 0.5,
-    )
-    config = train_dann.replace(train_dann.RECIPES[recipe][1], reconstruction_weight=0.3, difference_weight=0.07)
-    tensors = DSNOutput(*map(torch.from_numpy, output))
-    loss, values = train_dann.dsn_loss(tensors, torch.from_numpy(images), torch.from_numpy(labels), 0.5, config)
-
-    class_loss = cross_entropy_of(output.class_logits[:3], labels)
-    domain_loss = np.logaddexp(0, output.domain_logits * [[1], [1], [1], [-1], [-1], [-1]]).mean()
-    reported, halves = recipe == "dsn-report", (slice(3), slice(3, 6))
-    reconstruction = sum(reconstruction_of(output.decoded[half], images[half], reported) for half in halves)
-    difference = sum(difference_of(output.private[half], output.shared[half], reported) for half in halves)
-    assert values["reconstruction_loss"].item() == pytest.approx(reconstruction, rel=1e-4)
-    assert values["difference_loss"].item() == pytest.approx(difference, rel=1e-4)
-    confusion = values["confusion"].item()
-    expected = class_loss + domain_loss + 0.5 * confusion + 0.3 * reconstruction + 0.07 * difference
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-
-
-def sure(*predictions):
-    """Logits (N, 10) of pictures that are thought to be of a class with a probability."""
-    probabilities = torch.stack([torch.full((10,), (1 - confidence) / 9) for _, confidence in predictions])
-    for row, (label, confidence) in zip(probabilities, predictions, strict=True):
-        row[label] = confidence
-    return probabilities.log()
-
-
-def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
-    """Of two pictures of the source and three of the target, worked by hand."""
-    source_weak, source_strong = sure((3, 0.9), (4, 0.9)), sure((3, 0.5), (4, 0.4))
-    target_weak = sure((7, 0.85), (2, 0.6), (1, 0.82))  # confident enough: above 0.9 x 0.9
-    target_strong = sure((7, 0.2), (5, 0.99), (1, 0.3))
-    config = train_dann.replace(train_dann.ADAMATCH, threshold=0.9, alignment=False)
-    logits = torch.cat([source_weak, source_strong, target_weak, target_strong])
-    loss, values = train_dann.adamatch_loss(logits, torch.tensor([3, 4]), torch.tensor(0.5), config)
-    class_loss = -np.log([0.9, 0.9, 0.5, 0.4]).mean()
-    pseudo_loss = -np.log([0.2, 0.3]).sum() / 3
-    assert values["threshold"].item() == pytest.approx(0.81)
-    assert values["mask_rate"].item() == pytest.approx(2 / 3)
-    assert values["pseudo"].tolist() == pytest.approx([0, 1 / 3, 0, 0, 0, 0, 0, 1 / 3, 0, 0])
-    assert values["source"].tolist() == [0, 0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
-    assert values["class_loss"].item() == pytest.approx(class_loss)
-    assert values["pseudo_loss"].item() == pytest.approx(pseudo_loss)
-    assert loss.item() == pytest.approx(class_loss + 0.5 * pseudo_loss)
 
 
 def test_adamatch_sees_weak_views_before_strong_ones(train, monkeypatch):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -93,3 +94,30 @@ def test_statistics_are_frozen_and_the_batch_still_counts():
     assert all(torch.equal(before[key], value) for key, value in norm.state_dict().items())
     norm(inputs)
     assert not torch.equal(before["running_mean"], norm.running_mean)
+
+
+def sure(*predictions):
+    """Logits (N, 10) of pictures that are thought to be of a class with a probability."""
+    probabilities = torch.stack([torch.full((10,), (1 - confidence) / 9) for _, confidence in predictions])
+    for row, (label, confidence) in zip(probabilities, predictions, strict=True):
+        row[label] = confidence
+    return probabilities.log()
+
+
+def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
+    """Of two pictures of the source and three of the target, worked by hand."""
+    source_weak, source_strong = sure((3, 0.9), (4, 0.9)), sure((3, 0.5), (4, 0.4))
+    target_weak = sure((7, 0.85), (2, 0.6), (1, 0.82))  # confident enough: above 0.9 x 0.9
+    target_strong = sure((7, 0.2), (5, 0.99), (1, 0.3))
+    settings = SelfTraining(threshold=0.9, alignment=False)
+    logits = torch.cat([source_weak, source_strong, target_weak, target_strong])
+    loss, values = adamatch.adamatch_loss(logits, torch.tensor([3, 4]), torch.tensor(0.5), settings)
+    class_loss = -np.log([0.9, 0.9, 0.5, 0.4]).mean()
+    pseudo_loss = -np.log([0.2, 0.3]).sum() / 3
+    assert values["threshold"].item() == pytest.approx(0.81)
+    assert values["mask_rate"].item() == pytest.approx(2 / 3)
+    assert values["pseudo"].tolist() == pytest.approx([0, 1 / 3, 0, 0, 0, 0, 0, 1 / 3, 0, 0])
+    assert values["source"].tolist() == [0, 0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
+    assert values["class_loss"].item() == pytest.approx(class_loss)
+    assert values["pseudo_loss"].item() == pytest.approx(pseudo_loss)
+    assert loss.item() == pytest.approx(class_loss + 0.5 * pseudo_loss)

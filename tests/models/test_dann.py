@@ -13,6 +13,7 @@ from models.dann import (
     DANN_NETWORKS,
     class_confusion,
     dann,
+    dann_loss,
     digit_classifier,
     domain_loss,
     network_parts,
@@ -201,3 +202,13 @@ def shifts_nothing(network, key):
     layers, _, number = path.rpartition(".")
     following = network.get_submodule(layers)[int(number) + 1 :]
     return kind == "bias" and any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in following[:1])
+
+
+def test_class_confusion_counts_by_its_weight():
+    """Of the target's logits, the last of each batch; the source's have no part in it."""
+    source, target, labels = torch.randn(3, 10), torch.randn(3, 10), torch.arange(3)
+    domains = torch.randn(6, 1)
+    without, values = dann_loss(torch.cat([source, target]), domains, labels)
+    loss, _ = dann_loss(torch.cat([source, target]), domains, labels, 0.5)
+    assert values["confusion"] == class_confusion(target)
+    assert (loss - without).item() == pytest.approx(0.5 * class_confusion(target).item(), abs=1e-6)

@@ -9,8 +9,11 @@ import torch
 from models.dann import DANN_NETWORKS
 from models.dsn import (
     DSN,
+    DSNOutput,
+    Separation,
     difference_loss,
     dsn_classifier,
+    dsn_loss,
     reconstruction_loss,
     reported_difference_loss,
     reported_reconstruction_loss,
@@ -128,3 +131,48 @@ def test_reconstructions_show_what_each_feature_restores():
         (private, (nothing, output.private)),
     ):
         assert torch.allclose(shown, network.decode(*pair), atol=1e-5)
+
+
+def cross_entropy_of(logits, labels):
+    return np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels])
+
+
+def reconstruction_of(decoded, images, reported):
+    errors = (decoded - images).reshape(len(images), -1)
+    if reported:
+        return (errors**2).mean() + errors.mean() ** 2
+    return ((errors**2).mean(1) - errors.mean(1) ** 2).mean()
+
+
+def difference_of(private, shared, reported):
+    if not reported:
+        private, shared = private - private.mean(0), shared - shared.mean(0)
+    private, shared = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (private, shared))
+    return ((private.T @ shared) ** 2).mean()
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_dsn_loss_is_the_weighted_sum_over_both_domains(reported):
+    random = np.random.RandomState(0)
+    labels, images = np.array([3, 0, 7]), random.randn(6, 3, 32, 32)
+    output = DSNOutput(
+        class_logits=random.randn(6, 10),
+        domain_logits=random.randn(6, 1),
+        shared=random.randn(6, 5) + 2,
+        private=random.randn(6, 5) - 1,
+        decoded=random.randn(6, 3, 32, 32) + 0.5,
+    )
+    settings = Separation(reconstruction_weight=0.3, difference_weight=0.07, reported_losses=reported)
+    tensors = DSNOutput(*map(torch.from_numpy, output))
+    loss, values = dsn_loss(tensors, torch.from_numpy(images), torch.from_numpy(labels), 0.5, settings)
+
+    class_loss = cross_entropy_of(output.class_logits[:3], labels)
+    domain_loss = np.logaddexp(0, output.domain_logits * [[1], [1], [1], [-1], [-1], [-1]]).mean()
+    halves = slice(3), slice(3, 6)
+    reconstruction = sum(reconstruction_of(output.decoded[half], images[half], reported) for half in halves)
+    difference = sum(difference_of(output.private[half], output.shared[half], reported) for half in halves)
+    assert values["reconstruction_loss"].item() == pytest.approx(reconstruction, rel=1e-4)
+    assert values["difference_loss"].item() == pytest.approx(difference, rel=1e-4)
+    confusion = values["confusion"].item()
+    expected = class_loss + domain_loss + 0.5 * confusion + 0.3 * reconstruction + 0.07 * difference
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
