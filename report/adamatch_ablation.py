@@ -11,7 +11,17 @@ from pathlib import Path
 import tyro
 
 from data.tables import write_table
-from report.dann_table import CAPTION, Entry, cell, entry_of, mean_and_std, read_scores, switched_off
+from report.dann_table import (
+    ADAMATCH_PARTS,
+    CAPTION,
+    Entry,
+    cell,
+    differences,
+    entry_of,
+    mean_and_std,
+    read_scores,
+    switched_off,
+)
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 
@@ -50,10 +60,19 @@ def left_out(run: dict) -> str:
 
 
 def collect(scored: list[dict]) -> Table:
-    """The runs' accuracies on their target, `whole` first, then in the order met; scenarios as `source → target`."""
+    """The runs' accuracies on their target, `whole` first, then in the order met; scenarios as `source → target`.
+
+    Raises UserError where a run differs from the whole one in more than its part.
+    """
     runs = defaultdict(lambda: defaultdict(list))
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
         runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run)
+    for part, scenarios in runs.items():
+        for scenario, (run, *_) in scenarios.items():
+            whole, *_ = runs.get(WHOLE, {}).get(scenario, [run])
+            if different := differences(whole, run, {"seed", "scores", "augment"} | ADAMATCH_PARTS):
+                keys = ", ".join(different)
+                raise UserError(f"{scenario} without {part} differs from the whole run in {keys}: make it alike")
     return {
         part: {scenario: entry_of(seeds, seeds[0]["target"]) for scenario, seeds in scenarios.items()}
         for part, scenarios in runs.items()
@@ -66,7 +85,8 @@ def difference(table: Table, part: str, scenario: str) -> float | None:
     if part == WHOLE or entry is None or whole is None:
         return None
     split = "test" if entry.test and whole.test else "val"
-    return mean_and_std(getattr(entry, split))[0] - mean_and_std(getattr(whole, split))[0]
+    before, after = (mean_and_std(getattr(shares, split))[0] for shares in (whole, entry))
+    return None if before is None or after is None else after - before
 
 
 def write_csv(table: Table, path: Path) -> None:

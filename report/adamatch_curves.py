@@ -34,7 +34,8 @@ def main(config: Config) -> None:
     logged = [line for line in lines if "mask_rate" in line]
     if not logged:
         raise UserError(f"{path} has no mask_rate: give the directory of a run of adamatch")
-    draw(logged, [line for line in lines if "source_accuracy" in line], config.out or config.run / "curves.png")
+    validated = [line for line in lines if {"source_accuracy", "target_accuracy"} & line.keys()]
+    draw(logged, validated, config.out or config.run / "curves.png")
 
 
 def draw(logged: list[dict], curve: list[dict], path: Path) -> None:
@@ -69,7 +70,10 @@ def draw_label_shares(axes: Axes, logged: list[dict]) -> None:
 
 
 def shares(lines: list[dict], name: str) -> list[float]:
-    """How the labels called `name`, pseudo or source, were distributed over the classes in these lines: sums to 1."""
+    """How the labels called `name`, pseudo or source, were distributed over the classes in these lines.
+
+    They add up to 1, or to 0 where there were none.
+    """
     counts = [sum(line[f"{name}_{digit}"] for line in lines) for digit in CLASSES]
     return [count / (sum(counts) or 1) for count in counts]
 

@@ -48,9 +48,9 @@ def main(config: Config) -> None:
     (about, root), *others = [read_run(run) for run in config.runs]
     steps = [about["steps"], *(other["steps"] for other, _ in others)]
     if others:
-        for key in ("method", "source", "target"):
+        for key in ("recipe", "source", "target", "augment", "steps"):
             if any(other[key] != about[key] for other, _ in others):
-                raise UserError(f"the runs differ in their {key}: let runs of one scenario vote")
+                raise UserError(f"the runs differ in their {key}: let runs of one recipe and scenario vote")
         about |= {"network": about["network"] + " and variants", "voting": len(config.runs)}
     root = config.data or root
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]

@@ -22,6 +22,7 @@ from runtime.figures import save_figure
 from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
+ADAMATCH_PARTS = {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
 CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
 # (source, target), report, accuracies in per cent by system.
 REPORTED = [
@@ -59,11 +60,12 @@ class Row:
     target: str
     network: str
     augment: str
+    steps: int
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Accuracies in [0, 1] of one system in one row, of each run one; empty where test.csv has no labels."""
+    """Accuracies in [0, 1] of one system in one row, of each run one; empty where a split has no labels."""
 
     val: tuple[float, ...]
     test: tuple[float, ...]
@@ -87,9 +89,9 @@ def read_scores(folders: Sequence[Path]) -> list[dict]:
 
 def are_scores(content: dict) -> bool:
     """Whether this is what report.dann_scores writes; may raise KeyError, TypeError or AttributeError if it is not."""
-    wanted = NEEDED_SETTINGS | {"scores"}
+    wanted = NEEDED_SETTINGS | {"scores", "steps"}
     if content["method"] == "adamatch":
-        wanted |= {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
+        wanted |= ADAMATCH_PARTS
     return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
 
 
@@ -99,19 +101,23 @@ def entry_of(runs: list[dict], domain: str) -> Entry:
     Raises UserError where they differ in anything else or repeat a seed: such runs have no mean.
     """
     first = runs[0]
+    ignored = {"seed", "scores"}
+    if first["method"] == "supervised":
+        ignored.add("target")  # where only a curve was drawn
     for run in runs[1:]:
-        # A setting that is younger than a run had its default there.
-        different = {key for key in first.keys() & run.keys() if run[key] != first[key]} - {"seed", "scores"}
-        if first["method"] == "supervised":
-            different.discard("target")  # where only a curve was drawn
-        if different:
+        if different := differences(first, run, ignored):
             what = f"{first['recipe']} on {first['network']} with {first['augment']} pictures"
-            keys = ", ".join(sorted(different))
-            raise UserError(f"runs of {what} differ in {keys}: keep them in folders of their own")
+            raise UserError(f"runs of {what} differ in {', '.join(different)}: keep them in folders of their own")
     if len({run["seed"] for run in runs}) < len(runs):
         raise UserError(f"two runs of {first['recipe']} from {first['source']} have one seed: keep one of them")
     scores = [run["scores"][domain] for run in runs]
     return Entry(*(tuple(score[split] for score in scores if split in score) for split in ("val", "test")))
+
+
+def differences(run: dict, other: dict, ignored: set[str]) -> list[str]:
+    """The settings that two scored runs differ in; one that is younger than a run was off there (0, or nothing)."""
+    keys = (run.keys() | other.keys()) - ignored
+    return sorted(key for key in keys if (run.get(key) or None) != (other.get(key) or None))
 
 
 def network_of(run: dict) -> str:
@@ -131,6 +137,8 @@ def main(config: Config) -> None:
     if not scored:
         raise UserError(f"no scored runs in {config.runs}: make them with scripts/sweep_dann.sh")
     table = collect(scored)
+    if not table:
+        raise UserError(f"only supervised runs are scored in {config.runs}: adapt something with scripts/sweep_dann.sh")
     write_csv(table, config.out / "table.csv")
     text = markdown(table)
     write_atomically(config.out / "table.md", text.encode())
@@ -142,17 +150,20 @@ def collect(scored: list[dict]) -> Table:
     """The table of what report.dann_scores wrote: rows in order, in each its systems.
 
     A supervised run gives the lower bound of every scenario from its domain that was adapted, and the upper bound of
-    every one to it.
+    every one to it; of several lengths the row's own is taken.
     """
     runs = defaultdict(list)
     for run in scored:
         if run["method"] != "supervised":
-            runs[Row(run["source"], run["target"], network_of(run), augment_of(run)), system_of(run)].append(run)
+            row = Row(run["source"], run["target"], network_of(run), augment_of(run), run["steps"])
+            runs[row, system_of(run)].append(run)
     for row in {row for row, _ in runs}:
-        for run in scored:
-            same = (run["method"], network_of(run), augment_of(run)) == ("supervised", row.network, row.augment)
-            if same and row.target in run["scores"] and run["source"] in (row.source, row.target):
-                runs[row, SOURCE_ONLY if run["source"] == row.source else ON_TARGET].append(run)
+        alike = [run for run in scored if (network_of(run), augment_of(run)) == (row.network, row.augment)]
+        for system, source in ((SOURCE_ONLY, row.source), (ON_TARGET, row.target)):
+            bounds = [run for run in alike if (run["method"], run["source"]) == ("supervised", source)]
+            bounds = [run for run in bounds if row.target in run["scores"]]
+            if bounds := [run for run in bounds if run["steps"] == row.steps] or bounds:
+                runs[row, system] = bounds
     table: Table = {row: {} for row in sorted({row for row, _ in runs})}
     for (row, system), seeds in runs.items():
         table[row][system] = entry_of(seeds, row.target)
@@ -198,7 +209,7 @@ def best_reported(source: str, target: str, system: str) -> float | None:
 
 def write_csv(table: Table, path: Path) -> None:
     """One line for each entry, accuracies in per cent; std is that of a sample, empty for one run."""
-    header = ["source", "target", "network", "augment", "system", "runs"]
+    header = ["source", "target", "network", "augment", "steps", "system", "runs"]
     header += ["val_mean", "val_std", "test_mean", "test_std", "best_reported"]
     lines = []
     for row, entries in table.items():
@@ -206,7 +217,8 @@ def write_csv(table: Table, path: Path) -> None:
             if system in entries:
                 entry = entries[system]
                 numbers = [*mean_and_std(entry.val), *mean_and_std(entry.test)]
-                line = [row.source, row.target, row.network, row.augment, system, len(entry.val)]
+                count = len(entry.val or entry.test)
+                line = [row.source, row.target, row.network, row.augment, row.steps, system, count]
                 lines.append([*line, *(f"{number:.2f}" if number is not None else "" for number in numbers)])
                 reported = best_reported(row.source, row.target, system)
                 lines[-1].append("" if reported is None else reported)
@@ -222,7 +234,7 @@ def markdown(table: Table) -> str:
 
 def header_of(table: Table) -> list[str]:
     """The names of the columns of `lines_of`."""
-    return ["scenario", "network", "pictures", *systems_of(table)]
+    return ["scenario", "network", "pictures", "steps", *systems_of(table)]
 
 
 def lines_of(table: Table) -> list[list[str]]:
@@ -231,12 +243,12 @@ def lines_of(table: Table) -> list[list[str]]:
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         scenario = f"{row.source} → {row.target}"
         cells = [cell(table[row].get(system)) for system in systems]
-        lines.append([scenario, row.network, pictures_of(row.augment), *cells])
+        lines.append([scenario, row.network, pictures_of(row.augment), f"{row.steps}", *cells])
         if following is None or (following.source, following.target) != (row.source, row.target):
             for reported, report, figures in REPORTED:
                 if reported == (row.source, row.target):
                     cells = [f"{figures[system]:g}" if system in figures else "" for system in systems]
-                    lines.append([scenario, f"*report {report}*", "", *cells])
+                    lines.append([scenario, f"*report {report}*", "", "", *cells])
     return lines
 
 
@@ -258,14 +270,15 @@ def bars(table: Table) -> Figure:
             for place, row in enumerate(rows):
                 left = place + number * width
                 reported = best_reported(row.source, row.target, system)
-                if system in table[row]:
-                    mean, std = mean_and_std(table[row][system].test or table[row][system].val)
+                entry = table[row].get(system)
+                if entry and (entry.test or entry.val):
+                    mean, std = mean_and_std(entry.test or entry.val)
                     axes.bar(left, mean, width, yerr=std, color=f"C{number}", capsize=2)
                 if reported:
                     axes.hlines(reported, left - width / 2, left + width / 2, color="black")
             axes.bar(0, 0, color=f"C{number}", label=system)
         axes.hlines([], 0, 0, color="black", label="best reported")
-        names = [f"{row.source} → {row.target}\n{row.network}" for row in rows]
+        names = [f"{row.source} → {row.target}\n{row.network}\n{row.steps} steps" for row in rows]
         axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], names, fontsize=7)
         axes.set(xlim=(-width, len(rows) - 0.5 * width), ylim=(0, 100))
         axes.tick_params(axis="y", labelsize=7)

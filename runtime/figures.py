@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from cycler import cycler
 
+from runtime.errors import UserError
 from runtime.files import write_atomically
 
 matplotlib.use("Agg")
@@ -23,9 +24,12 @@ def save_figure(figure: Figure, *paths: Path) -> None:
     """Write `figure` to each of `paths`, as PNG or PDF by its suffix, whole or not at all, and close it.
 
     Parents are made. The same figure gives the same bytes: no file says when or by what it was made.
+    Raises UserError for another suffix.
     """
     nameless = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     for path in paths:
+        if path.suffix not in nameless:
+            raise UserError(f"cannot draw {path}: give a name that ends in .png or .pdf")
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi="figure", metadata=nameless[path.suffix])
         write_atomically(path, buffer.getvalue())

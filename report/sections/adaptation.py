@@ -16,6 +16,7 @@ from report.runs import Run, repetitions
 from report.sections.samples import read_sheets
 from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
 from runtime.classification import class_probabilities
+from runtime.errors import UserError
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
@@ -50,15 +51,18 @@ def title_of(run: Run) -> str:
 
 def three_rows(context: Context) -> list[Block]:
     """Accuracy on the target of what was trained on the source, adapted, and trained on the target."""
-    table = dann_table.collect(context.accuracies)
+    try:
+        table = dann_table.collect(context.accuracies)
+    except UserError as error:
+        return [Missing(f"No table: {error}.")]
     if not table:
         return []
     systems = dann_table.systems_of(table)
     columns = list(table)
     header = ["trained on", *(f"{row.source} → {row.target}" for row in columns)]
-    setting = [f"{row.network}, {dann_table.pictures_of(row.augment)}" for row in columns]
+    setting = [f"{row.network}, {dann_table.pictures_of(row.augment)}, {row.steps}" for row in columns]
     names = {SOURCE_ONLY: "source only", ON_TARGET: "target"}
-    rows = [["network, pictures", *setting]]
+    rows = [["network, pictures, steps", *setting]]
     for system in systems:
         name = names.get(system, f"adapted by {system}")
         rows.append([name, *(_per_cent(table[row].get(system)) for row in columns)])

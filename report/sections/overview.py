@@ -6,9 +6,10 @@ import numpy as np
 
 from report import dann_table
 from report.context import Context
-from report.page import Block, Heading, Missing, Section, Table, Text
+from report.page import Block, Heading, Missing, Section, Table
 from report.runs import Run
 from report.systems import DIGITS, FACES, SYSTEMS, VAES, of_kind
+from runtime.errors import UserError
 
 FACE_NOTE = (
     "Reported: trained on 38,464 CelebA faces, FID on 2048-dimensional Inception features. Ours: trained on the "
@@ -27,7 +28,7 @@ DIGIT_NOTE = (
 ADAPTATION_NOTE = (
     f"{dann_table.CAPTION} Reported: on the course's validation split, with all of its data. Ours: the last step's "
     "weights, on splits drawn anew from the pooled official digits, fewer where only a part of a download was there; "
-    "no label of the target chose anything."
+    "no label of the target took part in training."
 )
 ADAPTATION_COMMANDS = "python -m report.dann_scores runs/RUN\nbash scripts/sweep_dann.sh"
 Scores = dict[str, str]
@@ -60,18 +61,21 @@ def scores_section(context: Context) -> Section:
         blocks += [
             Missing(f"`{run.name}` has no scores; to score it:", digit_command(run)) for run in _unscored(digits)
         ]
-    blocks.append(Heading("Adaptation"))
-    table = dann_table.collect(context.accuracies)
-    if table:
-        lines = dann_table.lines_of(table)
-        quiet = frozenset(number for number, line in enumerate(lines) if line[1].startswith("*"))
-        rows = [[cell.strip("*") for cell in line] for line in lines]
-        blocks.append(Table(dann_table.header_of(table), rows, ADAPTATION_NOTE, quiet))
-    else:
-        blocks.append(
-            Missing("No adaptation was scored; to score one, or to make the whole table:", ADAPTATION_COMMANDS)
-        )
-    return Section("Scores", blocks or [Text("Nothing is scored.")])
+    return Section("Scores", [*blocks, Heading("Adaptation"), _adaptations(context)])
+
+
+def _adaptations(context: Context) -> Block:
+    """The table of adaptations, or why there is none."""
+    try:
+        table = dann_table.collect(context.accuracies)
+    except UserError as error:
+        return Missing(f"No table: {error}.")
+    if not table:
+        return Missing("No adaptation was scored; to score one, or to make the whole table:", ADAPTATION_COMMANDS)
+    lines = dann_table.lines_of(table)
+    quiet = frozenset(number for number, line in enumerate(lines) if line[1].startswith("*"))
+    rows = [[cell.strip("*") for cell in line] for line in lines]
+    return Table(dann_table.header_of(table), rows, ADAPTATION_NOTE, quiet)
 
 
 def _beside_reported(runs: list[Run], scores_of: Any, note: str) -> Table:

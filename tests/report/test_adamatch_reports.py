@@ -48,7 +48,7 @@ def test_a_run_is_scored_with_its_parts(matched):
 
 WHOLE_RUN = {"recipe": "adamatch", "method": "adamatch", "network": "dann32", "width": 0, "augment": "strong"}
 WHOLE_RUN |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1.0, "ramp": True}
-WHOLE_RUN |= {"ema_decay": 0.9, "source": "a", "target": "b", "seed": 1}
+WHOLE_RUN |= {"ema_decay": 0.9, "source": "a", "target": "b", "seed": 1, "steps": 5}
 
 
 def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
@@ -81,6 +81,9 @@ def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
     (other / "scores.json").write_text(json.dumps(runs[0] | {"seed": 2, "augment": "off"}))
     line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config(folders, tmp_path / "out")))
     assert "runs of adamatch on dann32 with weak pictures differ in augment" in line
+    (other / "scores.json").write_text(json.dumps(runs[3] | {"ema_decay": 0, "steps": 1}))
+    line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config(folders, tmp_path / "out")))
+    assert "a → b without alignment, averaged weights differs from the whole run in steps: make it alike" in line
 
 
 def test_the_ablation_does_what_is_missing(run, root, tmp_path):

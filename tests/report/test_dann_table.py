@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from data.digits import load_digits
 from report import dann_scores, dann_table
 from report.dann_table import ON_TARGET, SOURCE_ONLY, Row
-from runtime.classification import accuracy
+from runtime.classification import accuracy, class_probabilities, vote
 from runtime.device import choose_execution
 from runtime.weights import load_weights
 
@@ -33,13 +34,19 @@ def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(
     assert content["scores"]["b"]["test"] == accuracy(execution.place(classifier), images, labels, execution)
 
 
-def test_several_runs_vote(adapted, tmp_path, error_of):
+def test_several_runs_vote(adapted, digits, tmp_path, error_of):
     supervised, *both = adapted
     content = scores_of(*both, out=tmp_path / "vote" / "scores.json")
     assert content["voting"] == 2 and content["network"] == "dann-lenet and variants"
+    execution = choose_execution("cpu", "float32")
+    classifiers = [execution.place(load_weights(run / "weights.safetensors", "classifier")[0]) for run in both]
+    images, labels = load_digits(digits, "b", "test")
+    given = vote(np.stack([class_probabilities(each, images, execution) for each in classifiers]), "majority")
+    assert content["scores"]["b"]["test"] == (given == labels).mean()
+    assert content["scores"] != scores_of(both[0])["scores"]
     assert "give a run directory, or several and --out" in error_of(lambda: scores_of(*both))
     line = error_of(lambda: scores_of(supervised, both[0], out=tmp_path / "x.json"))
-    assert "the runs differ in their method" in line
+    assert "the runs differ in their recipe" in line
     assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
 
 
@@ -59,7 +66,7 @@ def test_an_unfinished_run_has_no_scores_and_data_may_lie_elsewhere(adapted, dig
 def scored(recipe, source, target, val, test, network="dann32", augment="off", **parts):
     method = recipe.split("-")[0]
     run = {"recipe": recipe, "method": method, "network": network, "source": source, "target": target}
-    run |= {"width": 0, "seed": 1, "ramp": True}
+    run |= {"width": 0, "seed": 1, "ramp": True, "steps": 5}
     scores = {target: {"val": val} | ({"test": test} if test is not None else {})}
     run |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1, "ema_decay": 0.9}
     return run | {"augment": augment, "scores": scores} | parts
@@ -79,11 +86,11 @@ RUNS = [
 
 def test_supervised_runs_are_lower_and_upper_bound():
     table = dann_table.collect(RUNS)
-    plain = table[Row("mnistm", "svhn", "dann32", "off")]
+    plain = table[Row("mnistm", "svhn", "dann32", "off", 5)]
     assert plain["dann"].test == (0.4, 0.5) and plain["dsn"].test == ()
     assert plain[SOURCE_ONLY].test == (0.21,) and plain[ON_TARGET].val == (0.9,)
-    assert table[Row("mnistm", "svhn", "dann32", "moderate")].keys() == {"dann"}
-    assert table[Row("usps", "svhn", "dann28 and variants", "off")].keys() == {"dann"}
+    assert table[Row("mnistm", "svhn", "dann32", "moderate", 5)].keys() == {"dann"}
+    assert table[Row("usps", "svhn", "dann28 and variants", "off", 5)].keys() == {"dann"}
     assert dann_table.systems_of(table) == [SOURCE_ONLY, "dann", "dsn", ON_TARGET]
 
 
@@ -94,7 +101,7 @@ def test_adamatch_without_a_part_is_a_system_of_its_own():
         scored("supervised", "svhn", "", 0, 0, augment="strong") | {"scores": {"svhn": {"val": 0.9, "test": 0.91}}},
         RUNS[-2],  # on plain pictures: no bound of this row
     ]
-    row = dann_table.collect(runs)[Row("mnistm", "svhn", "dann32", "strong")]
+    row = dann_table.collect(runs)[Row("mnistm", "svhn", "dann32", "strong", 5)]
     assert row["adamatch"].test == (0.82,) and row[ON_TARGET].test == (0.91,)
     assert row["adamatch without alignment without averaged weights"].test == (0.72,)
 
@@ -111,15 +118,37 @@ def test_pictures_changed_otherwise_are_a_row_of_their_own():
 
 
 def test_only_seeds_of_one_another_are_averaged(error_of):
-    first = scored("dann", "mnistm", "svhn", 0.6, 0.5, lr=0.2, steps=5)
-    line = error_of(lambda: dann_table.collect([first, first | {"seed": 2, "lr": 0.1, "steps": 6}]))
-    assert "runs of dann on dann32 with off pictures differ in lr, steps: keep them in folders of their own" in line
+    first = scored("dann", "mnistm", "svhn", 0.6, 0.5, lr=0.2)
+    line = error_of(lambda: dann_table.collect([first, first | {"seed": 2, "lr": 0.1, "difference_weight": 1.0}]))
+    assert "runs of dann on dann32 with off pictures differ in difference_weight, lr: keep them in folders" in line
+    young = first | {"seed": 2, "confusion_weight": 0.0, "rotation": None}  # of later settings, which are off
+    assert [len(row["dann"].val) for row in dann_table.collect([first, young]).values()] == [2]
     assert "have one seed" in error_of(lambda: dann_table.collect([first, first]))
     wide = dann_table.collect([first, first | {"width": 128}])
     assert [row.network for row in wide] == ["dann32", "dann32, width 128"]
     bound = RUNS[-1] | {"target": "usps", "seed": 2}  # it only drew another curve
-    row = dann_table.collect([*RUNS, bound])[Row("mnistm", "svhn", "dann32", "off")]
+    row = dann_table.collect([*RUNS, bound])[Row("mnistm", "svhn", "dann32", "off", 5)]
     assert row[SOURCE_ONLY].test == (0.21, 0.21)
+
+
+def test_runs_of_another_length_are_a_row_of_their_own():
+    bounds = [RUNS[-1], RUNS[-1] | {"steps": 9, "scores": {"svhn": {"val": 0.5, "test": 0.51}}}]
+    runs = [scored("dann", "mnistm", "svhn", 0.6, 0.5, steps=steps) for steps in (5, 9)]
+    short, long = dann_table.collect([*runs, *bounds]).values()
+    assert (short[SOURCE_ONLY].test, long[SOURCE_ONLY].test) == ((0.21,), (0.51,))
+    other = dann_table.collect([runs[1], bounds[0]])
+    assert other[Row("mnistm", "svhn", "dann32", "off", 9)][SOURCE_ONLY].test == (0.21,)  # for want of its own
+
+
+def test_what_has_no_labels_or_was_not_adapted(tmp_path, error_of):
+    unlabelled = scored("dann", "mnistm", "svhn", 0, 0) | {"scores": {"svhn": {}}}
+    for name, run in (("adapted", unlabelled), ("bound", RUNS[-1])):
+        (tmp_path / name / "run").mkdir(parents=True)
+        (tmp_path / name / "run" / "scores.json").write_text(json.dumps(run))
+    dann_table.main(dann_table.Config(tmp_path / "adapted", tmp_path / "out"))
+    assert "| mnistm → svhn | dann32 | plain | 5 |  | – (–) |  |" in (tmp_path / "out" / "table.md").read_text()
+    line = error_of(lambda: dann_table.main(dann_table.Config(tmp_path / "bound", tmp_path / "none")))
+    assert "only supervised runs are scored in" in line and not (tmp_path / "none").exists()
 
 
 def test_the_best_reported_figures():
@@ -137,12 +166,15 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
         (runs / str(number) / "scores.json").write_text(json.dumps(run))
     dann_table.main(dann_table.Config(runs, tmp_path / "out"))
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    assert lines[0].startswith("source,target,network,augment,system,runs,val_mean,val_std,test_mean,test_std")
-    assert "mnistm,svhn,dann32,off,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
-    assert "mnistm,svhn,dann32,off,dsn,1,55.00,,,,52.3" in lines
+    assert lines[0].startswith("source,target,network,augment,steps,system,runs,val_mean,val_std,test_mean,test_std")
+    assert "mnistm,svhn,dann32,off,5,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
+    assert "mnistm,svhn,dann32,off,5,dsn,1,55.00,,,,52.3" in lines
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "| mnistm → svhn | dann32 | plain | 21.0 (20.0) | 45.0 ± 7.1 (55.0 ± 7.1) | – (55.0) | 92.0 (90.0) |" in text
-    assert "| mnistm → svhn | *report 003* |  | 34.4 | 41.9 | 52.3 | 92.1 |" in text
+    assert (
+        "| mnistm → svhn | dann32 | plain | 5 | 21.0 (20.0) | 45.0 ± 7.1 (55.0 ± 7.1) | – (55.0) | 92.0 (90.0) |"
+        in text
+    )
+    assert "| mnistm → svhn | *report 003* |  |  | 34.4 | 41.9 | 52.3 | 92.1 |" in text
     with Image.open(tmp_path / "out" / "table.png") as page:
         assert page.width > 300
     (tmp_path / "none").mkdir()
@@ -176,7 +208,8 @@ def sweep(root, digits, run, small, tmp_path):
     )
     settings = {"RUNS": tmp_path / "swept runs", "DATA": digits, "DOMAINS": "a b", "RECIPES": "dann"}
     settings |= {"SEEDS": "1 2", "PICTURES": "plain moderate", "NETWORK": "dann-lenet", "BOUNDS": "--epochs 7 --lr 0.1"}
-    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann28-wide", "JOBS": 2}
+    # One of the ensemble is also the pair's: it must not be trained twice, nor at once.
+    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann-lenet", "JOBS": 2}
     variables = os.environ | {key: str(value) for key, value in settings.items()}
 
     def sweep():
@@ -191,7 +224,7 @@ def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
     runs = tmp_path / "swept runs"
     systems = [("supervised", "dann-lenet", domain, None) for domain in "ab"]
     systems += [("dann", "dann-lenet", "a", "b"), ("dann", "dann-lenet", "b", "a")]
-    systems += [("dann", network, "a", "b") for network in ("dann28", "dann28-wide")]
+    systems += [("dann", "dann28", "a", "b")]
 
     def training(system, pictures, seed, last):
         """The words of a run's training."""
@@ -213,7 +246,7 @@ def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
     assert trainings(first) == sorted(expected)
     votes = [words for words in first if "--out" in words and "report.dann_scores" in words]
     for (pictures, seed), words in zip(every, votes, strict=True):
-        voters = [runs / f"dann-{network}-a-b-{pictures}-seed{seed}" for network in ("dann28", "dann28-wide")]
+        voters = [runs / f"dann-{network}-a-b-{pictures}-seed{seed}" for network in ("dann28", "dann-lenet")]
         out = runs / f"ensemble-a-b-{pictures}-seed{seed}" / "scores.json"
         assert words == list(map(str, ("-m", "report.dann_scores", *voters, "--out", out)))
 
