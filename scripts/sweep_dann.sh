@@ -7,7 +7,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${DATA:=$root/datasets/real}"                                         # the data tree
 : "${DOMAINS:=mnistm svhn usps}"                                         # all ordered pairs of these
 : "${SEEDS:=1 2 3}"                                                      # a run of each system for every seed
-: "${PICTURES:=plain moderate}"                                          # plain, weak, moderate, strong: --augment
+: "${PICTURES:=plain moderate}"                                          # plain, weak, moderate, strong, mixed
 : "${RECIPES:=dann dsn}"                                                 # the adaptations to compare; adamatch has its
                                                                          # strong views with PICTURES=strong
 : "${BOUNDS:=}"                                                           # options of the supervised runs alone
@@ -53,7 +53,9 @@ runs() {
     done
 }
 
-runs "$@" | xargs -L 1 -P "$JOBS" "$root/scripts/finish_dann.sh"
+# A run may be of a pair and of the ensemble: it is made once.
+runs "$@" | awk '!seen[$0]++' |
+    xargs -d '\n' -n 1 -P "$JOBS" bash -c 'eval "exec \"\$0\" $1"' "$root/scripts/finish_dann.sh"
 
 # The variants vote.
 for pictures in ${ENSEMBLE:+$PICTURES}; do
