@@ -242,10 +242,19 @@ class Run:
 
 
 def _load(part: Stateful, state: dict[str, Any]) -> None:
-    """Load `state` into `part`; raises an error when it is of another network or another kind of optimizer."""
-    if isinstance(part, torch.optim.Optimizer) and state["param_groups"][0].keys() != part.param_groups[0].keys():
+    """Load `state` into `part`; raises an error when it is of another network or another kind of optimizer.
+
+    An optimizer's settings are the run's, which may have been changed, not those it was saved with.
+    """
+    if not isinstance(part, torch.optim.Optimizer):
+        part.load_state_dict(state)
+        return
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in part.param_groups]
+    if state["param_groups"][0].keys() != part.param_groups[0].keys():
         raise ValueError("another kind of optimizer")
     part.load_state_dict(state)
+    for group, own in zip(part.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def _hardware(execution: Execution) -> str:
