@@ -19,6 +19,7 @@ from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
 from models import NETWORKS, adamatch
 from models.adamatch import SelfTraining, adamatch_loss
+from models.batch_norm import frozen_statistics
 from models.dann import CLASSES, DANN_NETWORKS, dann_loss, domain_loss, ramp
 from models.dsn import Separation, dsn_loss
 from runtime.classification import accuracy
@@ -65,7 +66,7 @@ class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
     lr_schedule: AdaptationSchedule = "constant"
     """Course of the learning rate: annealed as 1 / (1 + 10 p)^0.75, cosine to 0, fixmatch as cos(7 pi p / 16)."""
     weight_decay: float = 0.0
-    """Share of its learning rate that a weight loses in every step (AdamW)."""
+    """Share of a weight that it loses in every step, times the learning rate (AdamW)."""
     ema_decay: float = 0.0
     """Decay of the averaged weights that are validated and saved (0: no averaging)."""
 
@@ -91,8 +92,9 @@ class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
             raise UserError("--lr must be above 0")
         if not 0 <= self.adversarial_start < 1:
             raise UserError("--adversarial-start must be at least 0 and below 1")
-        if not 0 < self.threshold <= 1:
-            raise UserError("--threshold must be above 0 and at most 1")
+        for field in ("threshold", "pseudo_ramp"):
+            if not 0 < getattr(self, field) <= 1:
+                raise UserError(f"--{field.replace('_', '-')} must be above 0 and at most 1")
         losses = ("domain", "confusion", "reconstruction", "difference", "pseudo")
         for field in ("weight_decay", *(f"{loss}_weight" for loss in losses)):
             if getattr(self, field) < 0:
@@ -129,7 +131,8 @@ RECIPES = {
     ),
     "adamatch": (
         "AdaMatch: pseudo-labels for the target, from weak views to strong ones. 4,000 steps.",
-        replace(ADAMATCH, lr=1.5e-3, lr_schedule="fixmatch", weight_decay=0.01, ema_decay=0.998),
+        # Mu grows while the source is learnt, 1,000 steps: beyond that, waiting would only fit a small source closer.
+        replace(ADAMATCH, lr=1.5e-3, lr_schedule="fixmatch", weight_decay=0.01, ema_decay=0.998, pseudo_ramp=0.25),
     ),
 }
 
@@ -140,7 +143,7 @@ def course(progress: float, config: Config) -> float:
         return 0.0
     if not config.ramp:
         return 1.0
-    return adamatch.ramp(progress) if config.method == "adamatch" else ramp(progress)
+    return adamatch.ramp(progress, config.pseudo_ramp) if config.method == "adamatch" else ramp(progress)
 
 
 def main(config: Config) -> None:
@@ -218,10 +221,11 @@ def main(config: Config) -> None:
 
         # Teach the domain classifier by itself, on features that stay as they are.
         if config.alternating:
-            with torch.no_grad(), execution.autocast():
+            with torch.no_grad(), frozen_statistics(network), execution.autocast():
                 features = network.classifier.features(images)
             with execution.autocast():
-                d_loss, _ = domain_loss(tell_domains(features).float())
+                domain_logits = tell_domains(features)
+            d_loss, _ = domain_loss(domain_logits.float())
             d_optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"]
             d_optimizer.zero_grad()
             d_loss.backward()
@@ -231,17 +235,23 @@ def main(config: Config) -> None:
         with execution.autocast():
             match config.method:
                 case "supervised":
-                    loss = cross_entropy(predict(images).float(), labels)
-                    values = {"class_loss": loss}
-                case "dann":
-                    loss, values = dann_loss(*predict(images, strength), labels, confusion_weight)
-                case "dsn":
-                    loss, values = dsn_loss(predict(images, strength), images, labels, confusion_weight, config)
+                    output = predict(images)
+                case "dann" | "dsn":
+                    output = predict(images, strength)
                 case "adamatch":
                     draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
                     draws = draws[:, share].flatten(0, 1).to(execution.device) if config.interpolation else None
-                    logits = adamatch.source_and_target_logits(predict, images, draws)
-                    loss, values = adamatch_loss(logits, labels, pseudo_weight, config)
+                    output = adamatch.source_and_target_logits(predict, images, draws)
+        match config.method:
+            case "supervised":
+                loss = cross_entropy(output.float(), labels)
+                values = {"class_loss": loss}
+            case "dann":
+                loss, values = dann_loss(*output, labels, confusion_weight)
+            case "dsn":
+                loss, values = dsn_loss(output, images, labels, confusion_weight, config)
+            case "adamatch":
+                loss, values = adamatch_loss(output, labels, pseudo_weight, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

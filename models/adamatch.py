@@ -1,20 +1,21 @@
 """AdaMatch: Berthelot et al., *AdaMatch: A Unified Approach to Semi-Supervised Learning and Domain Adaptation*.
 
-ICLR 2022; all that follows is of its section 3.
+ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch; the authors' code
+averages them over past batches too.
 The classifier labels weakly changed pictures of the target itself; where it is confident enough, it must say the same
 of the strongly changed ones. Logits and probabilities are those of one batch; n_s of them are of the source, n_t of
 the target.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
+
+from models.batch_norm import frozen_statistics
 
 
 @dataclass
@@ -33,13 +34,16 @@ class SelfTraining:
     """Take tau as a share of the mean confidence on the source, instead of as it is (adamatch only)."""
     pseudo_weight: float = 1.0
     """Mu: weight of the loss on pseudo-labels (adamatch only)."""
+    pseudo_ramp: float = 0.5
+    """Share of the run in which mu grows from 0; half of it in the paper (adamatch only)."""
 
 
 def interpolate_logits(together: Tensor, alone: Tensor, shares: Tensor) -> Tensor:
     """Random logit interpolation: lambda * Z' + (1 - lambda) * Z'' for the source, one lambda a logit.
 
-    `together` (n_s + n_t, K) are the logits of a batch of source and target, the source first; `alone` (n_s, K) those
-    of the source without the target, which batch norm makes others; `shares` (n_s, K) the lambdas, uniform in [0, 1).
+    `together` (2 n_s + 2 n_t, K) are logits of both views of source and target, the source first; `alone` (2 n_s, K)
+    those of the source without the target, which batch norm makes others; `shares` (2 n_s, K) the lambdas, uniform in
+    [0, 1).
     The target's logits stay as they are. Gradients flow through both.
     """
     source, target = together.split([len(alone), len(together) - len(alone)])
@@ -47,9 +51,9 @@ def interpolate_logits(together: Tensor, alone: Tensor, shares: Tensor) -> Tenso
 
 
 def source_and_target_logits(network: nn.Module, images: Tensor, shares: Tensor | None) -> Tensor:
-    """Float32 logits (n_s + n_t, K) of a batch of source and target; the source's are interpolated.
+    """Float32 logits (2 n_s + 2 n_t, K) of both views of source and target; the source's are interpolated.
 
-    `shares` (n_s, K) are the lambdas of `interpolate_logits`; None leaves the logits of the common batch.
+    `shares` (2 n_s, K) are the lambdas of `interpolate_logits`; None leaves the logits of the common batch.
     """
     together = network(images).float()
     if shares is None:
@@ -57,22 +61,6 @@ def source_and_target_logits(network: nn.Module, images: Tensor, shares: Tensor 
     with frozen_statistics(network):
         alone = network(images[: len(shares)]).float()
     return interpolate_logits(together, alone, shares)
-
-
-@contextmanager
-def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Within, batch norm of `network`, in training mode, leaves its running statistics as they are.
-
-    Those of the source alone are not what the network will see: only the batch with the target counts.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def align_distribution(target: Tensor, source: Tensor) -> Tensor:
@@ -150,6 +138,6 @@ def adamatch_loss(
     return class_loss + weight * pseudo_loss, values
 
 
-def ramp(progress: float) -> float:
-    """1/2 - cos(min(pi, 2 pi p)) / 2: mu's growth from 0 to 1 over the first half of the run."""
-    return 0.5 - math.cos(min(math.pi, 2 * math.pi * progress)) / 2
+def ramp(progress: float, end: float = 0.5) -> float:
+    """1/2 - cos(min(pi, pi p / e)) / 2: mu's growth from 0 to 1 over the share e of the run; the paper's e is 1/2."""
+    return 0.5 - math.cos(min(math.pi, math.pi * progress / end)) / 2

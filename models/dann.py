@@ -55,7 +55,8 @@ def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
     entropy = torch.special.entr(probabilities.detach()).sum(1)
     certainty = 1 + (-entropy).exp()
     confusion = (probabilities * certainty[:, None]).T @ probabilities
-    confusion = confusion / confusion.sum(1, keepdim=True)
+    # A class that underflows in the whole batch has a row of zeros, not of 0 / 0.
+    confusion = confusion / confusion.sum(1, keepdim=True).clamp_min(torch.finfo(confusion.dtype).tiny)
     return 1 - confusion.diagonal().mean()
 
 

@@ -178,7 +178,7 @@ def test_course_of_lambda_and_mu():
     dann, dsn, match = (train_dann.RECIPES[name][1] for name in ("dann", "dsn", "adamatch"))
     assert [round(train_dann.course(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
     assert [train_dann.course(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 1, 1]
-    assert [train_dann.course(progress, match) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([0, 0.5, 1, 1])
+    assert [train_dann.course(progress, match) for progress in (0, 0.125, 0.25, 1)] == pytest.approx([0, 0.5, 1, 1])
     assert train_dann.course(0, train_dann.replace(match, ramp=False)) == 1
 
 
@@ -212,7 +212,7 @@ def test_going_on_after_a_stop_changes_nothing(train, recipe, monkeypatch):
     whole = train(recipe, *options, "--name", "whole")
 
     def log_and_stop(self, log=Run.log, **values):
-        if self.step == 4:
+        if self.step == 5:  # between two lines of the log
             os.kill(os.getpid(), signal.SIGINT)
         log(self, **values)
 
@@ -221,8 +221,30 @@ def test_going_on_after_a_stop_changes_nothing(train, recipe, monkeypatch):
         train(recipe, *options, "--name", "stopped")
     stopped = train(recipe, *options, "--name", "stopped", "--resume")
     assert same_bits(whole, stopped)
-    untimed = [[{**line, "seconds": 0} for line in log(folder) if line["step"] != 4] for folder in (whole, stopped)]
-    assert untimed[0] == untimed[1]
+    untimed = [[{**line, "seconds": 0} for line in log(folder) if line["step"] != 5] for folder in (whole, stopped)]
+    assert untimed[0] == untimed[1] and any("class_loss" in line for line in untimed[0] if line["step"] == 6)
+
+
+@pytest.mark.parametrize("method", ["dann", "dsn", "adamatch"])
+def test_losses_are_of_float32_where_networks_are_not(train, monkeypatch, method):
+    loss, seen = getattr(train_dann, f"{method}_loss"), []
+
+    def record(*arguments):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return loss(*arguments)
+
+    monkeypatch.setattr(train_dann, f"{method}_loss", record)
+    train(method, "--max-steps", 2, "--precision", "bf16")
+    assert seen == [False, False]
+
+
+def test_settings_of_the_optimizer_may_change_when_going_on(train):
+    first = train("dann", *SHORT, "--max-steps", 3, "--name", "kept")
+    shutil.copytree(first, first.with_name("decayed"))
+    for name, decay in (("kept", 0), ("decayed", 100)):
+        folder = train("dann", *SHORT, "--name", name, "--weight-decay", decay, "--resume")
+        assert torch.load(folder / "checkpoint.pt")["parts"]["optimizer"]["param_groups"][0]["weight_decay"] == decay
+    assert not same_bits(first, first.with_name("decayed"))
 
 
 @pytest.mark.parametrize("recipe", ["dann", "adamatch"])

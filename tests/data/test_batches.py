@@ -72,6 +72,14 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone(options):
     assert not torch.equal(batches(seed=2, flip=True, **options).batch(0), expected[0])
 
 
+@pytest.mark.parametrize("part", [slice(None), slice(4, 8)])
+def test_labels_stay_with_their_pictures(options, part):
+    source = batches(labels=np.arange(COUNT)[::-1].copy(), part=part, **options)
+    for number in (0, 2, 3, 7, 1):  # over the ends of epochs, and back
+        images, labels = source.labelled_batch(number)
+        assert levels(images)[:, 0, 0, 0].tolist() == (COUNT - 1 - labels).tolist()
+
+
 def test_memory_mapped_batches_equal_resident_ones(tmp_path):
     np.save(tmp_path / "pictures.npy", PICTURES)
     mapped = batches(np.load(tmp_path / "pictures.npy", mmap_mode="r"), flip=True, resident_bytes=0)

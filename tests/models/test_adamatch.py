@@ -9,6 +9,7 @@ from torch import nn
 
 from models import adamatch
 from models.adamatch import SelfTraining
+from models.batch_norm import frozen_statistics
 
 SOURCE = torch.tensor([[0.9, 0.1], [0.3, 0.7]])  # means 0.6 and 0.4, mean top probability 0.8
 TARGET = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])  # means 0.6 and 0.4
@@ -68,6 +69,7 @@ def test_losses_by_hand():
 
 def test_ramp():
     assert [adamatch.ramp(progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0, 0.5, 1, 1, 1])
+    assert [adamatch.ramp(progress, 0.2) for progress in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.1464466, 0.5, 1])
 
 
 def test_no_gradient_flows_through_what_makes_the_pseudo_labels():
@@ -88,7 +90,7 @@ def test_statistics_are_frozen_and_the_batch_still_counts():
     norm = nn.BatchNorm1d(3)
     inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5
     before = {key: value.clone() for key, value in norm.state_dict().items()}
-    with adamatch.frozen_statistics(norm):
+    with frozen_statistics(norm):
         outputs = norm(inputs)
     assert outputs.mean(0).abs().max() < 1e-5  # normalised by this batch
     assert all(torch.equal(before[key], value) for key, value in norm.state_dict().items())

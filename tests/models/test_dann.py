@@ -63,6 +63,13 @@ def test_class_confusion_against_the_formulas():
     assert class_confusion(logits).item() == pytest.approx(confusion, rel=1e-5)
 
 
+def test_a_class_that_underflows_has_no_confusion():
+    logits = torch.tensor([[300.0, 0.0, 0.0], [300.0, 0.0, 0.0]], requires_grad=True)
+    loss = class_confusion(logits)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
 def test_sure_predictions_are_not_confused():
     assert class_confusion(1000 * torch.eye(4)) < 1e-6
     assert class_confusion(torch.zeros(5, 4)).item() == pytest.approx(0.75)
