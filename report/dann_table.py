@@ -6,7 +6,7 @@ Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only i
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -14,14 +14,16 @@ import matplotlib.pyplot as plt
 import tyro
 from matplotlib.figure import Figure
 
-from data.augment import AUGMENTATIONS, Augmentation
+from data.augment import AUGMENTATIONS, Augmentation, PictureChanges
 from data.tables import write_table
+from models.adamatch import SelfTraining
 from report.dann_scores import NEEDED_SETTINGS
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
+DEFAULTS = asdict(SelfTraining()) | asdict(PictureChanges())
 ADAMATCH_PARTS = {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
 CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
 # (source, target), report, accuracies in per cent by system.
@@ -115,9 +117,9 @@ def entry_of(runs: list[dict], domain: str) -> Entry:
 
 
 def differences(run: dict, other: dict, ignored: set[str]) -> list[str]:
-    """The settings that two scored runs differ in; one that is younger than a run was off there (0, or nothing)."""
-    keys = (run.keys() | other.keys()) - ignored
-    return sorted(key for key in keys if (run.get(key) or None) != (other.get(key) or None))
+    """The settings that two scored runs differ in; one that is younger than a run had its default there, or was off."""
+    one, two = ({key: value or 0 for key, value in (DEFAULTS | settings).items()} for settings in (run, other))
+    return sorted(key for key in (one.keys() | two.keys()) - ignored if one.get(key, 0) != two.get(key, 0))
 
 
 def network_of(run: dict) -> str:

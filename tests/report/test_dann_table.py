@@ -121,7 +121,8 @@ def test_only_seeds_of_one_another_are_averaged(error_of):
     first = scored("dann", "mnistm", "svhn", 0.6, 0.5, lr=0.2)
     line = error_of(lambda: dann_table.collect([first, first | {"seed": 2, "lr": 0.1, "difference_weight": 1.0}]))
     assert "runs of dann on dann32 with off pictures differ in difference_weight, lr: keep them in folders" in line
-    young = first | {"seed": 2, "confusion_weight": 0.0, "rotation": None}  # of later settings, which are off
+    # Of later settings, which are off or have their default.
+    young = first | {"seed": 2, "confusion_weight": 0.0, "rotation": None, "pseudo_ramp": 0.5}
     assert [len(row["dann"].val) for row in dann_table.collect([first, young]).values()] == [2]
     assert "have one seed" in error_of(lambda: dann_table.collect([first, first]))
     wide = dann_table.collect([first, first | {"width": 128}])
