@@ -15,7 +15,7 @@ case ${1:-} in
     gans=(dcgan dcgan-2g dcgan-long dcgan-short pixelshuffle sagan)
     acgans=(acgan28 acgan64)
     diffusions=(context-unet attention-unet)
-    adaptations=(supervised dann dann-alternating dann-fixed-alpha dsn dsn-report adamatch)
+    adaptations=(supervised dann dann-alternating dann-fixed-alpha dann-mcc dsn dsn-report adamatch)
     ;;
 *)
     echo "usage: $0 [--all]" >&2
