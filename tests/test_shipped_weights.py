@@ -12,6 +12,8 @@ KINDS = {
     "acgan28": "acgan28-generator",
     "mnistm-svhn": "classifier",
     "mnistm-usps": "classifier",
+    "svhn-mnistm": "classifier",
+    "usps-svhn": "classifier",
 }
 
 
