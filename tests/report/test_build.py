@@ -55,7 +55,8 @@ def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), st
 
 def write_scores(folder, method, source, target, accuracy):
     content = {"recipe": method, "method": method, "network": "dann-lenet", "width": 4, "source": source}
-    content |= {"target": target, "augment": "off", "seed": 1, "scores": {"b": {"val": accuracy, "test": accuracy}}}
+    content |= {"target": target, "augment": "off", "seed": 1, "steps": 5}
+    content |= {"scores": {"b": {"val": accuracy, "test": accuracy}}}
     (folder / "scores.json").write_text(json.dumps(content))
 
 
@@ -163,7 +164,7 @@ def test_scores_stand_beside_the_reported(report):
     assert "| dcgan | report 000 |  |  |  | 27 |" in markdown
     assert "0.01230 (at the last checkpoint)" in markdown and "0.0027 to 0.0038" in markdown
     assert "62.50 %" in markdown and "99.6 %" in markdown
-    assert "| a → b | dann-lenet, width 4 | plain | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
+    assert "| a → b | dann-lenet, width 4 | plain | 5 | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
     assert "55.00% ± 7.07%" in markdown  # of the samplers
     assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
