@@ -140,12 +140,18 @@ def test_the_script_finds_the_domain_in_the_path(repository, run, script):
     assert call("any").returncode == 2
 
 
-def test_graders_get_labels_by_the_shipped_weights(root, run, pictures, tmp_path):
-    """With the true Python, from any directory; for a target without shipped weights one line says so."""
+@pytest.mark.parametrize("target", ["mnistm", "svhn", "usps"])
+def test_graders_get_labels_by_the_shipped_weights(root, run, pictures, tmp_path, target):
+    """With the true Python, from any directory."""
     script, out = root / "scripts" / "hw2_3.sh", tmp_path / "new" / "o.csv"
-    result = run(script, pictures, "usps", out, command=("bash",), cwd=tmp_path)
+    result = run(script, pictures, target, out, command=("bash",), cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert read_labels(out)[0] == NAMES
-    result = run(script, pictures, "mnistm", tmp_path / "none.csv", command=("bash",), cwd=tmp_path)
+
+
+def test_a_scenario_without_shipped_weights_is_one_line(root, run, pictures, tmp_path):
+    script, out = root / "scripts" / "classify_digits.sh", tmp_path / "none.csv"
+    chosen = os.environ | {"ADAPTED_FROM": "svhn"}
+    result = run(script, pictures, "usps", out, command=("bash",), cwd=tmp_path, env=chosen)
     assert result.returncode == 1 and result.stderr.startswith("error: no such weights file: ")
-    assert not (tmp_path / "none.csv").exists()
+    assert not out.exists()
