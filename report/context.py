@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from data import DataError
+from report import dann_table
 from report.gallery import Gallery
 from report.page import Block, Missing
 from report.runs import Run
@@ -46,6 +47,13 @@ class Context:
         if not run.weights.exists():
             raise UserError("no weights were written yet")
         return self.execution.place(load_weights(run.weights, kind)[0])
+
+    def adaptations(self, show: Callable[[dann_table.Table], list[Block]]) -> list[Block]:
+        """What `show` makes of the table of all adaptations; a line with the reason where runs do not compare."""
+        try:
+            return show(dann_table.collect(self.accuracies))
+        except UserError as error:
+            return [Missing(f"No table: {error}.")]
 
 
 def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]:

@@ -1,6 +1,7 @@
 """Domain adaptation: the three rows of every scenario, features in the plane, confusions, DSN's reconstructions."""
 
 import json
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -16,7 +17,6 @@ from report.runs import Run, repetitions
 from report.sections.samples import read_sheets
 from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
 from runtime.classification import class_probabilities
-from runtime.errors import UserError
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
@@ -26,7 +26,8 @@ def adaptation_section(context: Context) -> Section:
     groups = repetitions(of_kind(context.runs, ADAPTATION))
     blocks: list[Block] = []
     if groups:
-        blocks += [Heading("Source, adapted, target"), *three_rows(context), *unscored(groups)]
+        rows = context.adaptations(partial(three_rows, context))
+        blocks += [Heading("Source, adapted, target"), *rows, *unscored(groups)]
     for group in groups:
         run = group[0]
         blocks.append(Heading(f"{title_of(run)}, `{run.name}`"))
@@ -49,12 +50,8 @@ def title_of(run: Run) -> str:
     return f"{run.recipe} {' → '.join(domain for domain in domains if domain)}"
 
 
-def three_rows(context: Context) -> list[Block]:
+def three_rows(context: Context, table: dann_table.Table) -> list[Block]:
     """Accuracy on the target of what was trained on the source, adapted, and trained on the target."""
-    try:
-        table = dann_table.collect(context.accuracies)
-    except UserError as error:
-        return [Missing(f"No table: {error}.")]
     if not table:
         return []
     systems = dann_table.systems_of(table)

@@ -9,7 +9,6 @@ from report.context import Context
 from report.page import Block, Heading, Missing, Section, Table
 from report.runs import Run
 from report.systems import DIGITS, FACES, SYSTEMS, VAES, of_kind
-from runtime.errors import UserError
 
 FACE_NOTE = (
     "Reported: trained on 38,464 CelebA faces, FID on 2048-dimensional Inception features. Ours: trained on the "
@@ -61,21 +60,17 @@ def scores_section(context: Context) -> Section:
         blocks += [
             Missing(f"`{run.name}` has no scores; to score it:", digit_command(run)) for run in _unscored(digits)
         ]
-    return Section("Scores", [*blocks, Heading("Adaptation"), _adaptations(context)])
+    return Section("Scores", [*blocks, Heading("Adaptation"), *context.adaptations(_adaptations)])
 
 
-def _adaptations(context: Context) -> Block:
-    """The table of adaptations, or why there is none."""
-    try:
-        table = dann_table.collect(context.accuracies)
-    except UserError as error:
-        return Missing(f"No table: {error}.")
+def _adaptations(table: dann_table.Table) -> list[Block]:
+    """Every adaptation beside the reported ones, or how to make one."""
     if not table:
-        return Missing("No adaptation was scored; to score one, or to make the whole table:", ADAPTATION_COMMANDS)
+        return [Missing("No adaptation was scored; to score one, or to make the whole table:", ADAPTATION_COMMANDS)]
     lines = dann_table.lines_of(table)
     quiet = frozenset(number for number, line in enumerate(lines) if line[1].startswith("*"))
     rows = [[cell.strip("*") for cell in line] for line in lines]
-    return Table(dann_table.header_of(table), rows, ADAPTATION_NOTE, quiet)
+    return [Table(dann_table.header_of(table), rows, ADAPTATION_NOTE, quiet)]
 
 
 def _beside_reported(runs: list[Run], scores_of: Any, note: str) -> Table:
