@@ -19,7 +19,8 @@ class ImageBatches:
     seed, so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch
     is left for the next. `random_stream(*name)` gives the generator of a named stream. `part` is the slice of every
     global batch that this process takes. An array larger than `resident_bytes` stays memory-mapped, and the next
-    batch is gathered while this one is used. `labels` (N,) are needed for `labelled_batch` only.
+    batch is gathered while this one is used. `labels` (N,) are needed for `labelled_batch`, and for `balanced`: every
+    class is then met equally often, so in an epoch a rare picture more than once and not all of the frequent ones.
 
     Raises DataError when there are fewer images than a batch.
     """
@@ -34,10 +35,12 @@ class ImageBatches:
         part: slice = slice(None),
         resident_bytes: int = RESIDENT_BYTES,
         labels: np.ndarray | None = None,
+        balanced: bool = False,
     ):
         if len(images) < batch_size:
             raise DataError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
         self.batch_size, self.device, self.flip, self.part = batch_size, device, flip, part
+        self.balanced = balanced
         self.random_stream = random_stream
         self.count = len(images)
         self.per_epoch = self.count // batch_size
@@ -74,9 +77,23 @@ class ImageBatches:
         """Which images (n,) the batch of this number holds."""
         epoch, position = divmod(number, self.per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, torch.randperm(self.count, generator=self.random_stream("order", epoch)))
+            self._order = (epoch, self._order_of(epoch))
         start = position * self.batch_size
         return self._order[1][start : start + self.batch_size][self.part]
+
+    def _order_of(self, epoch: int) -> Tensor:
+        """The images of an epoch (N,): a permutation, or as many with one of each class in every round."""
+        generator = self.random_stream("order", epoch)
+        order = torch.randperm(self.count, generator=generator)
+        if not self.balanced:
+            return order
+        labels = self.labels.cpu()[order]
+        classes = [order[labels == label] for label in labels.unique()]
+        rounds = -(-self.count // len(classes))
+        by_turns = torch.stack([indices.repeat(-(-rounds // len(indices)))[:rounds] for indices in classes], 1)
+        # No class has a place in the rounds: what goes by places, as changes by turns do, must not go by class.
+        places = torch.rand(by_turns.shape, generator=generator).argsort(1)
+        return by_turns.gather(1, places).flatten()[: self.count]
 
     def _gather(self, indices: Tensor) -> Tensor:
         return torch.from_numpy(self.images[indices.numpy()])

@@ -55,7 +55,7 @@ def main(config: Config) -> None:
 
 def left_out(run: dict) -> str:
     """The parts that a scored run did without; `whole` for none."""
-    views = [] if run["augment"] == "strong" else ["strong views"]
+    views = ["strong views"] if run["augment"] in ("off", "weak") else []
     return ", ".join(views + switched_off(run)) or WHOLE
 
 

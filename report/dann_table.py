@@ -24,7 +24,7 @@ from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
 DEFAULTS = asdict(SelfTraining()) | asdict(PictureChanges())
-ADAMATCH_PARTS = {"interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
+ADAMATCH_PARTS = {"balanced", "interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
 CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
 # (source, target), report, accuracies in per cent by system.
 REPORTED = [
@@ -177,6 +177,7 @@ def switched_off(run: dict) -> list[str]:
     if run["method"] != "adamatch":
         return []
     off = {
+        "balanced classes": not run.get("balanced"),  # older runs know nothing of it
         "interpolation": not run["interpolation"],
         "alignment": not run["alignment"],
         "relative threshold": not run["relative_threshold"],

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What each part of AdaMatch is worth: scripts/ablate_adamatch.sh [options of train_dann.py for every run].
 # A finished run is not run again, a stopped one goes on; whole runs of scripts/sweep_dann.sh (RECIPES=adamatch
-# PICTURES=strong, the same options) in RUNS are used. Set in the environment, each with its default:
+# PICTURES=moderate, the same options) in RUNS are used. Set in the environment, each with its default:
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${RUNS:=$root/runs/sweep-dann}"              # whole runs; those without a part and the table go under ablation/
@@ -9,12 +9,14 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${SCENARIOS:=mnistm-svhn usps-svhn}"         # SOURCE-TARGET
 : "${SEEDS:=1 2 3}"                             # a run of each for every seed
 : "${NETWORK:=dann32}"                          # their network
-: "${PARTS:=strong-views interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
+: "${PICTURES:=moderate}"                      # the strong views of whole runs
+: "${PARTS:=strong-views balanced-classes interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
 finish=$root/scripts/finish_dann.sh
 export DATA
 
 declare -A without=(
     [strong-views]="--augment weak"
+    [balanced-classes]="--no-balanced"
     [interpolation]="--no-interpolation"
     [alignment]="--no-alignment"
     [relative-threshold]="--no-relative-threshold"
@@ -29,12 +31,12 @@ done
 for seed in $SEEDS; do
     for scenario in $SCENARIOS; do
         options=(--network "$NETWORK" --source "${scenario%-*}" --target "${scenario#*-}" --seed "$seed")
-        RUNS=$RUNS "$finish" "adamatch-$NETWORK-$scenario-strong-seed$seed" adamatch \
-            "${options[@]}" --augment strong "$@"
+        RUNS=$RUNS "$finish" "adamatch-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch \
+            "${options[@]}" --augment "$PICTURES" "$@"
         for part in $PARTS; do
             read -ra switch <<<"${without[$part]}"
             RUNS=$RUNS/ablation "$finish" "no-$part-$NETWORK-$scenario-seed$seed" adamatch \
-                "${options[@]}" "$@" "${switch[@]}"
+                "${options[@]}" --augment "$PICTURES" "$@" "${switch[@]}"
         done
     done
 done

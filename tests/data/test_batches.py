@@ -72,6 +72,24 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone(options):
     assert not torch.equal(batches(seed=2, flip=True, **options).batch(0), expected[0])
 
 
+def test_balanced_batches_hold_every_class_equally_often(options):
+    classes = np.repeat([0, 1, 2, 3], [1, 2, 5, 16])  # pictures 0; 1, 2; 3 to 7; 8 to 23
+    source = batches(labels=classes, balanced=True, **options)
+    labels = [source.labelled_batch(number)[1].tolist() for number in range(12)]
+    for batch in labels:
+        assert sorted(batch) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert any({batch[place] for batch in labels} == {0, 1, 2, 3} for place in range(BATCH))  # no place has a class
+    assert {classes[number] for number in pictures_of(source, 0)} == {0, 1, 2, 3}
+    epochs = [sorted(pictures_of(source, *range(first, first + 3))) for first in (0, 3)]
+    for epoch in epochs:
+        assert [epoch.count(number) for number in (0, 1, 2)] == [6, 3, 3]  # small classes begin again
+        assert len({number for number in epoch if number >= 8}) == 6  # of the largest, each at most once
+    assert epochs[0] != epochs[1]
+    assert set(pictures_of(source, *range(60))) == set(range(COUNT))
+    jumping = batches(labels=classes, balanced=True, **options)
+    assert torch.equal(jumping.batch(7), source.batch(7))
+
+
 @pytest.mark.parametrize("part", [slice(None), slice(4, 8)])
 def test_labels_stay_with_their_pictures(options, part):
     source = batches(labels=np.arange(COUNT)[::-1].copy(), part=part, **options)

@@ -68,8 +68,8 @@ def scored(recipe, source, target, val, test, network="dann32", augment="off", *
     run = {"recipe": recipe, "method": method, "network": network, "source": source, "target": target}
     run |= {"width": 0, "seed": 1, "ramp": True, "steps": 5}
     scores = {target: {"val": val} | ({"test": test} if test is not None else {})}
-    run |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1, "ema_decay": 0.9}
-    return run | {"augment": augment, "scores": scores} | parts
+    run |= {"balanced": True, "interpolation": True, "alignment": True, "relative_threshold": True}
+    return run | {"pseudo_weight": 1, "ema_decay": 0.9, "augment": augment, "scores": scores} | parts
 
 
 RUNS = [
