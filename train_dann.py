@@ -107,7 +107,6 @@ class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
 
 DANN = Config(lr=2e-4, epochs=20)
 DSN = Config(method="dsn", lr=1e-4, domain_weight=0.1, ramp=False, adversarial_start=0.2)
-ADAMATCH = Config(method="adamatch", augment="moderate", batch_size=64, target_ratio=2, epochs=1000, max_steps=3000)
 RECIPES = {
     "supervised": (
         "Source only: a lower bound when scored on another domain, the upper bound on its own.",
@@ -135,9 +134,14 @@ RECIPES = {
         "AdaMatch: pseudo-labels for the target, from weak views to strong ones. 3,000 steps.",
         # Mu grows while the source is learnt, 900 steps: beyond that, waiting would only fit a small source closer.
         # Of a balanced source, predictions on the target are aligned to equal classes, not to the frequent ones.
-        replace(
-            ADAMATCH,
+        Config(
+            method="adamatch",
             balanced=True,
+            augment="moderate",
+            batch_size=64,
+            target_ratio=2,
+            epochs=1000,
+            max_steps=3000,
             lr=1.5e-3,
             lr_schedule="fixmatch",
             weight_decay=0.01,
@@ -252,9 +256,11 @@ def main(config: Config) -> None:
                 case "dann" | "dsn":
                     output = predict(images, strength)
                 case "adamatch":
-                    draws = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
-                    draws = draws[:, share].flatten(0, 1).to(execution.device) if config.interpolation else None
-                    output = adamatch.source_and_target_logits(predict, images, draws)
+                    shares = None
+                    if config.interpolation:
+                        shares = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
+                        shares = shares[:, share].flatten(0, 1).to(execution.device)
+                    output = adamatch.source_and_target_logits(predict, images, shares)
         match config.method:
             case "supervised":
                 loss = cross_entropy(output.float(), labels)
