@@ -20,7 +20,8 @@ from data.digits import load_digits, load_unlabelled
 from models import NETWORKS, adamatch
 from models.adamatch import SelfTraining, adamatch_loss
 from models.batch_norm import frozen_statistics
-from models.dann import CLASSES, DANN_NETWORKS, dann_loss, domain_loss, ramp
+from models.dann import Adversary, dann_loss, domain_loss, ramp
+from models.digit_classifiers import CLASSES, DANN_NETWORKS
 from models.dsn import Separation, dsn_loss
 from runtime.classification import accuracy
 from runtime.errors import UserError, run_command
@@ -36,7 +37,7 @@ ADVERSARIAL = ("dann", "dsn")  # the methods with a domain classifier
 
 
 @dataclass
-class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
+class Config(SelfTraining, Separation, Adversary, PictureChanges, TrainConfig):
     """Settings of an adaptation: an epoch goes once through the source, a step takes --batch-size of each domain."""
 
     method: Literal["supervised", "dann", "dsn", "adamatch"] = "dann"
@@ -52,16 +53,8 @@ class Config(SelfTraining, Separation, PictureChanges, TrainConfig):
     balanced: bool = False
     """Show every class of the source equally often."""
 
-    domain_weight: float = 1.0
-    """Lambda: weight of the domain loss in the gradient that reaches the features, reversed."""
     ramp: bool = True
     """Let lambda grow from 0 over the run, as 2 / (1 + exp(-10 p)) - 1 of its value (adamatch: mu, along a cosine)."""
-    adversarial_start: float = 0.0
-    """Share of the run before which lambda is 0."""
-    alternating: bool = False
-    """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
-    confusion_weight: float = 0.0
-    """Weight of the target's class confusion, along lambda's course (dann and dsn)."""
 
     lr: float = 1e-3
     """Learning rate of Adam."""

@@ -5,8 +5,9 @@ from functools import partial
 from models.acgan import ACGAN28Discriminator, ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator
 from models.attention_unet import AttentionUNet
 from models.context_unet import ContextUNet
-from models.dann import DANN_NETWORKS, dann, digit_classifier
+from models.dann import dann
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.digit_classifiers import DANN_NETWORKS, digit_classifier
 from models.dsn import DSN, dsn_classifier
 from models.pixelshuffle import PixelShuffleGenerator
 from models.sagan import SAGANDiscriminator, SAGANGenerator

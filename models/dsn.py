@@ -11,16 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.dann import (
-    DigitClassifier,
-    Parts,
-    dann_loss,
-    dropout_head,
-    network_parts,
-    normed_head,
-    resize,
-    reverse_gradient,
-)
+from models.dann import dann_loss, reverse_gradient
+from models.digit_classifiers import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize
 
 DECODED_SIZE = 32
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.dann import DANN_NETWORKS
+from models.digit_classifiers import DANN_NETWORKS
 from models.dsn import (
     DSN,
     DSNOutput,

@@ -1,0 +1,247 @@
+"""The digit classifiers that DANN, DSN and AdaMatch adapt, each with the domain classifier that it had.
+
+Each function below describes one network; `width` is the number of channels of its first convolution, and all else
+scales with it.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+CLASSES = 10
+
+
+@dataclass
+class Parts:
+    """What a network is made of."""
+
+    image_size: int
+    """Height and width of the pictures that the feature extractor takes."""
+    feature_size: int
+    """Components of a feature vector."""
+    feature_extractor: nn.Module
+    """Images (N, 3, image_size, image_size) in [-1, 1] to features (N, feature_size)."""
+    label_classifier: nn.Module
+    """Features to class logits (N, 10)."""
+    domain_classifier: nn.Module
+    """Features to domain logits (N, 1), positive for the target."""
+
+
+class DigitClassifier(nn.Module):
+    """Feature extractor and label classifier: what inference needs of a network."""
+
+    def __init__(self, parts: Parts):
+        super().__init__()
+        self.image_size = parts.image_size
+        self.feature_extractor = parts.feature_extractor
+        self.label_classifier = parts.label_classifier
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, feature_size) of images (N, 3, H, W) in [-1, 1], resized to what the network takes."""
+        return self.feature_extractor(resize(images, self.image_size))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class logits (N, 10) of images (N, 3, H, W) in [-1, 1]."""
+        return self.label_classifier(self.features(images))
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Images (N, 3, H, W) as (N, 3, size, size), bilinear."""
+    if images.shape[2:] == (size, size):
+        return images
+    return interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def dann64(width: int = 64) -> Parts:
+    """Five convolutions on 64x64 pictures, averaged over positions."""
+    channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
+    blocks = [
+        layer
+        for before, after in pairwise([3, *channels])
+        for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
+    ]
+    size = channels[-1]
+
+    def head(outputs: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, outputs)
+        )
+
+    extractor = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Parts(64, size, extractor, head(CLASSES), head(1))
+
+
+def dann28(width: int = 32, widening: float = 1.5, kernel: int = 3, strided: bool = False) -> Parts:
+    """Two convolutions on 28x28 pictures, with dropout.
+
+    Its variants differ in the kernel, in the second convolution's width (`widening` times the first's), and in
+    halving the picture by a stride instead of by pooling (`strided`).
+    """
+    second, hidden = int(widening * width), 100 * width // 32
+    stride, pool = (2, nn.Identity()) if strided else (1, nn.MaxPool2d(2))
+    extractor = nn.Sequential(
+        nn.Conv2d(3, width, kernel, stride, kernel // 2),
+        nn.ReLU(),
+        pool,  # 14x14
+        nn.Conv2d(width, second, kernel, stride, kernel // 2),
+        nn.BatchNorm2d(second),
+        nn.Dropout2d(0.5),
+        nn.ReLU(),
+        pool,  # 7x7
+        nn.Flatten(),
+    )
+    size = second * 49
+    label_classifier = nn.Sequential(
+        nn.Linear(size, hidden),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(hidden, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, CLASSES),
+    )
+    return Parts(28, size, extractor, label_classifier, normed_head(size, hidden))
+
+
+def dann28_kernel5(width: int = 32) -> Parts:
+    """`dann28` with 5x5 convolutions."""
+    return dann28(width, kernel=5)
+
+
+def dann28_strided(width: int = 32) -> Parts:
+    """`dann28` with strides instead of pooling."""
+    return dann28(width, strided=True)
+
+
+def dann28_wide(width: int = 64) -> Parts:
+    """`dann28` with twice the channels, and the second convolution twice as wide as the first."""
+    return dann28(width, widening=2)
+
+
+def dann32(width: int = 64) -> Parts:
+    """Five convolutions on 32x32 pictures. (After pooling a ReLU does the same as before it, to a quarter as many.)"""
+    channels = [width, 2 * width, 4 * width, 4 * width, 8 * width]
+    blocks = [
+        layer
+        for before, after in pairwise([3, *channels])
+        for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
+    ]
+    size = channels[-1]
+    label_classifier = nn.Sequential(
+        nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, CLASSES)
+    )
+    hidden = [layer for _ in range(4) for layer in (nn.Linear(size, size), nn.BatchNorm1d(size), nn.ReLU())]
+    domain_classifier = nn.Sequential(*hidden, nn.Linear(size, 1))
+    return Parts(32, size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
+
+
+def dann_cnn(width: int = 64) -> Parts:
+    """Five convolutions on 28x28 pictures, the last three with stride 2."""
+
+    def block(before: int, after: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(before, after, 3, stride, 1), nn.BatchNorm2d(after), nn.ReLU()]
+
+    size = 8 * width
+    extractor = nn.Sequential(
+        *block(3, width, 1),
+        nn.MaxPool2d(2),  # 14x14
+        *block(width, 2 * width, 1),
+        nn.MaxPool2d(2),  # 7x7
+        *block(2 * width, 4 * width, 2),  # 4x4
+        *block(4 * width, 4 * width, 2),  # 2x2
+        *block(4 * width, size, 2),  # 1x1
+        nn.Flatten(),
+    )
+    return Parts(28, size, extractor, dropout_head(size, size), normed_head(size, size))
+
+
+def dann_lenet(width: int = 32) -> Parts:
+    """Two 5x5 convolutions on 28x28 pictures, as in LeNet; the domain classifier has two outputs."""
+    second = 3 * width // 2
+    size, hidden = second * 16, 12 * width
+    extractor = nn.Sequential(
+        nn.Conv2d(3, width, 5),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 12x12
+        nn.Conv2d(width, second, 5),
+        nn.BatchNorm2d(second),
+        nn.Dropout2d(0.5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 4x4
+        nn.Flatten(),
+    )
+    label_classifier = nn.Sequential(
+        nn.Linear(size, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden // 2),
+        nn.BatchNorm1d(hidden // 2),
+        nn.ReLU(),
+        nn.Linear(hidden // 2, CLASSES),
+    )
+    domain_classifier = nn.Sequential(
+        nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2), _Difference()
+    )
+    return Parts(28, size, extractor, label_classifier, domain_classifier)
+
+
+def dann_acgan(width: int = 28) -> Parts:
+    """The ACGAN's discriminator for 28x28 pictures; its real/fake head tells the domains apart instead."""
+    extractor = nn.Sequential(
+        nn.Conv2d(3, width, 4, 2, 1, bias=False),
+        nn.LeakyReLU(0.2),  # 14x14
+        nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(2 * width),
+        nn.LeakyReLU(0.2),  # 7x7
+        nn.Conv2d(2 * width, 4 * width, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(4 * width),
+        nn.LeakyReLU(0.2),  # 4x4
+        nn.Flatten(),
+    )
+    # The heads are 4x4 convolutions of 4x4 maps, which is to say linear.
+    size = 4 * width * 16
+    return Parts(28, size, extractor, nn.Linear(size, CLASSES, bias=False), nn.Linear(size, 1, bias=False))
+
+
+DANN_NETWORKS = {
+    "dann64": dann64,
+    "dann28": dann28,
+    "dann28-kernel5": dann28_kernel5,
+    "dann28-strided": dann28_strided,
+    "dann28-wide": dann28_wide,
+    "dann32": dann32,
+    "dann-cnn": dann_cnn,
+    "dann-lenet": dann_lenet,
+    "dann-acgan": dann_acgan,
+}
+
+
+def network_parts(network: str, width: int = 0) -> Parts:
+    """The parts of the network of this name in DANN_NETWORKS, at its own width if `width` is 0."""
+    build = DANN_NETWORKS[network]
+    return build(width) if width else build()
+
+
+def digit_classifier(network: str, width: int = 0) -> DigitClassifier:
+    """The part of this network that classifies digits."""
+    return DigitClassifier(network_parts(network, width))
+
+
+def dropout_head(size: int, hidden: int) -> nn.Module:
+    """Class logits from features (N, size) by a hidden layer with dropout."""
+    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, CLASSES))
+
+
+def normed_head(size: int, hidden: int) -> nn.Module:
+    """A domain logit from features (N, size) by a hidden layer with batch norm."""
+    return nn.Sequential(nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+class _Difference(nn.Module):
+    """Two logits to one: the softmax of (a, b) gives b the probability sigmoid(b - a)."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, 1:] - logits[:, :1]
