@@ -130,7 +130,7 @@ RECIPES = {
         Config(
             method="adamatch",
             balanced=True,
-            augment="moderate",
+            augment="rough",
             batch_size=64,
             target_ratio=2,
             epochs=1000,

@@ -49,12 +49,14 @@ class Augmentation:
 
 UNCHANGED = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
 WEAK = replace(UNCHANGED, shift=2 / 28)
+ROUGH = Augmentation(blur=0.5, cutout=0.3, noise=0.05)
 STRONG = Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1)
 # By name, what the pictures of a batch undergo by turns. Digits are learnt slowly from strongly changed pictures alone.
 AUGMENTATIONS = {
     "off": (UNCHANGED,),
     "weak": (WEAK,),
     "moderate": (Augmentation(),),
+    "rough": (ROUGH,),
     "strong": (STRONG,),
     "mixed": (WEAK, STRONG),
 }

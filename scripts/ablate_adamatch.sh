@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What each part of AdaMatch is worth: scripts/ablate_adamatch.sh [options of train_dann.py for every run].
 # A finished run is not run again, a stopped one goes on; whole runs of scripts/sweep_dann.sh (RECIPES=adamatch
-# PICTURES=moderate, the same options) in RUNS are used. Set in the environment, each with its default:
+# PICTURES=rough, the same options) in RUNS are used. Set in the environment, each with its default:
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${RUNS:=$root/runs/sweep-dann}"              # whole runs; those without a part and the table go under ablation/
@@ -9,7 +9,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${SCENARIOS:=mnistm-svhn usps-svhn}"         # SOURCE-TARGET
 : "${SEEDS:=1 2 3}"                             # a run of each for every seed
 : "${NETWORK:=dann32}"                          # their network
-: "${PICTURES:=moderate}"                      # the strong views of whole runs
+: "${PICTURES:=rough}"                         # the strong views of whole runs
 : "${PARTS:=strong-views balanced-classes interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
 finish=$root/scripts/finish_dann.sh
 export DATA

@@ -7,9 +7,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${DATA:=$root/datasets/real}"                                         # the data tree
 : "${DOMAINS:=mnistm svhn usps}"                                         # all ordered pairs of these
 : "${SEEDS:=1 2 3}"                                                      # a run of each system for every seed
-: "${PICTURES:=plain moderate}"                                          # plain, weak, moderate, strong, mixed
+: "${PICTURES:=plain moderate}"                                          # plain, weak, moderate, rough, strong, mixed
 : "${RECIPES:=dann dsn}"                                                 # the adaptations to compare; adamatch has its
-                                                                         # strong views with PICTURES=moderate
+                                                                         # strong views with PICTURES=rough
 : "${BOUNDS:=}"                                                           # options of the supervised runs alone
 : "${NETWORK:=dann32}"                                                   # their network
 : "${JOBS:=1}"                                                            # runs at a time; on a CPU give each its share

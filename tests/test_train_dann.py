@@ -191,7 +191,7 @@ def test_adamatch_sees_weak_views_before_strong_ones(train, monkeypatch):
 
     monkeypatch.setattr(train_dann, "views", record)
     train("adamatch", "--max-steps", 1, "--ema-decay", 0)
-    assert kinds and all(changes == [AUGMENTATIONS["weak"], AUGMENTATIONS["moderate"]] for changes in kinds)
+    assert kinds and all(changes == [AUGMENTATIONS["weak"], AUGMENTATIONS["rough"]] for changes in kinds)
 
 
 def test_alternating_moves_each_part_once_a_step(train):

@@ -42,11 +42,11 @@ def test_the_histogram_is_of_accepted_labels():
 def test_a_run_is_scored_with_its_parts(matched):
     dann_scores.main(dann_scores.Config((matched,), device="cpu"))
     content = json.loads((matched / "scores.json").read_text())
-    assert (content["augment"], content["balanced"], content["ema_decay"]) == ("moderate", True, 0.998)
+    assert (content["augment"], content["balanced"], content["ema_decay"]) == ("rough", True, 0.998)
     assert adamatch_ablation.left_out(content) == adamatch_ablation.WHOLE
 
 
-WHOLE_RUN = {"recipe": "adamatch", "method": "adamatch", "network": "dann32", "width": 0, "augment": "moderate"}
+WHOLE_RUN = {"recipe": "adamatch", "method": "adamatch", "network": "dann32", "width": 0, "augment": "rough"}
 WHOLE_RUN |= {"interpolation": True, "alignment": True, "relative_threshold": True, "pseudo_weight": 1.0, "ramp": True}
 WHOLE_RUN |= {"balanced": True, "ema_decay": 0.9, "source": "a", "target": "b", "seed": 1, "steps": 5}
 
@@ -100,8 +100,8 @@ def test_the_ablation_does_what_is_missing(run, root, tmp_path):
         """
     )
     runs = tmp_path / "all runs"
-    (runs / "adamatch-dann32-a-b-moderate-seed1").mkdir(parents=True)
-    (runs / "adamatch-dann32-a-b-moderate-seed1" / "scores.json").touch()
+    (runs / "adamatch-dann32-a-b-rough-seed1").mkdir(parents=True)
+    (runs / "adamatch-dann32-a-b-rough-seed1" / "scores.json").touch()
     settings = {"RUNS": str(runs), "SCENARIOS": "a-b", "SEEDS": "1 2", "PARTS": "strong-views alignment"}
 
     def ablate(**changes):
@@ -113,7 +113,7 @@ def test_the_ablation_does_what_is_missing(run, root, tmp_path):
     assert done.stdout.splitlines() == [
         f"{runs}/ablation/no-strong-views-dann32-a-b-seed1: --augment weak --no-resume",
         f"{runs}/ablation/no-alignment-dann32-a-b-seed1: 8 --no-alignment --no-resume",
-        f"{runs}/adamatch-dann32-a-b-moderate-seed2: --width 8 --no-resume",
+        f"{runs}/adamatch-dann32-a-b-rough-seed2: --width 8 --no-resume",
         f"{runs}/ablation/no-strong-views-dann32-a-b-seed2: --augment weak --no-resume",
         f"{runs}/ablation/no-alignment-dann32-a-b-seed2: 8 --no-alignment --no-resume",
         "table",
