@@ -90,7 +90,7 @@ class ImageBatches:
         labels = self.labels.cpu()[order]
         classes = [order[labels == label] for label in labels.unique()]
         rounds = -(-self.count // len(classes))
-        by_turns = torch.stack([indices.repeat(-(-rounds // len(indices)))[:rounds] for indices in classes], 1)
+        by_turns = torch.stack([indices[torch.arange(rounds) % len(indices)] for indices in classes], 1)
         # No class has a place in the rounds: what goes by places, as changes by turns do, must not go by class.
         places = torch.rand(by_turns.shape, generator=generator).argsort(1)
         return by_turns.gather(1, places).flatten()[: self.count]

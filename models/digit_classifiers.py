@@ -57,20 +57,9 @@ def resize(images: Tensor, size: int) -> Tensor:
 def dann64(width: int = 64) -> Parts:
     """Five convolutions on 64x64 pictures, averaged over positions."""
     channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
-    blocks = [
-        layer
-        for before, after in pairwise([3, *channels])
-        for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
-    ]
-    size = channels[-1]
-
-    def head(outputs: int) -> nn.Module:
-        return nn.Sequential(
-            nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, outputs)
-        )
-
+    blocks, size = pooled_convolutions(channels), channels[-1]
     extractor = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Parts(64, size, extractor, head(CLASSES), head(1))
+    return Parts(64, size, extractor, deep_head(size, CLASSES), deep_head(size, 1))
 
 
 def dann28(width: int = 32, widening: float = 1.5, kernel: int = 3, strided: bool = False) -> Parts:
@@ -121,17 +110,10 @@ def dann28_wide(width: int = 64) -> Parts:
 
 
 def dann32(width: int = 64) -> Parts:
-    """Five convolutions on 32x32 pictures. (After pooling a ReLU does the same as before it, to a quarter as many.)"""
+    """Five convolutions on 32x32 pictures."""
     channels = [width, 2 * width, 4 * width, 4 * width, 8 * width]
-    blocks = [
-        layer
-        for before, after in pairwise([3, *channels])
-        for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
-    ]
-    size = channels[-1]
-    label_classifier = nn.Sequential(
-        nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, CLASSES)
-    )
+    blocks, size = pooled_convolutions(channels), channels[-1]
+    label_classifier = deep_head(size, CLASSES)
     hidden = [layer for _ in range(4) for layer in (nn.Linear(size, size), nn.BatchNorm1d(size), nn.ReLU())]
     domain_classifier = nn.Sequential(*hidden, nn.Linear(size, 1))
     return Parts(32, size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
@@ -228,6 +210,23 @@ def network_parts(network: str, width: int = 0) -> Parts:
 def digit_classifier(network: str, width: int = 0) -> DigitClassifier:
     """The part of this network that classifies digits."""
     return DigitClassifier(network_parts(network, width))
+
+
+def pooled_convolutions(channels: list[int]) -> list[nn.Module]:
+    """The layers of 3x3 convolutions from three channels to `channels`, each followed by batch norm, and halving.
+
+    After pooling a ReLU does the same as before it, to a quarter as many.
+    """
+    return [
+        layer
+        for before, after in pairwise([3, *channels])
+        for layer in (nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU())
+    ]
+
+
+def deep_head(size: int, outputs: int) -> nn.Module:
+    """Logits (N, outputs) from features (N, size) by two hidden layers as wide as these."""
+    return nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, outputs))
 
 
 def dropout_head(size: int, hidden: int) -> nn.Module:
