@@ -242,28 +242,28 @@ def main(config: Config) -> None:
             d_optimizer.step()
 
         # Teach the rest: to classify, and to make the domains alike by the reversed gradient or to agree with itself.
-        with execution.autocast():
-            match config.method:
-                case "supervised":
-                    output = predict(images)
-                case "dann" | "dsn":
-                    output = predict(images, strength)
-                case "adamatch":
-                    shares = None
-                    if config.interpolation:
-                        shares = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
-                        shares = shares[:, share].flatten(0, 1).to(execution.device)
-                    output = adamatch.source_and_target_logits(predict, images, shares)
         match config.method:
             case "supervised":
-                loss = cross_entropy(output.float(), labels)
+                with execution.autocast():
+                    logits = predict(images)
+                loss = cross_entropy(logits.float(), labels)
                 values = {"class_loss": loss}
             case "dann":
-                loss, values = dann_loss(*output, labels, confusion_weight)
+                with execution.autocast():
+                    class_logits, domain_logits = predict(images, strength)
+                loss, values = dann_loss(class_logits, domain_logits, labels, confusion_weight)
             case "dsn":
+                with execution.autocast():
+                    output = predict(images, strength)
                 loss, values = dsn_loss(output, images, labels, confusion_weight, config)
             case "adamatch":
-                loss, values = adamatch_loss(output, labels, pseudo_weight, config)
+                shares = None
+                if config.interpolation:
+                    shares = torch.rand(2, config.batch_size, CLASSES, generator=stream("interpolation", step))
+                    shares = shares[:, share].flatten(0, 1).to(execution.device)
+                with execution.autocast():
+                    logits = adamatch.source_and_target_logits(predict, images, shares)
+                loss, values = adamatch_loss(logits, labels, pseudo_weight, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
