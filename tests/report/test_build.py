@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -25,93 +24,16 @@ from report.page import Missing, Section, Table, render
 from report.runs import Run, find_runs, repetitions
 from report.sections.training import panels_of
 from report.systems import SYSTEMS, discriminator_of
-from runtime.images import save_png, sheet
-from runtime.weights import save_weights
-
-FACES = {"steps_per_epoch": 5, "network": "dcgan-generator", "arguments": {"latent_size": 4, "width": 1}}
-DIGITS = {"steps_per_epoch": 5, "network": "acgan28-generator", "arguments": {"latent_size": 4, "width": 1}}
-UNET = {"steps_per_epoch": 5, "network": "context-unet", "arguments": {"width": 8, "steps": 10}}
-VAE = {"steps_per_epoch": 5, "network": "vae", "arguments": {"latent_size": 8, "width": 1}}
-DSN = {"steps_per_epoch": 5, "network": "dsn-classifier", "arguments": {"network": "dann-lenet", "width": 4}}
-
-
-def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), steps_per_epoch=5):
-    """A run directory of ten steps; `sheets` are (columns, size) of its two sample sheets."""
-    folder.mkdir(parents=True)
-    config = {"recipe": recipe, "seed": 1, "total_steps": 10, "steps_per_epoch": steps_per_epoch}
-    config |= {"settings": {"seed": 1, "batch_size": 8, **settings}, "commands": [f"python train.py {recipe}"]}
-    (folder / "config.json").write_text(json.dumps(config))
-    log = [{"step": step, "epoch": step / 5, "seconds": float(step), **values} for step, values in lines]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
-    torch.manual_seed(0)
-    save_weights(folder / "weights.safetensors", NETWORKS[network](**arguments), network, arguments, {})
-    random = np.random.default_rng(0)
-    for step in (5, 10) if sheets else ():
-        columns, size = sheets
-        pictures = random.integers(0, 256, (columns**2, size, size, 3), np.uint8)
-        save_png(folder / "samples" / f"{step:07d}.png", sheet(pictures, columns))
-    return folder
-
-
-def write_scores(folder, method, source, target, accuracy):
-    content = {"recipe": method, "method": method, "network": "dann-lenet", "width": 4, "source": source}
-    content |= {"target": target, "augment": "off", "seed": 1, "steps": 5}
-    content |= {"scores": {"b": {"val": accuracy, "test": accuracy}}}
-    (folder / "scores.json").write_text(json.dumps(content))
+from runtime.images import sheet
+from tests.report.made_runs import write_runs
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory, faces, digits, adapted):
-    """A run of each kind, and an adaptation in a folder of its own."""
+    """A run of each kind, and adaptations in a folder of their own."""
     root = tmp_path_factory.mktemp("all runs") / "runs"
-    losses = [(step, {"d_loss": 1 / step, "g_loss": step / 5}) for step in range(1, 11)]
-    folder = write_run(root / "dcgan", "dcgan", gan_settings(faces), lines=losses, sheets=(8, 64), **FACES)
-    point = {"step": 10, "epochs": 2.0, "dims": 768, "fid": 0.5, "kid": None, "hog_face_rate": 0.25}
-    (folder / "curve.json").write_text(json.dumps([point | {"step": 5, "epochs": 1.0, "fid": 0.75}, point]))
-
-    losses = [(step, {"mse": 1 / step, "kl": step / 5}) for step in range(1, 11)]
-    losses += [(10, {"val_mse": 0.0123})]
-    vae = write_run(root / "vae", "vae", {"data": str(faces)}, lines=losses, sheets=(8, 64), **VAE)
-    random = np.random.default_rng(0)
-    np.savez(
-        vae / "latents.npz",
-        names=np.array([f"{number}.png" for number in range(60)]),
-        latents=random.standard_normal((60, 8)).astype(np.float16),
-        deviations=np.linspace(0.1, 1, 8, dtype=np.float32),
-        attribute_names=np.array(["Smiling", "Hat"]),
-        attributes=random.integers(-1, 2, (60, 2)).astype(np.int8),
-    )
-    pictures = random.integers(0, 256, (20, 64, 64, 3), np.uint8)
-    save_png(vae / "reconstructions" / "0000010.png", sheet(pictures, 10))
-
-    settings = {"networks": "acgan28", "width": 1, "domain": "a", "data": str(digits)}
-    losses = [(step, {"d_loss": 1.0, "g_loss": 1.0, "real_accuracy": step / 10}) for step in range(1, 11)]
-    folder = write_run(root / "acgan28", "acgan28", settings, lines=losses, sheets=(10, 28), **DIGITS)
-    score = {"pictures": 10, "missing": 0, "accuracy": 0.625, "by_class": [1.0] * 10}
-    (folder / "score.json").write_text(json.dumps(score))
-
-    losses = [(step, {"loss": 1 / step, "lr": 0.1}) for step in range(1, 11)]
-    unet = write_run(root / "context-unet", "context-unet", settings, lines=losses, **UNET)
-    rows = {scale: {"accuracy": [0.5], "spread": [0.1]} for scale in ("1", "2", "10")}
-    (unet / "guidance.json").write_text(json.dumps({"dims": 64, "steps": 5, "real_spread": 0.2, "rows": rows}))
-    row = {"accuracy": [0.5, 0.6], "fid": [1.0, 2.0], "precision": [0.1] * 2, "recall": [0.2] * 2}
-    row["seconds_per_1000"] = [3.0, 4.0]
-    (unet / "samplers.json").write_text(json.dumps({"dpm++, 5 steps, guidance 2": row}))
-
-    for source, name in zip(adapted, ("supervised1", "dann1", "dann2"), strict=True):
-        shutil.copytree(source, root / "sweep" / name)
-    write_scores(root / "sweep" / "supervised1", "supervised", "a", "", 0.25)
-    write_scores(root / "sweep" / "dann1", "dann", "a", "b", 0.5)
-    settings = {"method": "dsn", "network": "dann-lenet", "width": 4, "source": "a", "target": "b", "data": str(digits)}
-    losses = [(step, {"class_loss": 1.0, "domain_loss": 1.0, "mask_rate": 0.5}) for step in range(1, 11)]
-    write_run(root / "sweep" / "dsn", "dsn", settings, lines=losses, sheets=(8, 32), **DSN)
-    (root / "sweep" / "table").mkdir()
-    (root / "sweep" / "table" / "table.csv").write_text("")
+    write_runs(root, faces, digits, adapted)
     return root
-
-
-def gan_settings(data):
-    return {"networks": "dcgan", "width": 1, "bias": False, "data": str(data)}
 
 
 def build(runs, out, **options):
