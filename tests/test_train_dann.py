@@ -77,12 +77,17 @@ def shape_tree(tmp_path_factory):
     return root
 
 
-def test_pseudo_labels_solve_what_weak_views_alone_do_not(train, shape_tree):
-    """Strong views would: they invert pictures, which is most of what the domains differ in."""
+def test_adamatch_solves_what_dann_fails(train, shape_tree):
+    """With weak views: strong ones invert pictures, which is most of what the domains differ in."""
     options = ("--batch-size", 16, "--max-steps", 200, "--augment", "weak")
+    # The same settings but for the method; over five seeds DANN reached 0.57 to 0.85.
+    settings = ("--lr", 1.5e-3, "--lr-schedule", "fixmatch", "--weight-decay", 0.01, "--ema-decay", 0.998, "--balanced")
+    dann = train("dann", *options, *settings, data=shape_tree)
+    # Nor do the views and batch norm over both domains do it.
     alone = train("adamatch", *options, "--pseudo-weight", 0, "--name", "alone", data=shape_tree)
-    assert last(alone, "source_accuracy") > 0.95
-    assert last(alone, "target_accuracy") < 0.85
+    for failing in (dann, alone):
+        assert last(failing, "source_accuracy") > 0.95
+        assert last(failing, "target_accuracy") < 0.9
     match = train("adamatch", *options, data=shape_tree)
     assert last(match, "target_accuracy") > 0.95
     # Of the target it accepts more than half in the end, and that alike from all four classes.
