@@ -147,7 +147,7 @@ RECIPES = {
 
 def course(progress: float, config: Config) -> float:
     """Share of their weights that the losses of adaptation have after the share `progress` of the run."""
-    if progress < config.adversarial_start:
+    if config.method in ADVERSARIAL and progress < config.adversarial_start:
         return 0.0
     if not config.ramp:
         return 1.0
@@ -271,10 +271,11 @@ def main(config: Config) -> None:
 
         run.log(**values, **({"lambda": strength} if adversarial else {}))
         classifier = average.network.classifier
-        if config.ema_decay and (run.sample_due() or run.checkpoint_due()):
+        sheet_due = config.method == "dsn" and run.sample_due()
+        if config.ema_decay and (sheet_due or run.checkpoint_due()):
             inputs = (batch(number)[0] for number in range(20))
             estimate_batch_norm(average.network if adversarial else classifier, inputs, execution)
-        if run.sample_due() and config.method == "dsn":
+        if sheet_due:
             # Up to eight pictures a row: themselves, restored, from shared and from private features only.
             pictures = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
             with torch.inference_mode(), execution.autocast():

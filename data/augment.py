@@ -67,7 +67,10 @@ class PictureChanges:
     """How far the pictures of a run are changed at random: as a name says, but for what is given by itself."""
 
     augment: Literal[tuple(AUGMENTATIONS)] = "off"
-    """How far the pictures of both domains are changed at random; in adamatch the strong views, the others weakly."""
+    """How far the pictures of both domains are changed at random; in adamatch the strong views, the others weakly.
+
+    With `off` nothing is changed, nor adamatch's weak views.
+    """
     shift: float | None = None
     """Largest shift, as a share of a picture's size. This and the next eight: by default what --augment says."""
     rotation: float | None = None
@@ -149,9 +152,15 @@ def recolour(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
 
 def permute_channels(images: Tensor, permuted: Tensor, draws: Tensor) -> Tensor:
     """Images (N, 3, H, W) with their channels, where `permuted` (N,) says so, in the order that `draws` (N,) choose."""
-    orders = torch.tensor(CHANNEL_ORDERS, device=images.device)
+    orders = _channel_orders(images.device)
     order = orders[torch.where(permuted, (len(orders) * draws).long(), 0)]
     return images.gather(1, order[:, :, None, None].expand_as(images))
+
+
+@lru_cache
+def _channel_orders(device: torch.device) -> Tensor:
+    """All orders of three channels (6, 3); kept on the device, for a copy to a GPU makes it wait."""
+    return torch.tensor(CHANNEL_ORDERS, device=device)
 
 
 def blur(images: Tensor, shares: Tensor) -> Tensor:

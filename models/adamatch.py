@@ -1,7 +1,7 @@
 """AdaMatch: Berthelot et al., *AdaMatch: A Unified Approach to Semi-Supervised Learning and Domain Adaptation*.
 
-ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch; the authors' code
-averages them over past batches too.
+ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch, of a process's share
+where several processes train; the authors' code averages them over past batches too.
 The classifier labels weakly changed pictures of the target itself; where it is confident enough, it must say the same
 of the strongly changed ones. Logits and probabilities are those of one batch; n_s of them are of the source, n_t of
 the target.
@@ -96,9 +96,10 @@ def pseudo_label(source: Tensor, target: Tensor, settings: SelfTraining) -> Pseu
     source, target = source.softmax(1), target.softmax(1)
     if settings.alignment:
         target = align_distribution(target, source)
-    threshold = torch.tensor(settings.threshold, device=source.device)
     if settings.relative_threshold:
         threshold = relative_threshold(source, settings.threshold)
+    else:
+        threshold = source.new_full((), settings.threshold)
     confidences, labels = target.max(1)
     return PseudoLabels(labels, confidences >= threshold, threshold)
 

@@ -1,7 +1,8 @@
 """What each part of AdaMatch is worth: `python -m report.adamatch_ablation RUNS [RUNS2 ...] --out DIR`.
 
 Every scored run of adamatch (of report.dann_scores) in these folders counts, whole or without a part; runs that differ
-only in their seed make one entry. scripts/ablate_adamatch.sh makes them.
+only in their seed make one entry. What a part is worth is told by the seeds that were run with and without it.
+scripts/ablate_adamatch.sh makes the runs.
 """
 
 from collections import defaultdict
@@ -19,6 +20,7 @@ from report.dann_table import (
     differences,
     entry_of,
     mean_and_std,
+    number,
     read_scores,
     switched_off,
 )
@@ -38,7 +40,7 @@ class Config:
     """Folder for the table."""
 
 
-Table = dict[str, dict[str, Entry]]  # by what was left out, by scenario
+Table = dict[str, dict[str, list[dict]]]  # scored runs by what was left out, by scenario
 
 
 def main(config: Config) -> None:
@@ -53,64 +55,79 @@ def main(config: Config) -> None:
     print(text)
 
 
+def settings_off(run: dict) -> list[str]:
+    """The settings by which a scored run did without parts of AdaMatch."""
+    return [*(["augment"] if run["augment"] in ("off", "weak") else []), *switched_off(run)]
+
+
 def left_out(run: dict) -> str:
     """The parts that a scored run did without; `whole` for none."""
-    views = ["strong views"] if run["augment"] in ("off", "weak") else []
-    return ", ".join(views + switched_off(run)) or WHOLE
+    names = {"augment": "strong views"} | ADAMATCH_PARTS
+    return ", ".join(names[setting] for setting in settings_off(run)) or WHOLE
 
 
 def collect(scored: list[dict]) -> Table:
-    """The runs' accuracies on their target, `whole` first, then in the order met; scenarios as `source → target`.
+    """Seeds of one another, `whole` first, then in the order met; scenarios as `source → target`.
 
-    Raises UserError where a run differs from the whole one in more than its part.
+    Raises UserError where a run differs from the whole one in more than its part, or from its other seeds.
     """
-    runs = defaultdict(lambda: defaultdict(list))
+    runs: Table = defaultdict(lambda: defaultdict(list))
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
         runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run)
     for part, scenarios in runs.items():
-        for scenario, (run, *_) in scenarios.items():
-            whole, *_ = runs.get(WHOLE, {}).get(scenario, [run])
-            if different := differences(whole, run, {"seed", "scores", "augment"} | ADAMATCH_PARTS):
+        for scenario, seeds in scenarios.items():
+            whole, *_ = runs.get(WHOLE, {}).get(scenario, seeds)
+            if different := differences(whole, seeds[0], {"seed", "scores", *settings_off(seeds[0])}):
                 keys = ", ".join(different)
                 raise UserError(f"{scenario} without {part} differs from the whole run in {keys}: make it alike")
-    return {
-        part: {scenario: entry_of(seeds, seeds[0]["target"]) for scenario, seeds in scenarios.items()}
-        for part, scenarios in runs.items()
-    }
+            entry_of(seeds, seeds[0]["target"])
+    return runs
 
 
-def difference(table: Table, part: str, scenario: str) -> float | None:
-    """How many points of accuracy leaving `part` out costs (below 0) or gains, on test.csv (val.csv without labels)."""
-    entry, whole = table[part].get(scenario), table[WHOLE].get(scenario)
-    if part == WHOLE or entry is None or whole is None:
-        return None
-    split = "test" if entry.test and whole.test else "val"
-    before, after = (mean_and_std(getattr(shares, split))[0] for shares in (whole, entry))
-    return None if before is None or after is None else after - before
+def gains(seeds: list[dict], whole: list[dict]) -> tuple[float, ...]:
+    """The accuracy that every seed gains (below 0: loses) over the whole run of that seed; of seeds that both have.
+
+    On test.csv, or on val.csv where one of these runs has no labels for it.
+    """
+    before = {run["seed"]: run["scores"][run["target"]] for run in whole}
+    pairs = [(before[run["seed"]], run["scores"][run["target"]]) for run in seeds if run["seed"] in before]
+    for split in ("test", "val"):
+        if all(split in scores for pair in pairs for scores in pair):
+            return tuple(after[split] - before[split] for before, after in pairs)
+    return ()
+
+
+def results(table: Table, part: str, scenario: str) -> tuple[Entry | None, tuple[float, ...]]:
+    """Accuracies without `part`, None where there are no runs, and what they gain over those of the whole."""
+    seeds, whole = (table[name].get(scenario, []) for name in (part, WHOLE))
+    entry = entry_of(seeds, seeds[0]["target"]) if seeds else None
+    return entry, gains(seeds, whole) if part != WHOLE else ()
 
 
 def write_csv(table: Table, path: Path) -> None:
-    """One line for each entry, accuracies in per cent."""
+    """One line for each entry, accuracies in per cent; std is that of a sample, empty for one run."""
     lines = []
     for part, scenarios in table.items():
-        for scenario, entry in scenarios.items():
-            numbers = [*mean_and_std(entry.val), *mean_and_std(entry.test), difference(table, part, scenario)]
+        for scenario in scenarios:
+            entry, change = results(table, part, scenario)
+            numbers = [number for shares in (entry.val, entry.test, change) for number in mean_and_std(shares)]
             texts = [f"{number:.2f}" if number is not None else "" for number in numbers]
-            lines.append([*scenario.split(" → "), part, len(entry.val), *texts])
-    header = ["source", "target", "without", "runs", "val_mean", "val_std", "test_mean", "test_std", "difference"]
-    write_table(path, header, lines)
+            lines.append([*scenario.split(" → "), part, len(entry.val or entry.test), *texts])
+    header = ["source", "target", "without", "runs", "val_mean", "val_std", "test_mean", "test_std"]
+    write_table(path, [*header, "gain_mean", "gain_std"], lines)
 
 
 def markdown(table: Table) -> str:
-    """A line for what was left out, two columns for a scenario: accuracies, and the difference it makes."""
+    """A line for what was left out, two columns for a scenario: accuracies, and what they gain over the whole's."""
     scenarios = sorted({scenario for entries in table.values() for scenario in entries})
-    lines = [CAPTION, ""]
-    lines += [f"| without | {' | | '.join(scenarios)} | |", "|---" * (1 + 2 * len(scenarios)) + "|"]
-    for part, entries in table.items():
+    lines = [f"{CAPTION} Gains over the whole are those of equal seeds.", ""]
+    lines += [f"| without | {' | '.join(f'{scenario} | gain' for scenario in scenarios)} |"]
+    lines += ["|---" * (1 + 2 * len(scenarios)) + "|"]
+    for part in table:
         cells = []
         for scenario in scenarios:
-            change = difference(table, part, scenario)
-            cells += [cell(entries.get(scenario)), "" if change is None else f"{change:+.1f}"]
+            entry, change = results(table, part, scenario)
+            cells += [cell(entry), number(change, "+") if change else ""]
         lines.append(f"| {'nothing' if part == WHOLE else part} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """How an AdaMatch run went: `python -m report.adamatch_curves RUN` draws its metrics.jsonl as RUN/curves.png."""
 
-import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import tyro
 from matplotlib.axes import Axes
 
 from report.figures import LETTERING, label_axes, panels
+from report.runs import Run
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 
@@ -26,14 +27,13 @@ class Config:
 
 def main(config: Config) -> None:
     """Draw the run; raises UserError for what is no run of adamatch."""
-    path = config.run / "metrics.jsonl"
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): give the directory of a run of adamatch") from error
+    run = Run(config.run, config.run.name, {})
+    lines = run.log
+    for problem in run.problems:
+        print(f"{config.run} {problem}", file=sys.stderr)
     logged = [line for line in lines if "mask_rate" in line]
     if not logged:
-        raise UserError(f"{path} has no mask_rate: give the directory of a run of adamatch")
+        raise UserError(f"no mask_rate in {config.run / 'metrics.jsonl'}: give the directory of a run of adamatch")
     validated = [line for line in lines if {"source_accuracy", "target_accuracy"} & line.keys()]
     draw(logged, validated, config.out or config.run / "curves.png")
 

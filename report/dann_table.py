@@ -24,7 +24,16 @@ from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
 DEFAULTS = asdict(SelfTraining()) | asdict(PictureChanges())
-ADAMATCH_PARTS = {"balanced", "interpolation", "alignment", "relative_threshold", "pseudo_weight", "ramp", "ema_decay"}
+# Settings that switch parts of AdaMatch off, strong pictures aside: those are a row of their own.
+ADAMATCH_PARTS = {
+    "balanced": "balanced classes",
+    "interpolation": "interpolation",
+    "alignment": "alignment",
+    "relative_threshold": "relative threshold",
+    "pseudo_weight": "pseudo-labels",
+    "ramp": "ramp",
+    "ema_decay": "averaged weights",
+}
 CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
 # (source, target), report, accuracies in per cent by system.
 REPORTED = [
@@ -93,8 +102,8 @@ def are_scores(content: dict) -> bool:
     """Whether this is what report.dann_scores writes; may raise KeyError, TypeError or AttributeError if it is not."""
     wanted = NEEDED_SETTINGS | {"scores", "steps"}
     if content["method"] == "adamatch":
-        wanted |= ADAMATCH_PARTS
-    return wanted <= content.keys() and isinstance(content["augment"], str) and bool(content["scores"])
+        wanted |= ADAMATCH_PARTS.keys()
+    return wanted <= content.keys() and content["augment"] in AUGMENTATIONS and bool(content["scores"])
 
 
 def entry_of(runs: list[dict], domain: str) -> Entry:
@@ -173,24 +182,13 @@ def collect(scored: list[dict]) -> Table:
 
 
 def switched_off(run: dict) -> list[str]:
-    """The parts of AdaMatch that a scored run did without, strong pictures aside: those are a row of their own."""
-    if run["method"] != "adamatch":
-        return []
-    off = {
-        "balanced classes": not run.get("balanced"),  # older runs know nothing of it
-        "interpolation": not run["interpolation"],
-        "alignment": not run["alignment"],
-        "relative threshold": not run["relative_threshold"],
-        "pseudo-labels": not run["pseudo_weight"],
-        "ramp": not run["ramp"],
-        "averaged weights": not run["ema_decay"],
-    }
-    return [part for part, missing in off.items() if missing]
+    """The settings in ADAMATCH_PARTS that a scored run of adamatch did without; none for another method."""
+    return [setting for setting in ADAMATCH_PARTS if run["method"] == "adamatch" and not run[setting]]
 
 
 def system_of(run: dict) -> str:
     """The column of a scored run: its recipe, and what was switched off, so that only equal runs are averaged."""
-    return " ".join([run["recipe"], *(f"without {part}" for part in switched_off(run))])
+    return " ".join([run["recipe"], *(f"without {ADAMATCH_PARTS[setting]}" for setting in switched_off(run))])
 
 
 def systems_of(table: Table) -> list[str]:
@@ -302,16 +300,15 @@ def mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]
     return mean, 100 * stdev(shares) if len(shares) > 1 else None
 
 
+def number(shares: tuple[float, ...], sign: str = "-") -> str:
+    """Mean and spread in per cent, as `12.3 ± 0.4`; with the sign `+` also positive ones have theirs."""
+    mean, std = mean_and_std(shares)
+    return "–" if mean is None else f"{mean:{sign}.1f}" + (f" ± {std:.1f}" if std is not None else "")
+
+
 def cell(entry: Entry | None) -> str:
     """Accuracy on test.csv and, in brackets, val.csv, as `12.3 ± 0.4 (12.5 ± 0.3)`; empty without an entry."""
-    if entry is None:
-        return ""
-
-    def text(shares: tuple[float, ...]) -> str:
-        mean, std = mean_and_std(shares)
-        return "–" if mean is None else f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
-
-    return f"{text(entry.test)} ({text(entry.val)})"
+    return "" if entry is None else f"{number(entry.test)} ({number(entry.val)})"
 
 
 if __name__ == "__main__":

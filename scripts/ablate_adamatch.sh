@@ -35,7 +35,7 @@ for seed in $SEEDS; do
             "${options[@]}" --augment "$PICTURES" "$@"
         for part in $PARTS; do
             read -ra switch <<<"${without[$part]}"
-            RUNS=$RUNS/ablation "$finish" "no-$part-$NETWORK-$scenario-seed$seed" adamatch \
+            RUNS=$RUNS/ablation "$finish" "no-$part-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch \
                 "${options[@]}" --augment "$PICTURES" "$@" "${switch[@]}"
         done
     done

@@ -150,7 +150,7 @@ def test_course_of_lambda_and_mu():
     assert [round(train_dann.course(progress, dann), 3) for progress in (0, 0.1, 0.5, 1)] == [0, 0.462, 0.987, 1]
     assert [train_dann.course(progress, dsn) for progress in (0, 0.19, 0.2, 1)] == [0, 0, 1, 1]
     assert [train_dann.course(progress, match) for progress in (0, 0.15, 0.3, 1)] == pytest.approx([0, 0.5, 1, 1])
-    assert train_dann.course(0, train_dann.replace(match, ramp=False)) == 1
+    assert train_dann.course(0, train_dann.replace(match, ramp=False, adversarial_start=0.5)) == 1  # no adversary's
 
 
 def test_adamatch_sees_weak_views_before_strong_ones(train, monkeypatch):
@@ -175,6 +175,18 @@ def test_alternating_moves_each_part_once_a_step(train):
         before = {key: value for key, value in initial.named_parameters() if key.startswith(part)}
         moved = [(trained[key] - value).abs().max() for key, value in before.items()]
         assert max(moved).item() == pytest.approx(1e-3, rel=1e-3), part
+
+
+@pytest.mark.parametrize("recipe", ["dann-alternating", "adamatch"])
+def test_several_processes_train_together(run, root, tree, tmp_path, recipe):
+    """Two parallel networks share a part in the one; in the other a network is called twice before its gradients."""
+    script = root / "scripts" / "train_dann.sh"
+    words = (recipe, "--data", tree, "--runs", tmp_path, "--network", "dann-cnn", "--width", 8, "--batch-size", 16)
+    words += ("--source", "plain", "--target", "framed", "--device", "cpu", "--max-steps", 2, "--name", "two")
+    done = run(script, *words, command=("bash",), cwd=tmp_path, env=os.environ | {"PROCESSES": "2"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done, step 2 of 2") == 1
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
 
 
 @pytest.mark.parametrize("recipe", ["dann", "dsn-report", "adamatch"])

@@ -123,4 +123,5 @@ def _saved_settings(config: Config) -> Config:
     kinds = typing.get_type_hints(type(config))
     known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
     tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-    return dataclasses.replace(config, **known | tuples)
+    # Settings younger than the run had their plain defaults there, not what the recipe has made of them since.
+    return dataclasses.replace(type(config)(), **known | tuples)

@@ -19,6 +19,8 @@ def join_processes(device: str) -> str:
     if "RANK" not in os.environ:
         return device
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if on_gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # else every process would also hold memory on the first
     if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpus else "gloo")
     return f"cuda:{os.environ['LOCAL_RANK']}" if on_gpus else device
@@ -48,13 +50,16 @@ def is_first() -> bool:
 def share_of(batch_size: int) -> slice:
     """The part of every global batch that this process takes.
 
-    Noise and data order are drawn for the global batch, so the result does not depend on how many processes share it.
-    Raises UserError when the batch cannot be divided equally.
+    Noise and data order are drawn for the global batch, so they do not depend on how many processes share it; batch
+    norm on CPUs, and losses that compare the predictions of a batch, do.
+    Raises UserError when the batch cannot be divided equally, or when batch norm would see single pictures.
     """
     size = world_size()
     if batch_size % size:
         raise UserError(f"--batch-size {batch_size} cannot be shared by {size} processes: use a multiple of {size}")
     share = batch_size // size
+    if size > 1 and share < 2:
+        raise UserError(f"--batch-size {batch_size} is one picture for each process: use {2 * size} or more")
     return slice(process_number() * share, (process_number() + 1) * share)
 
 

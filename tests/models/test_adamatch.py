@@ -31,6 +31,23 @@ def test_gradients_flow_through_both_logits():
     assert torch.equal(alone.grad, 1 - shares)
 
 
+def test_the_source_alone_is_interpolated_with_the_common_batch():
+    """Through a network whose batch norm makes both logits differ."""
+    random = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    images, shares = torch.randn(10, 4, generator=random), torch.rand(6, 3, generator=random)
+    together, alone = network(images), network(images[:6])
+    assert (together[:6] - alone).abs().max() > 0.01
+    logits = adamatch.source_and_target_logits(network, images, shares)
+    torch.testing.assert_close(logits[:6], shares * together[:6] + (1 - shares) * alone)
+    assert torch.equal(logits[6:], together[6:])
+    assert torch.equal(adamatch.source_and_target_logits(network, images, None), together)
+    # At share 0 the source's logits are those of itself alone, and it is through these that it learns.
+    (wanted,) = torch.autograd.grad(alone.pow(3).sum(), network[0].weight)
+    found = adamatch.source_and_target_logits(network, images, torch.zeros(6, 3))[:6]
+    torch.testing.assert_close(torch.autograd.grad(found.pow(3).sum(), network[0].weight)[0], wanted)
+
+
 def test_alignment_by_hand():
     # Means of the target 0.5 and 0.5, of the source 0.6 and 0.4: the ratios are 1.2 and 0.8.
     target = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
@@ -112,7 +129,7 @@ def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
     target_weak = sure((7, 0.85), (2, 0.6), (1, 0.82))  # confident enough: above 0.9 x 0.9
     target_strong = sure((7, 0.2), (5, 0.99), (1, 0.3))
     settings = SelfTraining(threshold=0.9, alignment=False)
-    logits = torch.cat([source_weak, source_strong, target_weak, target_strong])
+    logits = torch.cat([source_weak, source_strong, target_weak, target_strong]).requires_grad_()
     loss, values = adamatch.adamatch_loss(logits, torch.tensor([3, 4]), torch.tensor(0.5), settings)
     class_loss = -np.log([0.9, 0.9, 0.5, 0.4]).mean()
     pseudo_loss = -np.log([0.2, 0.3]).sum() / 3
@@ -123,3 +140,7 @@ def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
     assert values["class_loss"].item() == pytest.approx(class_loss)
     assert values["pseudo_loss"].item() == pytest.approx(pseudo_loss)
     assert loss.item() == pytest.approx(class_loss + 0.5 * pseudo_loss)
+    # Each view learns from its own loss; the target's weak views, which give the labels, from none.
+    loss.backward()
+    learning = (logits.grad.abs().sum(1) > 1e-6).tolist()
+    assert learning == [True] * 4 + [False] * 3 + [True, False, True]

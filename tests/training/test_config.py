@@ -90,6 +90,16 @@ def test_resume_takes_the_saved_settings_but_for_what_is_given(tmp_path):
     assert isinstance(resumed.betas, tuple)
 
 
+def test_resume_takes_plain_defaults_for_settings_younger_than_the_run(tmp_path):
+    """Not the recipe's, which may have been set together with them."""
+    saved = parse("fast", "--runs", tmp_path)
+    settings = saved.to_json()
+    del settings["lr"]
+    saved.folder.mkdir(parents=True)
+    (saved.folder / "config.json").write_text(json.dumps({"settings": settings}))
+    assert parse("fast", "--runs", tmp_path, "--resume") == replace(saved, resume=True, lr=1e-3)
+
+
 def test_only_a_run_of_the_same_recipe_can_be_resumed(tmp_path):
     with pytest.raises(UserError, match=r"no run to resume at .*fast: leave out --resume, or give its --name"):
         parse("fast", "--runs", tmp_path, "--resume")

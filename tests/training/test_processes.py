@@ -49,3 +49,5 @@ def test_every_process_takes_its_share_of_a_batch(monkeypatch, rank):
     assert list(range(6))[processes.share_of(6)] == [2 * rank, 2 * rank + 1]
     with pytest.raises(UserError, match="--batch-size 8 cannot be shared by 3 processes: use a multiple of 3"):
         processes.share_of(8)
+    with pytest.raises(UserError, match="--batch-size 3 is one picture for each process: use 6 or more"):
+        processes.share_of(3)
