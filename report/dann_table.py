@@ -1,4 +1,4 @@
-"""The table of all adaptations, ours beside the reported: `python -m report.dann_table RUNS --out DIR`.
+"""The table of all adaptations, ours beside the reported: `python -m report.dann_table RUNS [RUNS2 ...] --out DIR`.
 
 Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only in their seed make one entry: mean ± std.
 """
@@ -55,10 +55,10 @@ REPORTED = [
 
 @dataclass
 class Config:
-    """Write table.csv, table.md and table.png from the scored runs under a folder."""
+    """Write table.csv, table.md and table.png from scored runs."""
 
-    runs: tyro.conf.Positional[Path]
-    """Folder of run directories."""
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of run directories."""
     out: Path
     """Folder for the table."""
 
@@ -144,12 +144,13 @@ def augment_of(run: dict) -> str:
 
 def main(config: Config) -> None:
     """Write the table in its three forms and print it."""
-    scored = read_scores([config.runs])
+    scored = read_scores(config.runs)
+    folders = ", ".join(map(str, config.runs))
     if not scored:
-        raise UserError(f"no scored runs in {config.runs}: make them with scripts/sweep_dann.sh")
+        raise UserError(f"no scored runs in {folders}: make them with scripts/sweep_dann.sh")
     table = collect(scored)
     if not table:
-        raise UserError(f"only supervised runs are scored in {config.runs}: adapt something with scripts/sweep_dann.sh")
+        raise UserError(f"only supervised runs are scored in {folders}: adapt something with scripts/sweep_dann.sh")
     write_csv(table, config.out / "table.csv")
     text = markdown(table)
     write_atomically(config.out / "table.md", text.encode())

@@ -24,10 +24,17 @@ def run_command(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except torch.OutOfMemoryError:
-        _end("out of memory on the device: use a smaller --batch-size, or --device cpu")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        _end("out of memory: use a smaller --batch-size, or another --device")
     except OSError as error:  # disk full, no permission, not a folder …: the system's own words name the file
         _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether Python, CUDA or PyTorch's allocator on CPUs, which has no exception of its own, found no memory."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def _end(message: str) -> None:

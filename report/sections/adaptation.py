@@ -79,7 +79,7 @@ def unscored(groups: list[list[Run]]) -> list[Block]:
     """The runs without scores.json, and the commands that score them."""
     runs = [run for group in groups for run in group]
     commands = [
-        f"python -m report.dann_scores {run.folder}"
+        f".venv/bin/python -m report.dann_scores {run.folder}"
         for run in runs
         if run.weights.exists() and not (run.folder / "scores.json").exists()
     ]

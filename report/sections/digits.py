@@ -88,7 +88,7 @@ def guidance(context: Context, run: Run) -> list[Block]:
         "guidance.json",
         lambda content: wanted <= content.keys() and all(row["accuracy"] for row in content["rows"].values()),
     )
-    command = f"python -m report.guidance_curve {run.weights} {_scoring(run)}"
+    command = f".venv/bin/python -m report.guidance_curve {run.weights} {_scoring(run)}"
     if not curve or len(curve["rows"]) < 2:
         return [Missing(f"`{run.name}` was not scored at several guidance scales; to do so:", command)]
     alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
@@ -106,7 +106,7 @@ def samplers(run: Run) -> list[Block]:
         lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
     )
     if not rows:
-        command = f"python -m report.sampler_table {run.weights} {_scoring(run)}"
+        command = f".venv/bin/python -m report.sampler_table {run.weights} {_scoring(run)}"
         return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
     lines = [[name, *cells] for name, cells in cells_of(rows)]
     header = ["sampler", "seen as asked", "FID", "precision", "recall", "seconds per 1000 digits"]

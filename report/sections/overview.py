@@ -29,7 +29,7 @@ ADAPTATION_NOTE = (
     "weights, on splits drawn anew from the pooled official digits, fewer where only a part of a download was there; "
     "no label of the target took part in training."
 )
-ADAPTATION_COMMANDS = "python -m report.dann_scores runs/RUN\nbash scripts/sweep_dann.sh"
+ADAPTATION_COMMANDS = ".venv/bin/python -m report.dann_scores runs/RUN\nbash scripts/sweep_dann.sh"
 Scores = dict[str, str]
 
 
@@ -161,12 +161,12 @@ def face_command(run: Run) -> str:
     """The commands that make score.json of a face run."""
     out, data = f"outputs/{run.name}", run.settings.get("data")
     commands = [
-        f"python -m inference.generate_faces --weights {run.weights} --out {out}",
-        f"python -m metrics.faces {out} --reference {data}/face/val --json {run.folder}/score.json",
+        f".venv/bin/python -m inference.generate_faces --weights {run.weights} --out {out}",
+        f".venv/bin/python -m metrics.faces {out} --reference {data}/face/val --json {run.folder}/score.json",
     ]
     if run.recipe == "vae":
         commands.append(
-            f"python -m inference.reconstruct_faces --weights {run.weights} --images {data}/face/val "
+            f".venv/bin/python -m inference.reconstruct_faces --weights {run.weights} --images {data}/face/val "
             f"--out {out}-reconstructions --json {run.folder}/reconstruction.json"
         )
     return "\n".join(commands)
@@ -176,7 +176,7 @@ def digit_command(run: Run) -> str:
     """The commands that make score.json of a run that makes digits."""
     out, domain = f"outputs/{run.name}", run.settings.get("domain", "mnistm")
     return (
-        f"python -m inference.generate_digits --weights {run.weights} --out {out}\n"
-        f"python -m metrics.digits {out} --classifier FILE --reference {run.settings.get('data')}/digits/{domain} "
-        f"--json {run.folder}/score.json"
+        f".venv/bin/python -m inference.generate_digits --weights {run.weights} --out {out}\n"
+        f".venv/bin/python -m metrics.digits {out} --classifier FILE "
+        f"--reference {run.settings.get('data')}/digits/{domain} --json {run.folder}/score.json"
     )

@@ -146,9 +146,9 @@ def test_what_has_no_labels_or_was_not_adapted(tmp_path, error_of):
     for name, run in (("adapted", unlabelled), ("bound", RUNS[-1])):
         (tmp_path / name / "run").mkdir(parents=True)
         (tmp_path / name / "run" / "scores.json").write_text(json.dumps(run))
-    dann_table.main(dann_table.Config(tmp_path / "adapted", tmp_path / "out"))
+    dann_table.main(dann_table.Config((tmp_path / "adapted",), tmp_path / "out"))
     assert "| mnistm → svhn | dann32 | plain | 5 |  | – (–) |  |" in (tmp_path / "out" / "table.md").read_text()
-    line = error_of(lambda: dann_table.main(dann_table.Config(tmp_path / "bound", tmp_path / "none")))
+    line = error_of(lambda: dann_table.main(dann_table.Config((tmp_path / "bound",), tmp_path / "none")))
     assert "only supervised runs are scored in" in line and not (tmp_path / "none").exists()
 
 
@@ -165,7 +165,7 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
     for number, run in enumerate(RUNS):
         (runs / str(number)).mkdir(parents=True)
         (runs / str(number) / "scores.json").write_text(json.dumps(run))
-    dann_table.main(dann_table.Config(runs, tmp_path / "out"))
+    dann_table.main(dann_table.Config((runs,), tmp_path / "out"))
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
     assert lines[0].startswith("source,target,network,augment,steps,system,runs,val_mean,val_std,test_mean,test_std")
     assert "mnistm,svhn,dann32,off,5,dann,2,55.00,7.07,45.00,7.07,56.16" in lines
@@ -179,11 +179,11 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
     with Image.open(tmp_path / "out" / "table.png") as page:
         assert page.width > 300
     (tmp_path / "none").mkdir()
-    line = error_of(lambda: dann_table.main(dann_table.Config(tmp_path / "none", tmp_path / "out")))
+    line = error_of(lambda: dann_table.main(dann_table.Config((tmp_path / "none",), tmp_path / "out")))
     assert "no scored runs in" in line
     for number, content in enumerate(["[]", "{", "{}"]):
         (runs / str(number) / "scores.json").write_text(content)
-        line = error_of(lambda: dann_table.main(dann_table.Config(runs, tmp_path / "out")))
+        line = error_of(lambda: dann_table.main(dann_table.Config((runs,), tmp_path / "out")))
         assert f"{runs / str(number) / 'scores.json'} is not by report.dann_scores" in line
         (runs / str(number) / "scores.json").unlink()
 

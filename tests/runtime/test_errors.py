@@ -21,16 +21,22 @@ def failing(error):
         (DataError("a message\nof two lines"), "error: a message of two lines"),
         (OSError(errno.ENOSPC, "No space left on device", "a/file"), "error: No space left on device: a/file"),
         (OSError("no number, no name"), "error: no number, no name"),
-        (torch.OutOfMemoryError("CUDA …"), "error: out of memory on the device: use a smaller --batch-size, or"),
+        (torch.OutOfMemoryError("CUDA …"), "error: out of memory: use a smaller --batch-size, or"),
+        (MemoryError(), "error: out of memory: use a smaller --batch-size, or"),
     ],
 )
 def test_errors_of_the_user_end_in_one_line(error_of, error, line):
     assert error_of(failing(error)).startswith(line)
 
 
-def test_faults_of_ours_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run_command(failing(ZeroDivisionError()))
+def test_more_memory_than_there_is_ends_in_one_line(error_of):
+    assert error_of(lambda: torch.empty(2**60)).startswith("error: out of memory: use a smaller --batch-size, or")
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError, RuntimeError])
+def test_faults_of_ours_keep_their_traceback(fault):
+    with pytest.raises(fault):
+        run_command(failing(fault("shapes do not fit")))
 
 
 def test_ctrl_c_ends_in_one_word(capsys):

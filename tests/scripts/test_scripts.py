@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 
 import pytest
 
@@ -31,6 +33,20 @@ def test_python_has_the_packages_from_anywhere(run, scripts, elsewhere):
     done = run("-c", program, command=("bash", scripts / "python.sh"), cwd=elsewhere)
     assert done.stderr == ""
     assert done.stdout.strip() == f"{elsewhere} {scripts.parent}/models/__init__.py"
+
+
+def test_without_the_packages_a_line_says_how_to_install_them(run, root, elsewhere):
+    """In a copy without .venv, with a Python that sees the standard library alone."""
+    (elsewhere / "scripts").mkdir()
+    shutil.copy(root / "scripts" / "python.sh", elsewhere / "scripts")
+    bare = elsewhere / "bin" / "python3"
+    bare.parent.mkdir()
+    bare.write_text(f'#!/usr/bin/env bash\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    path = {"env": os.environ | {"PATH": f"{bare.parent}{os.pathsep}{os.environ['PATH']}"}}
+    done = run("-c", "print(1)", command=("bash", elsewhere / "scripts" / "python.sh"), **path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: the packages are not installed: run bash {elsewhere}/scripts/install.sh\n"
 
 
 def test_graders_get_a_thousand_faces(run, scripts, elsewhere, root):
