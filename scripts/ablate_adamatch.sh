@@ -9,7 +9,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${SCENARIOS:=mnistm-svhn usps-svhn}"         # SOURCE-TARGET
 : "${SEEDS:=1 2 3}"                             # a run of each for every seed
 : "${NETWORK:=dann32}"                          # their network
-: "${PICTURES:=rough}"                         # the strong views of whole runs
+: "${PICTURES:=rough}"                          # the strong views of whole runs
+: "${JOBS:=1}"                                  # runs at a time; JOBS=2 OMP_NUM_THREADS=1 on two CPU cores, say
 : "${PARTS:=strong-views balanced-classes interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
 finish=$root/scripts/finish_dann.sh
 export DATA
@@ -28,16 +29,28 @@ for part in $PARTS; do
     [[ -n ${without[$part]:-} ]] || { echo "error: no part $part: PARTS are among ${!without[*]}" >&2; exit 1; }
 done
 
-for seed in $SEEDS; do
-    for scenario in $SCENARIOS; do
-        options=(--network "$NETWORK" --source "${scenario%-*}" --target "${scenario#*-}" --seed "$seed")
-        RUNS=$RUNS "$finish" "adamatch-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch \
-            "${options[@]}" --augment "$PICTURES" "$@"
-        for part in $PARTS; do
-            read -ra switch <<<"${without[$part]}"
-            RUNS=$RUNS/ablation "$finish" "no-$part-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch \
-                "${options[@]}" --augment "$PICTURES" "$@" "${switch[@]}"
+# One line for each run: the command that makes it.
+run() {
+    local folder=$1 line
+    shift
+    printf -v line '%q ' env "RUNS=$folder" "$finish" "$@"
+    echo "${line% }"
+}
+
+runs() {
+    local seed scenario part options switch
+    for seed in $SEEDS; do
+        for scenario in $SCENARIOS; do
+            options=(--network "$NETWORK" --source "${scenario%-*}" --target "${scenario#*-}" --seed "$seed")
+            options+=(--augment "$PICTURES" "$@")
+            run "$RUNS" "adamatch-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}"
+            for part in $PARTS; do
+                read -ra switch <<<"${without[$part]}"
+                run "$RUNS/ablation" "no-$part-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}" "${switch[@]}"
+            done
         done
     done
-done
+}
+
+runs "$@" | xargs -d '\n' -n 1 -P "$JOBS" bash -c 'eval "exec $1"' run
 "$root/scripts/python.sh" -m report.adamatch_ablation "$RUNS" "$RUNS/ablation" --out "$RUNS/ablation/table"
