@@ -103,7 +103,7 @@ def _download(address: str, path: Path) -> str:
     request = Request(address, headers={"User-Agent": "Mozilla/5.0 (faces-and-digits)"})
     with urlopen(request, timeout=60) as response, open(path, "wb") as file:
         expected = int(response.headers.get("Content-Length") or 0)
-        with tqdm(desc=address, total=expected or None, unit="B", unit_scale=True) as bar:
+        with tqdm(desc=address, total=expected or None, unit="B", unit_scale=True, disable=None) as bar:
             while chunk := response.read(1 << 20):
                 file.write(chunk)
                 digest.update(chunk)

@@ -92,7 +92,8 @@ def in_fonts(count: int = 1797) -> tuple[np.ndarray, np.ndarray]:
 def write_faces(part: Path, train: int, val: int) -> None:
     """Write drawn faces: `part/{train,val}/NNNNN.png` (64x64 RGB) and `attributes.csv`."""
     names = picture_names(train + val)
-    faces, attributes = zip(*(draw_face(index, SEED) for index in tqdm(range(train + val), "drawing")), strict=True)
+    numbers = tqdm(range(train + val), "drawing", disable=None)
+    faces, attributes = zip(*(draw_face(number, SEED) for number in numbers), strict=True)
     with building(part) as folder:
         (folder / "train").mkdir()
         (folder / "val").mkdir()

@@ -104,7 +104,7 @@ def in_parallel(do: Callable[[int], None], count: int, what: str) -> None:
 
     # Threads suffice: Pillow decodes, resizes and compresses without holding the interpreter. Handing out some at a
     # time spares waking the main thread for every small picture.
-    with tqdm(desc=what, total=count, unit="pictures") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tqdm(desc=what, total=count, unit="pictures", disable=None) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in pool.map(do_some, range(0, count, 64)):
             bar.update(done)
 
