@@ -11,8 +11,8 @@ from typing import Any
 from report.dann_table import are_scores
 from runtime.errors import UserError
 
-# A folder that holds one of these, and no config.json, was written by report.dann_scores or report.dann_table.
-BY_PRODUCTS = ("scores.json", "table.csv")
+# A folder that holds one of these, and no config.json, was written by report.dann_scores or with a table of runs.
+BY_PRODUCTS = ("scores.json", "table.csv", "ablation.csv")
 # Settings that may differ between repetitions of one run.
 OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
 
@@ -161,8 +161,11 @@ def _search(folder: Path, root: Path, found: Found) -> None:
             _read_run(entry, name, found)
         elif any((entry / by_product).exists() for by_product in BY_PRODUCTS):
             _read_accuracies(Run(entry, name, {}), found)
-        elif folder == root and any((inner / "config.json").exists() for inner in entry.iterdir()):
-            _search(entry, root, found)
+        elif any((inner / "config.json").exists() for inner in entry.iterdir()):
+            if folder == root:
+                _search(entry, root, found)
+            else:
+                found.skipped.append(f"{name} holds runs deeper than is looked for: give it as --runs")
         else:
             found.skipped.append(f"{name} has no config.json: no run of the training scripts, skipped")
 

@@ -207,6 +207,19 @@ def test_repetitions_differ_in_their_seed_alone(runs):
     assert len(found.accuracies) == 2 and found.skipped == []
 
 
+def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
+    """As scripts/ablate_adamatch.sh leaves them, with its table beside them."""
+    shutil.copytree(runs / "sweep" / "dann1", one / "sweep" / "ablation" / "no-ramp")
+    shutil.copytree(runs / "sweep" / "dann2", one / "sweep" / "dann2")
+    (one / "sweep" / "ablation" / "table").mkdir()
+    (one / "sweep" / "ablation" / "table" / "ablation.csv").write_text("")
+    found = find_runs(one)
+    assert [run.name for run in found.runs] == ["dcgan", "sweep/dann2"]
+    assert found.skipped == ["sweep/ablation holds runs deeper than is looked for: give it as --runs"]
+    deeper = find_runs(one / "sweep" / "ablation")
+    assert [run.name for run in deeper.runs] == ["no-ramp"] and deeper.skipped == []
+
+
 def test_a_sheet_is_cut_where_it_was_joined():
     pictures = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
     assert (cut_sheet(sheet(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
