@@ -50,7 +50,8 @@ def draw(logged: list[dict], curve: list[dict], path: Path) -> None:
     for axes, (unit, lines, names) in zip(grid, contents, strict=True):
         for name, label in names.items():
             points = [(line["step"], line[name]) for line in lines if name in line]  # val.csv may have no labels
-            axes.plot([step for step, _ in points], [value for _, value in points], label=label)
+            marker = "o" if len(points) == 1 else None  # as a line it would not be seen
+            axes.plot([step for step, _ in points], [value for _, value in points], label=label, marker=marker)
         axes.set_ylim(0, None if unit == "cross-entropy" else 1.02)
         label_axes(axes, "step", unit)
         axes.legend(fontsize=LETTERING - 1, frameon=False)
