@@ -8,6 +8,7 @@ scripts/ablate_adamatch.sh makes the runs.
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import tyro
 
@@ -20,7 +21,7 @@ from report.dann_table import (
     differences,
     entry_of,
     mean_and_std,
-    number,
+    percent,
     read_scores,
     switched_off,
 )
@@ -40,7 +41,16 @@ class Config:
     """Folder for the table."""
 
 
-Table = dict[str, dict[str, list[dict]]]  # scored runs by what was left out, by scenario
+class Result(NamedTuple):
+    """What runs without a part reach in one scenario."""
+
+    entry: Entry
+    """Their accuracies."""
+    gains: tuple[float, ...]
+    """What they gain over the whole runs of their seeds; empty for the whole itself."""
+
+
+Table = dict[str, dict[str, Result]]  # by what was left out, by scenario
 
 
 def main(config: Config) -> None:
@@ -67,21 +77,24 @@ def left_out(run: dict) -> str:
 
 
 def collect(scored: list[dict]) -> Table:
-    """Seeds of one another, `whole` first, then in the order met; scenarios as `source → target`.
+    """The results, `whole` first, then in the order met; scenarios as `source → target`.
 
     Raises UserError where a run differs from the whole one in more than its part, or from its other seeds.
     """
-    runs: Table = defaultdict(lambda: defaultdict(list))
+    runs = defaultdict(lambda: defaultdict(list))
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
         runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run)
+    table: Table = {}
     for part, scenarios in runs.items():
+        table[part] = {}
         for scenario, seeds in scenarios.items():
-            whole, *_ = runs.get(WHOLE, {}).get(scenario, seeds)
-            if different := differences(whole, seeds[0], {"seed", "scores", *settings_off(seeds[0])}):
+            first, whole = seeds[0], runs.get(WHOLE, {}).get(scenario, [])
+            if whole and (different := differences(whole[0], first, {"seed", "scores", *settings_off(first)})):
                 keys = ", ".join(different)
                 raise UserError(f"{scenario} without {part} differs from the whole run in {keys}: make it alike")
-            entry_of(seeds, seeds[0]["target"])
-    return runs
+            change = gains(seeds, whole) if part != WHOLE else ()
+            table[part][scenario] = Result(entry_of(seeds, first["target"]), change)
+    return table
 
 
 def gains(seeds: list[dict], whole: list[dict]) -> tuple[float, ...]:
@@ -97,19 +110,11 @@ def gains(seeds: list[dict], whole: list[dict]) -> tuple[float, ...]:
     return ()
 
 
-def results(table: Table, part: str, scenario: str) -> tuple[Entry | None, tuple[float, ...]]:
-    """Accuracies without `part`, None where there are no runs, and what they gain over those of the whole."""
-    seeds, whole = (table[name].get(scenario, []) for name in (part, WHOLE))
-    entry = entry_of(seeds, seeds[0]["target"]) if seeds else None
-    return entry, gains(seeds, whole) if part != WHOLE else ()
-
-
 def write_csv(table: Table, path: Path) -> None:
     """One line for each entry, accuracies in per cent; std is that of a sample, empty for one run."""
     lines = []
     for part, scenarios in table.items():
-        for scenario in scenarios:
-            entry, change = results(table, part, scenario)
+        for scenario, (entry, change) in scenarios.items():
             numbers = [number for shares in (entry.val, entry.test, change) for number in mean_and_std(shares)]
             texts = [f"{number:.2f}" if number is not None else "" for number in numbers]
             lines.append([*scenario.split(" → "), part, len(entry.val or entry.test), *texts])
@@ -123,11 +128,11 @@ def markdown(table: Table) -> str:
     lines = [f"{CAPTION} Gains over the whole are those of equal seeds.", ""]
     lines += [f"| without | {' | '.join(f'{scenario} | gain' for scenario in scenarios)} |"]
     lines += ["|---" * (1 + 2 * len(scenarios)) + "|"]
-    for part in table:
+    for part, entries in table.items():
         cells = []
         for scenario in scenarios:
-            entry, change = results(table, part, scenario)
-            cells += [cell(entry), number(change, "+") if change else ""]
+            entry, change = entries.get(scenario, (None, ()))
+            cells += [cell(entry), percent(change, "+") if change else ""]
         lines.append(f"| {'nothing' if part == WHOLE else part} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -301,7 +301,7 @@ def mean_and_std(shares: tuple[float, ...]) -> tuple[float | None, float | None]
     return mean, 100 * stdev(shares) if len(shares) > 1 else None
 
 
-def number(shares: tuple[float, ...], sign: str = "-") -> str:
+def percent(shares: tuple[float, ...], sign: str = "-") -> str:
     """Mean and spread in per cent, as `12.3 ± 0.4`; with the sign `+` also positive ones have theirs."""
     mean, std = mean_and_std(shares)
     return "–" if mean is None else f"{mean:{sign}.1f}" + (f" ± {std:.1f}" if std is not None else "")
@@ -309,7 +309,7 @@ def number(shares: tuple[float, ...], sign: str = "-") -> str:
 
 def cell(entry: Entry | None) -> str:
     """Accuracy on test.csv and, in brackets, val.csv, as `12.3 ± 0.4 (12.5 ± 0.3)`; empty without an entry."""
-    return "" if entry is None else f"{number(entry.test)} ({number(entry.val)})"
+    return "" if entry is None else f"{percent(entry.test)} ({percent(entry.val)})"
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${PICTURES:=rough}"                          # the strong views of whole runs
 : "${JOBS:=1}"                                  # runs at a time; JOBS=2 OMP_NUM_THREADS=1 on two CPU cores, say
 : "${PARTS:=strong-views balanced-classes interpolation alignment relative-threshold pseudo-labels ramp averaged-weights}" # left out in turn
-finish=$root/scripts/finish_dann.sh
-export DATA
+export RUNS DATA JOBS
 
 declare -A without=(
     [strong-views]="--augment weak"
@@ -29,12 +28,10 @@ for part in $PARTS; do
     [[ -n ${without[$part]:-} ]] || { echo "error: no part $part: PARTS are among ${!without[*]}" >&2; exit 1; }
 done
 
-# One line for each run: the command that makes it.
+# One line for each run: its name, its recipe, its options.
 run() {
-    local folder=$1 line
-    shift
-    printf -v line '%q ' env "RUNS=$folder" "$finish" "$@"
-    echo "${line% }"
+    printf '%q ' "$@"
+    echo
 }
 
 runs() {
@@ -43,14 +40,14 @@ runs() {
         for scenario in $SCENARIOS; do
             options=(--network "$NETWORK" --source "${scenario%-*}" --target "${scenario#*-}" --seed "$seed")
             options+=(--augment "$PICTURES" "$@")
-            run "$RUNS" "adamatch-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}"
+            run "adamatch-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}"
             for part in $PARTS; do
                 read -ra switch <<<"${without[$part]}"
-                run "$RUNS/ablation" "no-$part-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}" "${switch[@]}"
+                run "ablation/no-$part-$NETWORK-$scenario-$PICTURES-seed$seed" adamatch "${options[@]}" "${switch[@]}"
             done
         done
     done
 }
 
-runs "$@" | xargs -d '\n' -n 1 -P "$JOBS" bash -c 'eval "exec $1"' run
+runs "$@" | "$root/scripts/finish_all.sh"
 "$root/scripts/python.sh" -m report.adamatch_ablation "$RUNS" "$RUNS/ablation" --out "$RUNS/ablation/table"

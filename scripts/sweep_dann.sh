@@ -17,13 +17,12 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 : "${ENSEMBLE=usps svhn}"                                                # the scenario of the ensemble, or empty
 : "${ENSEMBLE_NETWORKS:=dann28 dann28-kernel5 dann28-strided dann28-wide}" # the networks that vote in it
 python=$root/scripts/python.sh
-export RUNS DATA
+export RUNS DATA JOBS
 
 # One line for each run: its name, its recipe, its options.
 run() {
-    local line
-    printf -v line '%q ' "$@"
-    echo "${line% }"
+    printf '%q ' "$@"
+    echo
 }
 
 runs() {
@@ -54,8 +53,7 @@ runs() {
 }
 
 # A run may be of a pair and of the ensemble: it is made once.
-runs "$@" | awk '!seen[$0]++' |
-    xargs -d '\n' -n 1 -P "$JOBS" bash -c 'eval "exec \"\$0\" $1"' "$root/scripts/finish_dann.sh"
+runs "$@" | "$root/scripts/finish_all.sh"
 
 # The variants vote.
 for pictures in ${ENSEMBLE:+$PICTURES}; do

@@ -87,7 +87,7 @@ def test_adamatch_solves_what_dann_fails(train, shape_tree):
     alone = train("adamatch", *options, "--pseudo-weight", 0, "--name", "alone", data=shape_tree)
     for failing in (dann, alone):
         assert last(failing, "source_accuracy") > 0.95
-        assert last(failing, "target_accuracy") < 0.9
+        assert last(failing, "target_accuracy") < 0.85
     match = train("adamatch", *options, data=shape_tree)
     assert last(match, "target_accuracy") > 0.95
     # Of the target it accepts more than half in the end, and that alike from all four classes.

@@ -9,6 +9,7 @@ from PIL import Image
 
 import train_dann
 from report import adamatch_ablation, adamatch_curves, dann_scores
+from runtime.errors import UserError
 from training.config import parse_command_line
 
 
@@ -25,6 +26,10 @@ def test_the_curves_are_a_picture(matched, tmp_path, error_of, capsys):
     adamatch_curves.main(adamatch_curves.Config(matched))
     with Image.open(matched / "curves.png") as page:
         assert page.width > 1000
+    with pytest.raises(UserError, match="no mask_rate in"):
+        adamatch_curves.main(adamatch_curves.Config(tmp_path))
+    assert "has no `metrics.jsonl` yet" in capsys.readouterr().err
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "class_loss": 2}\n')
     line = error_of(lambda: adamatch_curves.main(adamatch_curves.Config(tmp_path)))
     assert "no mask_rate in" in line and "give the directory of a run of adamatch" in line
     # A line that was cut off, as by a full disk, is named, and the others are drawn.
