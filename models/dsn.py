@@ -141,12 +141,19 @@ def difference_loss(private: Tensor, shared: Tensor) -> Tensor:
 
     As in the paper's code, features are centred over the batch, then each row is scaled to unit length.
     """
-    return reported_difference_loss(private - private.mean(0), shared - shared.mean(0))
+    private, shared = (normalize(features - features.mean(0), dim=1) for features in (private, shared))
+    return (private.T @ shared).square().mean()
 
 
 def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
-    """The report's form of `difference_loss`: without centring, so that the features' means are what it sees."""
-    return (normalize(private, dim=1).T @ normalize(shared, dim=1)).square().mean()
+    """The report's form of `difference_loss`: without centring, so that the features' means are what it sees.
+
+    Rows are divided by their length plus 1e-6, through which no gradient flows.
+    """
+    private, shared = (
+        features / (features.norm(dim=1, keepdim=True).detach() + 1e-6) for features in (private, shared)
+    )
+    return (private.T @ shared).square().mean()
 
 
 def dsn_loss(

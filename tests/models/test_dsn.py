@@ -70,7 +70,26 @@ def test_difference_of_centred_features(features):
 
 
 def test_reported_difference_is_not_centred(features):
-    assert value(reported_difference_loss, features) == pytest.approx((correlations(*features) ** 2).mean())
+    assert value(reported_difference_loss, features) == pytest.approx((correlations(*features) ** 2).mean(), rel=1e-5)
+
+
+def test_reported_difference_takes_lengths_as_given(features):
+    """With P and S the rows by their lengths and C = P^T S, the loss |C|^2 / F^2 has the gradient 2 S C^T / F^2 for P.
+
+    The length is constant: the gradient for the features is that for P over their length.
+    """
+    private, shared = (torch.from_numpy(part).requires_grad_() for part in features)
+    reported_difference_loss(private, shared).backward()
+    lengths = [np.linalg.norm(part, axis=1, keepdims=True) + 1e-6 for part in features]
+    p, s = (part / length for part, length in zip(features, lengths, strict=True))
+    c, size = p.T @ s, p.shape[1]
+    assert private.grad.numpy() == pytest.approx(2 * s @ c.T / size**2 / lengths[0])
+    assert shared.grad.numpy() == pytest.approx(2 * p @ c / size**2 / lengths[1])
+
+
+def test_difference_of_the_paper_has_the_gradient_of_its_value(features):
+    """Through means and lengths alike."""
+    assert torch.autograd.gradcheck(difference_loss, [torch.from_numpy(part).requires_grad_() for part in features])
 
 
 def test_orthogonal_features_differ():
