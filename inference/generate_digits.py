@@ -9,7 +9,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from models.diffusion import Sampling
+from models.samplers import Sampling
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claim_folder, save_animation, save_images, save_png, sheet

@@ -10,6 +10,7 @@ from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.digit_classifiers import DANN_NETWORKS, digit_classifier
 from models.dsn import DSN, dsn_classifier
 from models.pixelshuffle import PixelShuffleGenerator
+from models.residual_unet import ResidualUNet
 from models.sagan import SAGANDiscriminator, SAGANGenerator
 from models.vae import VAE
 
@@ -30,4 +31,5 @@ NETWORKS = {
     "acgan64-discriminator": ACGAN64Discriminator,
     "context-unet": ContextUNet,
     "attention-unet": AttentionUNet,
+    "residual-unet": ResidualUNet,
 }

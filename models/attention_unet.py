@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
-from models.diffusion import Diffusion, Prediction, Schedule, label_vectors
+from models.diffusion import Diffusion, Prediction, Schedule
+from models.guidance import label_vectors
 
 
 class DoubleConvolution(nn.Module):

@@ -9,7 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import Diffusion, Prediction, Schedule, label_vectors
+from models.diffusion import Diffusion, Prediction, Schedule
+from models.guidance import label_vectors
 
 
 def convolution(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from data.digits import load_digits
 from metrics import Unavailable
-from models.diffusion import Sampling
+from models.samplers import Sampling
 from report.sampling_scores import Scorer, ScoringConfig, spread
 from runtime.errors import UserError, run_command
 from runtime.figures import COLOURS

@@ -11,7 +11,8 @@ import numpy as np
 import tyro
 
 from metrics import Unavailable
-from models.diffusion import Diffusion, Sampling
+from models.diffusion import Diffusion
+from models.samplers import Sampling
 from report.sampling_scores import Scorer, ScoringConfig
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically

@@ -11,7 +11,7 @@ import tyro
 from inference.generate_digits import requests
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import Inception
-from models.diffusion import Sampling
+from models.samplers import Sampling
 from runtime.device import Precision, choose_execution
 from runtime.sampling import sample_digits
 from runtime.weights import load_weights

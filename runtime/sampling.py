@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from models.diffusion import Diffusion, Sampling
+from models.samplers import Process, Sampling
 from models.vae import VAE
 from runtime.device import Execution
 from runtime.errors import UserError
@@ -110,7 +110,7 @@ def is_diffusion(network: nn.Module) -> bool:
     return hasattr(network, "diffusion")
 
 
-def check_sampling(diffusion: Diffusion, sampling: Sampling) -> None:
+def check_sampling(diffusion: Process, sampling: Sampling) -> None:
     """Raise UserError for settings that `diffusion` cannot be sampled with."""
     try:
         diffusion.check(sampling)

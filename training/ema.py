@@ -46,9 +46,11 @@ def estimate_batch_norm(
     """Measure batch norm's means and variances of `network` anew over batches of `inputs`; it ends in evaluation mode.
 
     A batch is the network's argument, or a tuple of its arguments. Spectral norm's singular vectors follow along.
-    Dropout stays off, as it is when the network is used.
+    Dropout stays off, as it is when the network is used. Without batch norm there is nothing to do.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -3,17 +3,18 @@
 import math
 from typing import Literal
 
-LearningRateSchedule = Literal["constant", "cosine", "one-cycle"]
+LearningRateSchedule = Literal["constant", "linear", "cosine", "one-cycle"]
 AdaptationSchedule = Literal["constant", "annealed", "cosine", "fixmatch"]
 
 
 def learning_rate(peak: float, schedule: LearningRateSchedule, step: int, total: int, warmup: int = 0) -> float:
     """The learning rate of step `step`, counted from 0, of `total`; `peak` is the highest.
 
-    constant and cosine rise linearly to `peak` over the first `warmup` steps; cosine then falls to 0 along half a
-    wave (Loshchilov, Hutter, *SGDR*, ICLR 2017, section 3). one-cycle rises from peak/25 to `peak` over the first
-    30 % of the steps and falls to peak/250000, along half waves (Smith, Topin, *Super-Convergence*, 2018, section 3;
-    constants and shape are those of torch.optim.lr_scheduler.OneCycleLR, whose cycle of momentum is left out).
+    constant, linear and cosine rise linearly to `peak` over the first `warmup` steps; linear then falls to 0 along a
+    line, cosine along half a wave (Loshchilov, Hutter, *SGDR*, ICLR 2017, section 3). one-cycle rises from peak/25 to
+    `peak` over the first 30 % of the steps and falls to peak/250000, along half waves (Smith, Topin,
+    *Super-Convergence*, 2018, section 3; constants and shape are those of torch.optim.lr_scheduler.OneCycleLR, whose
+    cycle of momentum is left out).
     """
     if schedule == "one-cycle":
         top = 0.3 * total - 1
@@ -24,7 +25,8 @@ def learning_rate(peak: float, schedule: LearningRateSchedule, step: int, total:
         return peak * (step + 1) / warmup
     if schedule == "constant":
         return peak
-    return half_wave(peak, 0.0, (step - warmup) / (total - warmup))
+    done = (step - warmup) / (total - warmup)
+    return peak * (1 - done) if schedule == "linear" else half_wave(peak, 0.0, done)
 
 
 def half_wave(start: float, end: float, fraction: float) -> float:

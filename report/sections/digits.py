@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from inference.generate_digits import FRAMES, SNAPSHOT_SHARES, requests
-from models.diffusion import Sampling
+from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import sheet_figure
 from report.guidance_curve import guidance_figure

@@ -6,7 +6,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-from models.diffusion import NO_LABEL, Diffusion, Sampling, drop_labels, guided, label_vectors
+from models.diffusion import Diffusion
+from models.guidance import NO_LABEL, drop_labels, guided, label_vectors
+from models.samplers import Sampling
 
 T = 60
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}

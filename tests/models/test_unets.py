@@ -6,7 +6,8 @@ import torch
 from models import NETWORKS
 from models.attention_unet import AttentionUNet, sinusoids
 from models.context_unet import ContextUNet
-from models.diffusion import NO_LABEL, Diffusion
+from models.diffusion import Diffusion
+from models.guidance import NO_LABEL
 
 UNETS = ["context-unet", "attention-unet"]
 

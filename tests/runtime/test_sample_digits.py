@@ -7,7 +7,7 @@ from torch import nn
 
 from models.acgan import ACGAN64Generator
 from models.context_unet import ContextUNet
-from models.diffusion import Sampling
+from models.samplers import Sampling
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.sampling import resize_digits, reverse_process, sample_digits, sample_images

@@ -14,16 +14,18 @@ def test_one_cycle_is_torch_s():
             scheduler.step()
 
 
-def test_warm_up_then_constant_or_cosine():
+def test_warm_up_then_constant_linear_or_cosine():
     constant = [learning_rate(2.0, "constant", step, 12, warmup=4) for step in range(12)]
     assert constant == [0.5, 1.0, 1.5, 2.0, *[2.0] * 8]
     cosine = [learning_rate(2.0, "cosine", step, 12, warmup=4) for step in range(12)]
     assert cosine[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
     assert cosine[8] == pytest.approx(1.0)  # half way down
     assert 0 < cosine[11] < 0.1
+    linear = [learning_rate(2.0, "linear", step, 12, warmup=4) for step in range(12)]
+    assert linear == [0.5, 1.0, 1.5, 2.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25]
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "one-cycle"])
 @pytest.mark.parametrize(("total", "warmup"), [(1, 0), (2, 0), (3, 3), (4, 9)])
 def test_short_runs(schedule, total, warmup):
     for step in range(total):

@@ -1,0 +1,115 @@
+"""Diffusion over continuous noise levels: EDM's preconditioning, loss and noise levels.
+
+A noisy image is y = x_0 + sigma·noise, and time is sigma itself, from 80 down to 0. The denoiser
+D(y) = c_skip·y + c_out·F(c_in·y, ln(sigma) / 4) is made of a network F whose input and target have unit variance at
+every noise level (Karras, Aittala, Aila, Laine, *Elucidating the Design Space of Diffusion-Based Generative Models*
+[EDM], NeurIPS 2022, table 1).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from models.guidance import Denoiser, guided
+from models.samplers import Process, Sampling
+
+
+@dataclass(frozen=True)
+class EDM(Process):
+    """Noise levels and preconditioning for images whose pixels have the standard deviation `sigma_data`."""
+
+    sigma_data: float = 0.5
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    """How densely low noise levels are sampled (EDM, equation 5)."""
+    log_mean: float = -1.2
+    log_deviation: float = 1.2
+    """Of ln(sigma) in training, which is normal (EDM, table 1)."""
+
+    def preconditioning(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """c_skip, c_out, c_in and c_noise, each of the shape of `sigma` (EDM, table 1)."""
+        total = (sigma**2 + self.sigma_data**2).sqrt()
+        return (self.sigma_data / total) ** 2, sigma * self.sigma_data / total, 1 / total, sigma.log() / 4
+
+    # Training.
+
+    def random_times(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise levels float32 (count,) to train at, on the CPU, log-normal."""
+        return (self.log_mean + self.log_deviation * torch.randn(count, generator=generator)).exp()
+
+    def inputs(self, images: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is given of images and noise (N, C, H, W) at `times` (N,): c_in·y, and c_noise (N,)."""
+        sigma = times.to(images)
+        _, _, c_in, c_noise = self.preconditioning(sigma)
+        return _per_image(c_in) * (images + _per_image(sigma) * noise), c_noise
+
+    def target(self, images: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        """What the network should predict for `inputs` of the same arguments: (x_0 - c_skip·y) / c_out."""
+        sigma = _per_image(times.to(images))
+        c_skip, c_out, _, _ = self.preconditioning(sigma)
+        return (images - c_skip * (images + sigma * noise)) / c_out
+
+    def loss(self, network: Denoiser, images: Tensor, labels: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+        """Mean squared error of the network; one scalar. It weights the denoiser's by 1 / c_out² (EDM, equation 8).
+
+        images and noise (N, C, H, W), images in [-1, 1]; labels (N,); times (N,) above 0.
+        """
+        predicted = network(*self.inputs(images, noise, times), labels)
+        return mse_loss(predicted.to(images.dtype), self.target(images, noise, times))
+
+    # Sampling.
+
+    def times(self, sampling: Sampling) -> list[float]:
+        """The noise levels that `sampling` visits, from sigma_max to sigma_min, and 0; raises ValueError as `check`.
+
+        Evenly spaced in sigma^(1 / rho) (EDM, equation 5).
+        """
+        self.check(sampling)
+        steps = self._sampling_steps(sampling)
+        first, last = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        return [(first + (last - first) * step / max(steps - 1, 1)) ** self.rho for step in range(steps)] + [0.0]
+
+    def alpha_bar_at(self, time: float) -> float:
+        """1 / (1 + sigma²): x = y / √(1 + sigma²) preserves the variance."""
+        return 1 / (1 + time**2)
+
+    def check(self, sampling: Sampling) -> None:
+        """Raise ValueError, with a line for the user, for settings that cannot work with continuous noise levels."""
+        super().check(sampling)
+        if self._sampling_steps(sampling) < 1:
+            raise ValueError(f"--steps {sampling.steps} is not positive")
+        low, high = self._interval(sampling)
+        if not 0 <= low <= high:
+            raise ValueError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
+
+    def _sampling_steps(self, sampling: Sampling) -> int:
+        return sampling.steps or 20
+
+    def _interval(self, sampling: Sampling) -> tuple[float, float]:
+        return sampling.guidance_interval or (0.3, 5.0)
+
+    def predict(
+        self, network: Denoiser, x: Tensor, time: float, labels: Tensor, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`.
+
+        Guidance only between two noise levels: Kynkäänniemi et al., *Applying Guidance in a Limited Interval*, 2024.
+        """
+        low, high = self._interval(sampling)
+        scale = 1.5 if sampling.guidance is None else sampling.guidance
+        scale = scale if low <= time <= high else 1.0
+        noisy = math.sqrt(1 + time**2) * x
+        sigma = x.new_full(x.shape[:1], time)
+        c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
+        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, scale)
+        clean = _per_image(c_skip) * noisy + _per_image(c_out) * output
+        return clean, (noisy - clean) / time
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """(N, 1, 1, 1) from (N,)."""
+    return values[:, None, None, None]

@@ -1,0 +1,142 @@
+"""An efficient residual U-Net for diffusion, on images folded to half their size: `residual-unet`.
+
+The residual blocks and their conditioning are ADM's (Dhariwal, Nichol, *Diffusion Models Beat GANs on Image
+Synthesis*, NeurIPS 2021, section 3 and appendix A). Images are folded by `pixel_unshuffle`, so that nearly all the work
+is done by convolutions with many channels on small maps, which matrix units do fastest; the normalisation is over the
+channels of each position, which is cheaper than group norm.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention, silu
+
+from models.attention_unet import sinusoids
+from models.diffusion import Diffusion, Prediction, Schedule
+from models.edm import EDM
+from models.guidance import label_vectors
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each position."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature maps (N, channels, H, W) of the same shape."""
+        normed = layer_norm(features.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias)
+        return normed.permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input; the embedding scales and shifts the features between them."""
+
+    def __init__(self, in_channels: int, out_channels: int, embedding_size: int):
+        super().__init__()
+        self.norm1 = ChannelNorm(in_channels)
+        self.convolution1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.embedding = nn.Linear(embedding_size, 2 * out_channels)
+        self.norm2 = ChannelNorm(out_channels)
+        self.convolution2 = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """(N, out_channels, H, W) from (N, in_channels, H, W) and embeddings (N, embedding_size)."""
+        scale, shift = self.embedding(embedding)[:, :, None, None].chunk(2, dim=1)
+        inner = self.norm2(self.convolution1(silu(self.norm1(features))))
+        inner = self.convolution2(silu(torch.addcmul(shift, inner, scale + 1)))
+        return self.skip(features) + inner
+
+
+class SelfAttention(nn.Module):
+    """Every position attends to all others; what it gathers is added to its features."""
+
+    def __init__(self, channels: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm = ChannelNorm(channels)
+        self.project_in = nn.Conv2d(channels, 3 * channels, 1)
+        self.project_out = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature maps (N, channels, H, W) of the same shape."""
+        query, key, value = (
+            part.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (N, heads, HW, C / heads)
+            for part in self.project_in(self.norm(features)).chunk(3, dim=1)
+        )
+        attended = scaled_dot_product_attention(query, key, value).transpose(2, 3)
+        return features + self.project_out(attended.reshape(features.shape))
+
+
+class ResidualUNet(nn.Module):
+    """The prediction for images (N, 3, 28, 28), given their noise and labels.
+
+    `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters); `fold` is the side
+    of the squares of pixels that are folded into channels. With the prediction `edm`, `sigma_data` makes `diffusion`,
+    the process that the network belongs to; with another one, `steps`, `schedule` and `prediction` do.
+    """
+
+    def __init__(
+        self,
+        width: int = 96,
+        classes: int = 10,
+        fold: int = 2,
+        prediction: Prediction | str = "edm",
+        sigma_data: float = 0.5,
+        steps: int = 1000,
+        schedule: Schedule = "linear",
+    ):
+        super().__init__()
+        self.classes, self.fold = classes, fold
+        self.diffusion = EDM(sigma_data) if prediction == "edm" else Diffusion(steps, schedule, prediction)
+        self.embedding_size = 2 * width
+
+        def block(in_channels: int, out_channels: int) -> ResidualBlock:
+            return ResidualBlock(in_channels, out_channels, self.embedding_size)
+
+        self.embedding = nn.Sequential(
+            nn.Linear(self.embedding_size, self.embedding_size),
+            nn.SiLU(),
+            nn.Linear(self.embedding_size, self.embedding_size),
+        )
+        self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
+        self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14
+        self.down1 = nn.ModuleList(block(width, width) for _ in range(2))
+        self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # 7x7
+        self.down2 = nn.ModuleList(block(2 * width, 2 * width) for _ in range(3))
+        self.attention = SelfAttention(2 * width)
+        self.middle = block(2 * width, 2 * width)
+        self.up2 = block(4 * width, 2 * width)
+        self.upsample = nn.ConvTranspose2d(2 * width, width, 2, 2)  # 14x14
+        self.up1 = nn.ModuleList(block(2 * width, width) for _ in range(3))
+        self.norm = ChannelNorm(width)
+        self.out = zeroed(nn.Conv2d(width, 3 * fold**2, 3, padding=1))
+
+    def forward(self, images: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        """The prediction (N, 3, 28, 28) for noisy images of that shape, times or c_noise (N,) and labels (N,)."""
+        # Noise levels are continuous: sinusoids fine enough for whole steps would be noise to the network.
+        embedding = self.embedding(sinusoids(times / 10, self.embedding_size))
+        embedding = silu(embedding + self.label_embedding(label_vectors(labels, self.classes)))
+
+        features = self.first(pixel_unshuffle(images, self.fold))
+        skips = [features]
+        for block in self.down1:
+            features = block(features, embedding)
+            skips.append(features)
+        features = self.downsample(features)
+        for block in self.down2:
+            features = block(features, embedding)
+        inner = self.middle(self.attention(features), embedding)
+        features = self.upsample(self.up2(torch.cat([inner, features], dim=1), embedding))
+        for block in self.up1:
+            features = block(torch.cat([features, skips.pop()], dim=1), embedding)
+        return pixel_shuffle(self.out(silu(self.norm(features))), self.fold)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """`layer` with all its parameters 0: what it is added to begins unchanged (ADM's last convolutions)."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
