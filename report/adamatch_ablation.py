@@ -1,6 +1,6 @@
 """What each part of AdaMatch is worth: `python -m report.adamatch_ablation RUNS [RUNS2 ...] --out DIR`.
 
-Every scored run of adamatch (of report.dann_scores) in these folders counts, whole or without a part; runs that differ
+Every scored run of adamatch (of metrics.adaptation) in these folders counts, whole or without a part; runs that differ
 only in their seed make one entry. What a part is worth is told by the seeds that were run with and without it.
 scripts/ablate_adamatch.sh makes the runs.
 """

@@ -1,10 +1,11 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
+import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from data import DataError
@@ -15,7 +16,6 @@ from report.runs import Run
 from report.systems import System, training_command
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import write_atomically
 from runtime.weights import load_weights
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ class Context:
 
     runs: list[Run]
     accuracies: list[dict]
-    """The scores.json of report.dann_scores."""
+    """The scores.json of metrics.adaptation."""
     gallery: Gallery
     execution: Execution
     data: Path | None
@@ -78,12 +78,18 @@ def about(run: Run) -> str:
     return f"`{run.name}` after {run.epochs:.3g} epochs" + ("" if run.finished else " (not finished)")
 
 
-def is_newer(made: Path, source: Path) -> bool:
-    """Whether `made` is there and not older than `source`, from which it was made."""
-    return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
+def points_of(run: Run) -> dict[str, np.ndarray]:
+    """What metrics.tsne wrote of a run: the `plane` (N, 2), and what its points are.
 
-
-def keep(path: Path, content: bytes) -> None:
-    """Write `content`, unless the runs lie where nothing can be written: then it is computed again the next time."""
-    with suppress(OSError):
-        write_atomically(path, content)
+    Raises UserError where it was not run, or not on the present weights.
+    """
+    path, remedy = run.folder / "tsne.npz", f"run .venv/bin/python -m metrics.tsne {run.folder}"
+    if not path.exists():
+        raise UserError(f"features were not measured: {remedy}")
+    if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
+        raise UserError(f"the weights are newer than the measured features: {remedy}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"its `tsne.npz` is damaged: {remedy}") from error

@@ -1,6 +1,6 @@
 """The table of all adaptations, ours beside the reported: `python -m report.dann_table RUNS [RUNS2 ...] --out DIR`.
 
-Every RUNS/*/scores.json (of report.dann_scores) counts; runs that differ only in their seed make one entry: mean ± std.
+Every RUNS/*/scores.json (of metrics.adaptation) counts; runs that differ only in their seed make one entry: mean ± std.
 """
 
 import json
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from data.augment import AUGMENTATIONS, Augmentation, PictureChanges
 from data.tables import write_table
+from metrics.adaptation import NEEDED_SETTINGS
 from models.adamatch import SelfTraining
-from report.dann_scores import NEEDED_SETTINGS
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 from runtime.files import write_atomically
@@ -86,7 +86,7 @@ Table = dict[Row, dict[str, Entry]]
 
 
 def read_scores(folders: Sequence[Path]) -> list[dict]:
-    """Every FOLDER/*/scores.json of report.dann_scores; raises UserError for one that is something else."""
+    """Every FOLDER/*/scores.json of metrics.adaptation; raises UserError for one that is something else."""
     scored = []
     for path in [path for folder in folders for path in sorted(folder.glob("*/scores.json"))]:
         try:
@@ -94,12 +94,12 @@ def read_scores(folders: Sequence[Path]) -> list[dict]:
             if not are_scores(scored[-1]):
                 raise KeyError
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is not by report.dann_scores: delete it and score the run again") from error
+            raise UserError(f"{path} is not by metrics.adaptation: delete it and score the run again") from error
     return scored
 
 
 def are_scores(content: dict) -> bool:
-    """Whether this is what report.dann_scores writes; may raise KeyError, TypeError or AttributeError if it is not."""
+    """Whether this is what metrics.adaptation writes; may raise KeyError, TypeError or AttributeError if it is not."""
     wanted = NEEDED_SETTINGS | {"scores", "steps"}
     if content["method"] == "adamatch":
         wanted |= ADAMATCH_PARTS.keys()
@@ -159,7 +159,7 @@ def main(config: Config) -> None:
 
 
 def collect(scored: list[dict]) -> Table:
-    """The table of what report.dann_scores wrote: rows in order, in each its systems.
+    """The table of what metrics.adaptation wrote: rows in order, in each its systems.
 
     A supervised run gives the lower bound of every scenario from its domain that was adapted, and the upper bound of
     every one to it; of several lengths the row's own is taken.

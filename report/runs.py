@@ -11,7 +11,7 @@ from typing import Any
 from report.dann_table import are_scores
 from runtime.errors import UserError
 
-# A folder that holds one of these, and no config.json, was written by report.dann_scores or with a table of runs.
+# A folder that holds one of these, and no config.json, was written by metrics.adaptation or with a table of runs.
 BY_PRODUCTS = ("scores.json", "table.csv", "ablation.csv")
 # Settings that may differ between repetitions of one run.
 OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
@@ -124,7 +124,7 @@ class Found:
     skipped: list[str]
     """A line for each folder that should be a run and is none."""
     accuracies: list[dict]
-    """The scores.json of report.dann_scores, those of several voting runs among them."""
+    """The scores.json of metrics.adaptation, those of several voting runs among them."""
 
 
 def find_runs(folder: Path) -> Found:

@@ -9,4 +9,4 @@ shift 2
 [[ -f $RUNS/$name/scores.json ]] && exit
 [[ -f $RUNS/$name/config.json ]] && resume=--resume
 "$python" "$root/train_dann.py" "$recipe" --runs "$RUNS" --name "$name" --data "$DATA" "$@" $resume
-"$python" -m report.dann_scores "$RUNS/$name"
+"$python" -m metrics.adaptation "$RUNS/$name"

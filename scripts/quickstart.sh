@@ -53,6 +53,7 @@ for recipe in "${autoencoders[@]}"; do
     $python -m inference.reconstruct_faces --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/face/val" --out "$out/faces-$recipe" --sheet "$out/$recipe.png" \
         --json "$out/runs/$recipe/reconstruction.json"
+    $python -m metrics.tsne "$out/runs/$recipe"
 done
 
 for recipe in "${adaptations[@]}"; do
@@ -60,7 +61,8 @@ for recipe in "${adaptations[@]}"; do
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
     $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"
-    $python -m report.dann_scores "$out/runs/$recipe"
+    $python -m metrics.adaptation "$out/runs/$recipe"
+    $python -m metrics.tsne "$out/runs/$recipe"
 done
 
 for recipe in "${acgans[@]}"; do
@@ -76,7 +78,7 @@ for recipe in "${acgans[@]}" "${diffusions[@]}"; do
         --json "$out/runs/$recipe/score.json"
 done
 for recipe in "${diffusions[@]}"; do
-    $python -m report.guidance_curve "$out/runs/$recipe/weights.safetensors" --scales 0 1 2 4 --per-class 10 \
+    $python -m metrics.guidance "$out/runs/$recipe/weights.safetensors" --scales 0 1 2 4 --per-class 10 \
         --classifier "$out/runs/${adaptations[-1]}/weights.safetensors" --reference "$data/digits/blended"
 done
 

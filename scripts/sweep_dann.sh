@@ -63,7 +63,7 @@ for pictures in ${ENSEMBLE:+$PICTURES}; do
         for network in $ENSEMBLE_NETWORKS; do
             voters+=("$RUNS/dann-$network-${ENSEMBLE/ /-}-$pictures-seed$seed")
         done
-        [[ -f $together ]] || "$python" -m report.dann_scores "${voters[@]}" --out "$together"
+        [[ -f $together ]] || "$python" -m metrics.adaptation "${voters[@]}" --out "$together"
     done
 done
 "$python" -m report.dann_table "$RUNS" --out "$RUNS/table"

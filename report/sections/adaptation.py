@@ -1,22 +1,19 @@
 """Domain adaptation: the three rows of every scenario, features in the plane, confusions, DSN's reconstructions."""
 
-import json
 from functools import partial
 from statistics import fmean
 
 import numpy as np
 
-from data.digits import load_digits
-from metrics.labels import confusion_figure, confusion_matrix
-from report import dann_table, tsne
-from report.context import Context, about, attempt, is_newer, keep, not_run
-from report.dann_table import ON_TARGET, SOURCE_ONLY
-from report.figures import LETTERING, cut_sheet, panels, sheet_figure
+from metrics.labels import confusion_figure
+from report import dann_table
+from report.context import Context, about, attempt, not_run, points_of
+from report.dann_table import ON_TARGET, SOURCE_ONLY, are_scores
+from report.figures import LETTERING, cut_sheet, panels, scatter, sheet_figure
 from report.page import Block, Heading, Missing, Section, Table, Text
 from report.runs import Run, repetitions
 from report.sections.samples import read_sheets
 from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
-from runtime.classification import class_probabilities
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
@@ -79,7 +76,7 @@ def unscored(groups: list[list[Run]]) -> list[Block]:
     """The runs without scores.json, and the commands that score them."""
     runs = [run for group in groups for run in group]
     commands = [
-        f".venv/bin/python -m report.dann_scores {run.folder}"
+        f".venv/bin/python -m metrics.adaptation {run.folder}"
         for run in runs
         if run.weights.exists() and not (run.folder / "scores.json").exists()
     ]
@@ -87,43 +84,31 @@ def unscored(groups: list[list[Run]]) -> list[Block]:
 
 
 def features_in_the_plane(context: Context, run: Run) -> list[Block]:
-    """t-SNE of validation digits by class and by domain, from RUN/tsne, made anew once the weights are newer."""
-    folder = run.folder / "tsne"
-    context.network_of(run, "classifier")  # a run without weights is better told so
-    if not is_newer(folder / "features.npz", run.weights):
-        tsne.main(tsne.Config(run.folder, folder, context.data_of(run), device=str(context.execution.device)))
-    table = tsne.read_features(folder / "features.npz")
+    """t-SNE of validation digits by class and by domain."""
+    points = points_of(run)
     figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
-    tsne.draw_by_class(left, table)
-    tsne.draw_by_domain(right, table)
+    scatter(left, points["plane"], points["labels"], [f"{digit}" for digit in range(10)], digits=True)
+    scatter(right, points["plane"], points["domains"], points["names"].tolist())
     left.set_title("by class", fontsize=LETTERING + 1)
     right.set_title("by domain", fontsize=LETTERING + 1, loc="right")
-    domains = " and ".join(table["names"].tolist())
+    domains = " and ".join(points["names"].tolist())
     alt = f"Two maps of the features of {domains} digits by {run.name}: points marked by digit, and by domain."
-    caption = f"{about(run)}: t-SNE of the features of {len(table['labels'])} validation digits of {domains}."
+    caption = f"{about(run)}: t-SNE of the features of {len(points['labels'])} validation digits of {domains}."
     return [context.gallery.add(f"tsne-{run.name}", figure, alt, caption)]
 
 
 def confusion(context: Context, run: Run) -> list[Block]:
-    """The confusion matrix on the target (the source of a supervised run), counted once for each weights file."""
+    """The confusion matrix on the target (the source of a supervised run), where the run was scored with it."""
+    scores = run.json("scores.json", are_scores) or {}
     domain = run.settings.get("target") or run.settings["source"]
-    classifier = context.network_of(run, "classifier")
-    path = run.folder / "confusion.json"
-    cached = run.json("confusion.json", lambda content: np.shape(content["matrix"]) == (10, 10))
-    if not cached or cached["domain"] != domain or not is_newer(path, run.weights):
-        split = "test"
-        images, labels = load_digits(context.data_of(run), domain, split)
-        if labels is None:
-            split = "val"
-            images, labels = load_digits(context.data_of(run), domain, split)
-        given = class_probabilities(classifier, images, context.execution).argmax(1)
-        cached = {"domain": domain, "split": split, "matrix": confusion_matrix(labels, given).tolist()}
-        keep(path, json.dumps(cached).encode())
-    matrix = np.array(cached["matrix"])
+    counted = scores.get("confusion", {}).get(domain)
+    if not counted:
+        return []
+    matrix = np.array(counted["matrix"])
     share = matrix.trace() / max(1, matrix.sum())
-    figure = confusion_figure(matrix, f"{domain}, {cached['split']}.csv: accuracy {share:.1%}".replace("%", " %"))
+    figure = confusion_figure(matrix, f"{domain}, {counted['split']}.csv: accuracy {100 * share:.1f} %")
     alt = f"Confusion matrix of {run.name} on {domain}: counts of digits by true label and label given."
-    caption = f"{about(run)}: counts of the {matrix.sum()} digits of {domain} in {cached['split']}.csv."
+    caption = f"{about(run)}: counts of the {matrix.sum()} digits of {domain} in {counted['split']}.csv."
     return [context.gallery.add(f"confusion-{run.name}", figure, alt, caption)]
 
 

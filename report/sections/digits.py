@@ -2,18 +2,21 @@
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from inference.generate_digits import FRAMES, SNAPSHOT_SHARES, requests
+from metrics.guidance import NAMES, ordered_rows
+from metrics.samplers import FORMS, cells_of
 from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import sheet_figure
-from report.guidance_curve import guidance_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
 from report.runs import Run, repetitions
-from report.sampler_table import FORMS, cells_of
 from report.sections.samples import over_training
 from report.systems import DIGITS, of_kind, without_run
+from runtime.figures import COLOURS
 from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, reverse_process, sample_digits
 
 GUIDANCE = 2.0
@@ -82,13 +85,13 @@ def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
 
 
 def guidance(context: Context, run: Run) -> list[Block]:
-    """Accuracy and diversity against the guidance scale, where report.guidance_curve was run."""
+    """Accuracy and diversity against the guidance scale, where metrics.guidance was run."""
     wanted = {"dims", "steps", "real_spread"}
     curve = run.json(
         "guidance.json",
         lambda content: wanted <= content.keys() and all(row["accuracy"] for row in content["rows"].values()),
     )
-    command = f".venv/bin/python -m report.guidance_curve {run.weights} {_scoring(run)}"
+    command = f".venv/bin/python -m metrics.guidance {run.weights} {_scoring(run)}"
     if not curve or len(curve["rows"]) < 2:
         return [Missing(f"`{run.name}` was not scored at several guidance scales; to do so:", command)]
     alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
@@ -99,17 +102,39 @@ def guidance(context: Context, run: Run) -> list[Block]:
     return [context.gallery.add(f"guidance-{run.name}", guidance_figure(curve), alt, caption)]
 
 
+def guidance_figure(curve: dict[str, Any]) -> Figure:
+    """The scores of guidance.json against the scale, a panel each; dashed the spread of real digits."""
+    rows = ordered_rows(curve)
+    scores = [score for score in NAMES if all(score in row for _, row in rows)]
+    figure, grid = plt.subplots(1, len(scores), figsize=(2.4 * len(scores), 2.5), layout="constrained", squeeze=False)
+    for number, (axes, score) in enumerate(zip(grid[0], scores, strict=True)):
+        factor = 100 if score == "accuracy" else 1
+        values = [factor * np.asarray(row[score]) for _, row in rows]
+        errors = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
+        means = [value.mean() for value in values]
+        axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
+        name = f"{NAMES[score]}-{curve['dims']}" if score in ("fid", "recall") else NAMES[score]
+        axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
+        axes.set_xlabel("guidance scale", fontsize=8)
+        axes.set_ylabel(name, fontsize=8)
+        axes.tick_params(labelsize=7)
+        if score == "spread":
+            axes.axhline(curve["real_spread"], linestyle="--", color="black", linewidth=1, label="real digits")
+            axes.legend(fontsize=7, frameon=False, loc="lower left")
+    return figure
+
+
 def samplers(run: Run) -> list[Block]:
-    """The table of samplers, where report.sampler_table was run."""
+    """The table of samplers, where metrics.samplers was run."""
     rows = run.json(
         "samplers.json",
         lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
     )
     if not rows:
-        command = f".venv/bin/python -m report.sampler_table {run.weights} {_scoring(run)}"
+        command = f".venv/bin/python -m metrics.samplers {run.weights} {_scoring(run)}"
         return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
     lines = [[name, *cells] for name, cells in cells_of(rows)]
-    header = ["sampler", "seen as asked", "FID", "precision", "recall", "seconds per 1000 digits"]
+    header = ["sampler", "classified as requested", "FID", "precision", "recall", "seconds per 1000 digits"]
     note = (
         f"`{run.name}`: mean ± standard deviation over seeds; FID, precision and recall on the features chosen there."
     )

@@ -1,25 +1,20 @@
 """Generated faces, and the VAE: samples, reconstructions, interpolations, latents in the plane."""
 
-import io
-import zipfile
-from contextlib import suppress
-from pathlib import Path
-
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.faces import load_faces
 from models.vae import VAE
-from report.context import Context, about, attempt, is_newer, keep, not_run
-from report.face_curve import curve_figure
+from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
 from report.page import Block, Heading, Picture, Section
 from report.runs import Run, repetitions
 from report.sections.overview import curve_of
 from report.sections.samples import over_training, read_sheets
 from report.systems import FACES, VAES, of_kind, without_run
-from report.tsne import plane_of
 from runtime.errors import UserError
 from runtime.images import sheet
 from runtime.reconstruction import encode, reconstruct
@@ -30,7 +25,6 @@ FIRST = 32  # faces of each generator
 PAIRS = 4  # rows of an interpolation
 STEPS = 7  # its columns
 RECONSTRUCTED = 10
-LATENTS_SHOWN = 1000  # points of a t-SNE
 
 
 def faces_section(context: Context) -> Section:
@@ -70,13 +64,24 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
 
 
 def score_curve(context: Context, run: Run) -> list[Block]:
-    """FID and HOG rate over the training, where report.face_curve was run."""
+    """FID and HOG rate over the training, where metrics.face_curve was run."""
     curve = curve_of(run)
     if not curve:
         return []
     alt = f"FID and HOG face rate against epochs of {run.name}."
     figure = curve_figure(curve)
     return [context.gallery.add(f"scores-{run.name}", figure, alt, f"`{run.name}`: scores over the training.")]
+
+
+def curve_figure(curve: list[dict]) -> Figure:
+    """FID (where there is one) and HOG rate against epochs, side by side."""
+    epochs = [point["epochs"] for point in curve]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
+    left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
+    left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
+    right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")
+    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 102))
+    return figure
 
 
 def between_latents(context: Context, run: Run) -> Picture:
@@ -183,49 +188,21 @@ def between_faces(context: Context, run: Run) -> Picture:
 
 
 def latents_by_attribute(context: Context, run: Run) -> Picture:
-    """t-SNE of posterior means, a panel for each attribute.
-
-    Components are measured in their posteriors' deviations: the more one matters to the picture, the surer they are.
-    """
-    path = run.folder / "latents.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            latents = file["latents"][:LATENTS_SHOWN].astype(np.float32) / file["deviations"]
-            names, values = file["attribute_names"].tolist(), file["attributes"][:LATENTS_SHOWN]
-    except FileNotFoundError as error:
-        raise UserError("no `latents.npz` was written yet") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError("its `latents.npz` is damaged") from error
+    """t-SNE of posterior means, a panel for each attribute."""
+    points = points_of(run)
+    names = points["names"].tolist()
     chosen = [name for name in context.attributes if name in names] or names[:2]
     if not chosen:
         raise UserError("the data has no attributes (face/attributes.csv)")
-    if len(latents) < 40:
-        raise UserError(f"t-SNE needs at least 40 faces, there are {len(latents)}")
-    plane = cached_plane(path, latents)
     figure, grid = panels(len(chosen), columns=2, height=3.6, width=3.6)
     for axes, name in zip(grid, chosen, strict=True):
-        value = values[:, names.index(name)]
+        value = points["attributes"][:, names.index(name)]
         known = value != 0
         axes.set_title(name, fontsize=9, loc="right")
-        scatter(axes, plane[known], (value[known] > 0).astype(int), ["no", "yes"])
+        scatter(axes, points["plane"][known], (value[known] > 0).astype(int), ["no", "yes"])
     alt = f"Two-dimensional map of the latents of faces by {run.name}, marked by {' and by '.join(chosen)}."
     caption = (
-        f"{about(run)}: t-SNE of the posterior means of {len(plane)} validation faces, in deviations of the "
+        f"{about(run)}: t-SNE of the posterior means of {len(points['plane'])} validation faces, in deviations of the "
         f"posteriors, by {', '.join(chosen)}."
     )
     return context.gallery.add(f"latents-{run.name}", figure, alt, caption)
-
-
-def cached_plane(latents_path: Path, latents: np.ndarray) -> np.ndarray:
-    """The places (N, 2) of `latents` by t-SNE, kept in tsne/plane.npy beside their file until that is newer."""
-    path = latents_path.parent / "tsne" / "plane.npy"
-    if is_newer(path, latents_path):
-        with suppress(OSError, ValueError):  # a damaged one is made anew
-            plane = np.load(path, allow_pickle=False)
-            if plane.shape == (len(latents), 2):
-                return plane
-    plane = plane_of(latents, seed=0)
-    buffer = io.BytesIO()
-    np.save(buffer, plane)
-    keep(path, buffer.getvalue())
-    return plane

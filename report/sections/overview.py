@@ -29,7 +29,7 @@ ADAPTATION_NOTE = (
     "weights, on splits drawn anew from the pooled official digits, fewer where only a part of a download was there; "
     "no label of the target took part in training."
 )
-ADAPTATION_COMMANDS = ".venv/bin/python -m report.dann_scores runs/RUN\nbash scripts/sweep_dann.sh"
+ADAPTATION_COMMANDS = ".venv/bin/python -m metrics.adaptation runs/RUN\nbash scripts/sweep_dann.sh"
 Scores = dict[str, str]
 
 
@@ -138,7 +138,7 @@ def face_scores(run: Run) -> Scores:
 
 
 def curve_of(run: Run) -> list[dict[str, Any]] | None:
-    """The points of report.face_curve, where a run has them."""
+    """The points of metrics.face_curve, where a run has them."""
     wanted = {"step", "epochs", "dims", "fid", "hog_face_rate"}
     return run.json("curve.json", lambda content: content and all(wanted <= point.keys() for point in content))
 

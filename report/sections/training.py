@@ -3,10 +3,10 @@
 import json
 import re
 
+from matplotlib.axes import Axes
 from torch import nn
 
 from models import NETWORKS
-from report.adamatch_curves import draw_label_shares
 from report.context import Context, about, attempt
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
@@ -30,6 +30,7 @@ PANELS = (
 NAMES = {"d_loss": "discriminator", "g_loss": "generator", "mse": "training", "val_mse": "validation"}
 IN_PER_CENT = ("accuracy / %", "share / %")
 OF_THE_LINE = ("step", "epoch", "seconds")  # say which line of the log it is
+CLASSES = range(10)
 
 
 def curves_section(context: Context) -> Section:
@@ -92,6 +93,27 @@ def panels_of(keys: set[str]) -> dict[str, tuple[list[str], bool]]:
     return dict(sorted(by_panel.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
 
 
+def draw_label_shares(axes: Axes, logged: list[dict]) -> None:
+    """Bars of how labels and accepted pseudo-labels were distributed over the classes in the last tenth of a run."""
+    last = logged[-max(1, len(logged) // 10) :]
+    for offset, (name, label) in zip((-0.2, 0.2), (("source", "labels"), ("pseudo", "pseudo-labels")), strict=True):
+        heights = [100 * share for share in shares(last, name)]
+        axes.bar([digit + offset for digit in CLASSES], heights, 0.4, label=label)
+    axes.set_xticks(CLASSES)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
+    label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
+    axes.legend(fontsize=LETTERING - 1, frameon=False)
+
+
+def shares(lines: list[dict], name: str) -> list[float]:
+    """How the labels called `name`, pseudo or source, were distributed over the classes in these lines.
+
+    They add up to 1, or to 0 where there were none.
+    """
+    counts = [sum(line[f"{name}_{digit}"] for line in lines) for digit in CLASSES]
+    return [count / (sum(counts) or 1) for count in counts]
+
+
 def settings_section(context: Context) -> Section:
     """A table for each run, or set of repetitions: every setting, and how it was started."""
     blocks: list[Block] = []
@@ -122,14 +144,16 @@ def _aligned(rows: list[list[str]]) -> str:
 
 
 def networks_section(context: Context) -> Section:
-    """The printout of every network, once, with its parameters counted."""
-    users: dict[str, list[str]] = {}
-    texts: dict[str, str] = {}
+    """The printout of every network, once, with its parameters counted.
+
+    Networks are told apart by their printouts: spectral norm, for one, changes no count of parameters.
+    """
+    users: dict[tuple[str, str], list[str]] = {}
     blocks: list[Block] = []
 
     def add(title: str, network: nn.Module, run: Run) -> None:
-        users.setdefault(f"{title}: {_count(network):,} parameters", []).append(run.name)
-        texts[f"{title}: {_count(network):,} parameters"] = f"{network}\n\n{_shares(network)}"
+        title = f"{title}: {_count(network):,} parameters"
+        users.setdefault((title, f"{network}\n\n{_shares(network)}"), []).append(run.name)
 
     def printouts(run: Run) -> list[Block]:
         network = context.network_of(run, kind="")
@@ -137,14 +161,14 @@ def networks_section(context: Context) -> Section:
         other = discriminator_of(run)
         if other:
             name, arguments = other
-            add(f"`{name}`, trained beside it", NETWORKS[name](**arguments), run)
+            add(f"`{name}` ({_name_of(run)}), trained beside it", NETWORKS[name](**arguments), run)
         return []
 
     for run in context.runs:
         blocks += attempt(run, "networks", lambda run=run: printouts(run))
     shown = [
-        Printout(f"{title}; {', '.join(f'`{name}`' for name in names[:4])}{' …' * (len(names) > 4)}", texts[title])
-        for title, names in users.items()
+        Printout(f"{title}; {', '.join(f'`{name}`' for name in names[:4])}{' …' * (len(names) > 4)}", text)
+        for (title, text), names in users.items()
     ]
     return Section("Networks", shown + blocks)
 

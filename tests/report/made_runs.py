@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import torch
 
+from metrics import tsne
 from models import NETWORKS
 from runtime.images import save_png, sheet
 from runtime.weights import save_weights
@@ -39,6 +40,7 @@ def write_scores(folder, method, source, target, accuracy):
     content = {"recipe": method, "method": method, "network": "dann-lenet", "width": 4, "source": source}
     content |= {"target": target, "augment": "off", "seed": 1, "steps": 5}
     content |= {"scores": {"b": {"val": accuracy, "test": accuracy}}}
+    content |= {"confusion": {domain: {"split": "test", "matrix": np.eye(10).tolist()} for domain in "ab"}}
     (folder / "scores.json").write_text(json.dumps(content))
 
 
@@ -81,6 +83,7 @@ def write_runs(root, faces, digits, adapted):
 
     for source, name in zip(adapted, ("supervised1", "dann1", "dann2"), strict=True):
         shutil.copytree(source, root / "sweep" / name)
+    tsne.main(tsne.Config((vae, root / "sweep" / "dann1"), device="cpu"))
     write_scores(root / "sweep" / "supervised1", "supervised", "a", "", 0.25)
     write_scores(root / "sweep" / "dann1", "dann", "a", "b", 0.5)
     settings = {"method": "dsn", "network": "dann-lenet", "width": 4, "source": "a", "target": "b", "data": str(digits)}

@@ -1,15 +1,15 @@
-"""Curves of an AdaMatch run, the ablation's table, and the script that makes it."""
+"""The ablation of AdaMatch, and the script that makes it."""
 
 import json
 import os
 import shutil
 
 import pytest
-from PIL import Image
 
 import train_dann
-from report import adamatch_ablation, adamatch_curves, dann_scores
-from runtime.errors import UserError
+from metrics import adaptation
+from report import adamatch_ablation
+from report.sections.training import shares
 from training.config import parse_command_line
 
 
@@ -22,33 +22,15 @@ def matched(digits, small, tmp_path_factory):
     return config.folder
 
 
-def test_the_curves_are_a_picture(matched, tmp_path, error_of, capsys):
-    adamatch_curves.main(adamatch_curves.Config(matched))
-    with Image.open(matched / "curves.png") as page:
-        assert page.width > 1000
-    with pytest.raises(UserError, match="no mask_rate in"):
-        adamatch_curves.main(adamatch_curves.Config(tmp_path))
-    assert "has no `metrics.jsonl` yet" in capsys.readouterr().err
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "class_loss": 2}\n')
-    line = error_of(lambda: adamatch_curves.main(adamatch_curves.Config(tmp_path)))
-    assert "no mask_rate in" in line and "give the directory of a run of adamatch" in line
-    # A line that was cut off, as by a full disk, is named, and the others are drawn.
-    torn = tmp_path / "metrics.jsonl"
-    torn.write_text((matched / "metrics.jsonl").read_text() + '{"step": 3, "cla')
-    adamatch_curves.main(adamatch_curves.Config(tmp_path))
-    assert (tmp_path / "curves.png").exists()
-    assert "has a damaged `metrics.jsonl`: 1 of" in capsys.readouterr().err
-
-
 def test_the_histogram_is_of_accepted_labels():
     lines = [{f"pseudo_{digit}": 0.0 for digit in range(10)} for _ in range(2)]
-    assert adamatch_curves.shares(lines, "pseudo") == [0] * 10  # none accepted yet
+    assert shares(lines, "pseudo") == [0] * 10  # none accepted yet
     lines[0]["pseudo_3"], lines[1]["pseudo_3"], lines[1]["pseudo_4"] = 0.1, 0.2, 0.1
-    assert adamatch_curves.shares(lines, "pseudo") == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0, 0, 0, 0])
+    assert shares(lines, "pseudo") == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0, 0, 0, 0])
 
 
 def test_a_run_is_scored_with_its_parts(matched):
-    dann_scores.main(dann_scores.Config((matched,), device="cpu"))
+    adaptation.main(adaptation.Config((matched,), device="cpu"))
     content = json.loads((matched / "scores.json").read_text())
     assert (content["augment"], content["balanced"], content["ema_decay"]) == ("rough", True, 0.998)
     assert adamatch_ablation.left_out(content) == adamatch_ablation.WHOLE
@@ -112,7 +94,7 @@ def test_the_ablation_does_what_is_missing(run, root, tmp_path):
         for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
         case $* in
         *train_dann.py*) echo "$RUNS/$name: ${*: -3}" ;;
-        *dann_scores*) mkdir -p "$3" && touch "$3/scores.json" ;;
+        *metrics.adaptation*) mkdir -p "$3" && touch "$3/scores.json" ;;
         *adamatch_ablation*) echo table ;;
         esac
         """

@@ -25,6 +25,7 @@ from report.runs import Run, find_runs, repetitions
 from report.sections.training import panels_of
 from report.systems import SYSTEMS, discriminator_of
 from runtime.images import sheet
+from runtime.weights import save_weights
 from tests.report.made_runs import write_runs
 
 
@@ -90,7 +91,7 @@ def test_scores_stand_beside_the_reported(report):
     assert "55.00% ± 7.07%" in markdown  # of the samplers
     assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
-    assert "The column" not in markdown and "report.guidance_curve" not in markdown
+    assert "The column" not in markdown and "metrics.guidance" not in markdown
 
 
 def test_networks_are_printed_with_their_parameters(report):
@@ -99,13 +100,30 @@ def test_networks_are_printed_with_their_parameters(report):
     count = sum(parameter.numel() for parameter in generator.parameters())
     assert f"<code>DCGANGenerator</code> (dcgan): {count:,} parameters" in html
     assert "ConvTranspose2d(4, 8, kernel_size=(4, 4), stride=(1, 1), bias=False)" in html
-    assert "<code>dcgan-discriminator</code>, trained beside it" in html
+    assert "<code>dcgan-discriminator</code> (dcgan), trained beside it" in html
+
+
+def test_every_run_has_the_discriminator_it_was_trained_with(one, tmp_path):
+    """DCGAN's and PixelShuffle's have the same layers and count of parameters, but for spectral norm."""
+    run = shutil.copytree(one / "dcgan", one / "pixelshuffle")
+    config = json.loads((run / "config.json").read_text())
+    config |= {"recipe": "pixelshuffle", "settings": config["settings"] | {"networks": "pixelshuffle"}}
+    (run / "config.json").write_text(json.dumps(config))
+    arguments = {"latent_size": 4, "width": 2}
+    generator = NETWORKS["pixelshuffle-generator"](**arguments)
+    save_weights(run / "weights.safetensors", generator, "pixelshuffle-generator", arguments, {})
+    html, _ = build(one, tmp_path / "out")
+    printouts = re.findall(r"<summary>(.*?)</summary>\s*<pre[^>]*>(.*?)</pre>", html, re.DOTALL)
+    discriminators = {title: text for title, text in printouts if "trained beside it" in title}
+    (plain,) = [text for title, text in discriminators.items() if title.endswith("<code>dcgan</code>")]
+    (normed,) = [text for title, text in discriminators.items() if title.endswith("<code>pixelshuffle</code>")]
+    assert "SpectralNorm" in normed and "SpectralNorm" not in plain and len(discriminators) == 2
 
 
 def test_the_same_runs_give_the_same_bytes(report, runs, tmp_path):
-    """Figures of some of the runs, with their t-SNE computed anew."""
+    """Figures of some of the runs."""
     for name in ("context-unet", "sweep/dann1"):
-        shutil.copytree(runs / name, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("tsne", "confusion.json"))
+        shutil.copytree(runs / name, tmp_path / "runs" / name)
     build(tmp_path / "runs", tmp_path / "out")
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"grid-context-unet.pdf", "reverse-context-unet-animation.gif", "tsne-sweep-dann1.png"} <= figures
@@ -113,11 +131,11 @@ def test_the_same_runs_give_the_same_bytes(report, runs, tmp_path):
         assert (tmp_path / "out" / "figures" / name).read_bytes() == (report / "figures" / name).read_bytes(), name
 
 
-def test_features_are_computed_again_only_for_newer_weights(report, runs):
-    folder = runs / "sweep" / "dann1"
-    assert (folder / "tsne" / "features.npz").stat().st_mtime > (folder / "weights.safetensors").stat().st_mtime
-    assert json.loads((folder / "confusion.json").read_text())["domain"] == "b"
-    assert np.sum(json.loads((folder / "confusion.json").read_text())["matrix"]) == 30
+def test_features_of_older_weights_are_not_shown(one, runs, tmp_path):
+    run = shutil.copytree(runs / "sweep" / "dann1", one / "dann1")
+    (run / "weights.safetensors").touch()
+    _, markdown = build(one, tmp_path / "out")
+    assert "`dann1`: t-SNE left out, the weights are newer than the measured features: run " in markdown
 
 
 def test_damaged_runs_are_named_and_the_rest_is_shown(one, tmp_path, capsys):
@@ -154,12 +172,10 @@ def test_a_run_that_has_just_begun(one, tmp_path):
 def test_damaged_weights_and_missing_data(one, tmp_path, runs):
     (one / "dcgan" / "weights.safetensors").write_bytes(b"no weights")
     shutil.copytree(runs / "sweep" / "dann1", one / "dann1")
-    shutil.rmtree(one / "dann1" / "tsne")
-    (one / "dann1" / "confusion.json").unlink()
+    (one / "dann1" / "tsne.npz").unlink()
     _, markdown = build(one, tmp_path / "out", data=tmp_path / "nowhere")
     assert "`dcgan`: faces left out," in markdown and "is no weights file" in markdown
-    assert "`dann1`: t-SNE left out, no digits in" in markdown
-    assert "`dann1`: confusion matrix left out, no digits in" in markdown
+    assert "`dann1`: t-SNE left out, features were not measured: run .venv/bin/python -m metrics.tsne" in markdown
     assert (tmp_path / "out" / "figures" / "curves-dann1.png").exists()
 
 

@@ -1,66 +1,14 @@
-"""Scores of adaptation runs, the table made of them, and the sweep that makes them."""
+"""The table of adaptation runs, and the sweep that makes them."""
 
 import json
 import os
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from data.digits import load_digits
-from report import dann_scores, dann_table
+from report import dann_table
 from report.dann_table import ON_TARGET, SOURCE_ONLY, Row
-from runtime.classification import accuracy, class_probabilities, vote
-from runtime.device import choose_execution
-from runtime.weights import load_weights
-
-
-def scores_of(*runs, **options):
-    dann_scores.main(dann_scores.Config(runs, device="cpu", **options))
-    return json.loads((options.get("out") or runs[0] / "scores.json").read_text())
-
-
-def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(adapted, digits):
-    supervised, dann, _ = adapted
-    content = scores_of(supervised)
-    assert {domain: set(scores) for domain, scores in content["scores"].items()} == {"a": {"val"}, "b": {"val", "test"}}
-    assert (content["recipe"], content["seed"], content["steps"], content["augment"]) == ("supervised", 1, 2, "off")
-    content = scores_of(dann)
-    assert content["scores"].keys() == {"b"}
-    execution = choose_execution("cpu", "float32")
-    classifier, _ = load_weights(dann / "weights.safetensors", kind="classifier")
-    images, labels = load_digits(digits, "b", "test")
-    assert content["scores"]["b"]["test"] == accuracy(execution.place(classifier), images, labels, execution)
-
-
-def test_several_runs_vote(adapted, digits, tmp_path, error_of):
-    supervised, *both = adapted
-    content = scores_of(*both, out=tmp_path / "vote" / "scores.json")
-    assert content["voting"] == 2 and content["network"] == "dann-lenet and variants"
-    execution = choose_execution("cpu", "float32")
-    classifiers = [execution.place(load_weights(run / "weights.safetensors", "classifier")[0]) for run in both]
-    images, labels = load_digits(digits, "b", "test")
-    given = vote(np.stack([class_probabilities(each, images, execution) for each in classifiers]), "majority")
-    assert content["scores"]["b"]["test"] == (given == labels).mean()
-    assert content["scores"] != scores_of(both[0])["scores"]
-    assert "give a run directory, or several and --out" in error_of(lambda: scores_of(*both))
-    line = error_of(lambda: scores_of(supervised, both[0], out=tmp_path / "x.json"))
-    assert "the runs differ in their recipe" in line
-    assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
-
-
-def test_an_unfinished_run_has_no_scores_and_data_may_lie_elsewhere(adapted, digits, tmp_path, error_of):
-    run = shutil.copytree(adapted[1], tmp_path / "run")
-    content = json.loads((run / "config.json").read_text())
-    content["settings"]["data"] = "moved away"
-    (run / "config.json").write_text(json.dumps(content))
-    assert "no digits in moved away" in error_of(lambda: scores_of(run))
-    assert scores_of(run, data=digits)["scores"] == scores_of(adapted[1])["scores"]
-    (run / "config.json").write_text(json.dumps(content | {"total_steps": 9}))
-    assert "stands at step 2 of 9: finish it with train_dann.py --resume" in error_of(lambda: scores_of(run))
-    (run / "config.json").write_text("[]")
-    assert "is no run of train_dann.py" in error_of(lambda: scores_of(run))
 
 
 def scored(recipe, source, target, val, test, network="dann32", augment="off", **parts):
@@ -184,7 +132,7 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
     for number, content in enumerate(["[]", "{", "{}"]):
         (runs / str(number) / "scores.json").write_text(content)
         line = error_of(lambda: dann_table.main(dann_table.Config((runs,), tmp_path / "out")))
-        assert f"{runs / str(number) / 'scores.json'} is not by report.dann_scores" in line
+        assert f"{runs / str(number) / 'scores.json'} is not by metrics.adaptation" in line
         (runs / str(number) / "scores.json").unlink()
 
 
@@ -202,8 +150,8 @@ def sweep(root, digits, run, small, tmp_path):
         for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
         case $* in
         *train_dann.py*) mkdir -p "$RUNS/$name" && touch "$RUNS/$name/config.json" ;;
-        *dann_scores*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" ;;
-        *dann_scores*) touch "$3/scores.json" ;;
+        *metrics.adaptation*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" ;;
+        *metrics.adaptation*) touch "$3/scores.json" ;;
         esac
         """
     )
@@ -245,11 +193,11 @@ def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
     first = sweep()
     expected = [training(system, *which, "--no-resume") for system in systems for which in every]
     assert trainings(first) == sorted(expected)
-    votes = [words for words in first if "--out" in words and "report.dann_scores" in words]
+    votes = [words for words in first if "--out" in words and "metrics.adaptation" in words]
     for (pictures, seed), words in zip(every, votes, strict=True):
         voters = [runs / f"dann-{network}-a-b-{pictures}-seed{seed}" for network in ("dann28", "dann-lenet")]
         out = runs / f"ensemble-a-b-{pictures}-seed{seed}" / "scores.json"
-        assert words == list(map(str, ("-m", "report.dann_scores", *voters, "--out", out)))
+        assert words == list(map(str, ("-m", "metrics.adaptation", *voters, "--out", out)))
 
     table = ["-m", "report.dann_table", str(runs), "--out", str(runs / "table")]
     assert first[-1] == table
@@ -259,4 +207,4 @@ def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
     resumed = training(("dann", "dann28", "a", "b"), "plain", 1, "--resume")
     again = sweep()
     assert trainings(again) == [resumed]
-    assert again[1:] == [["-m", "report.dann_scores", str(stopped)], table]
+    assert again[1:] == [["-m", "metrics.adaptation", str(stopped)], table]

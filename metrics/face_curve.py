@@ -1,4 +1,4 @@
-"""How good a face generator's samples became over its training: `python -m report.face_curve RUN --reference DIR`.
+"""How good a face generator's samples became over its training: `python -m metrics.face_curve RUN --reference DIR`.
 
 Every weights file that the run kept (`--keep-every`) generates faces from the same noise; each set is scored alike.
 """
@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import matplotlib.pyplot as plt
 import tyro
-from matplotlib.figure import Figure
 
 from data.decoded import image_names
 from metrics.faces import score_faces
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.figures import save_figure
 from runtime.files import write_atomically
 from runtime.sampling import FACE_GENERATORS, sample_faces
 from runtime.weights import load_weights
@@ -31,7 +28,7 @@ class Config:
     reference: Path
     """Folder of real faces, ROOT/face/val say."""
     out: Path | None = None
-    """Folder for curve.json and curve.png; the run directory by default."""
+    """Folder for curve.json; the run directory by default."""
     every: int = 1
     """Score only every so many-th of the kept weights, and always the last."""
     count: int = 1000
@@ -63,7 +60,6 @@ def main(config: Config) -> None:
         write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
     curve = [points[step] for step in sorted(points)]
     print(table(curve))
-    save_figure(curve_figure(curve), folder / "curve.png")
 
 
 def table(curve: list[dict]) -> str:
@@ -74,17 +70,6 @@ def table(curve: list[dict]) -> str:
         fid = "unavailable" if point["fid"] is None else f"{point['fid']:.3f}"
         lines.append(f"{point['epochs']:>8.1f}{point['step']:>8}{fid:>12}{point['hog_face_rate']:>10.1%}")
     return "\n".join(lines)
-
-
-def curve_figure(curve: list[dict]) -> Figure:
-    """FID (where there is one) and HOG rate against epochs, side by side."""
-    epochs = [point["epochs"] for point in curve]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
-    left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
-    left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
-    right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")
-    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 102))
-    return figure
 
 
 if __name__ == "__main__":

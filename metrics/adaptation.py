@@ -1,7 +1,7 @@
-"""Accuracies of finished adaptation runs: `python -m report.dann_scores RUN [RUN2 ...]`; several runs vote.
+"""Accuracies of finished adaptation runs: `python -m metrics.adaptation RUN [RUN2 ...]`; several runs vote.
 
-The last weights are scored on val.csv and test.csv of the run's target; those of a supervised run, which is the lower
-bound of every adaptation from its domain and the upper bound of every one to it, on all domains.
+The last weights are scored on val.csv and test.csv of the run's target; those of a supervised run, which is the
+source-only baseline of every adaptation from its domain and the upper bound of every one to it, on all domains.
 """
 
 import json
@@ -13,6 +13,7 @@ import torch
 import tyro
 
 from data.digits import digit_domains, load_digits
+from metrics.labels import confusion_matrix
 from runtime.classification import Vote, class_probabilities, vote
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -27,7 +28,7 @@ NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "
 
 @dataclass
 class Config:
-    """Score runs of train_dann.py and write scores.json."""
+    """Score adaptation runs: accuracies, and confusion matrices on test.csv (val.csv where that has no labels)."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run directory; several of one scenario vote."""
@@ -56,16 +57,17 @@ def main(config: Config) -> None:
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(*run)) for run in zip(config.runs, steps, strict=True)]
-    scores = {}
+    scores, confusion = {}, {}
     for domain in domains:
         scores[domain] = {}
         for split in ("val", "test"):
             images, labels = load_digits(root, domain, split, labelled=False)
             if labels is not None:
                 probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
-                right = vote(np.stack(probabilities), config.vote) == labels
-                scores[domain][split] = float(right.mean())
-    content = about | {"scores": scores}
+                given = vote(np.stack(probabilities), config.vote)
+                scores[domain][split] = float((given == labels).mean())
+                confusion[domain] = {"split": split, "matrix": confusion_matrix(labels, given).tolist()}
+    content = about | {"scores": scores, "confusion": confusion}
     write_atomically(config.out or config.runs[0] / "scores.json", json.dumps(content, indent=2).encode())
     print(json.dumps(scores))
 

@@ -1,4 +1,4 @@
-"""What guidance does to digits: `python -m report.guidance_curve WEIGHTS --classifier F --reference DIR`.
+"""What guidance does to digits: `python -m metrics.guidance WEIGHTS --classifier F --reference DIR`.
 
 At each scale digits are made from the same noise: how many are seen as what was asked for, and how varied are they?
 """
@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import tyro
-from matplotlib.figure import Figure
 
 from data.digits import load_digits
 from metrics import Unavailable
+from metrics.sampling import Scorer, ScoringConfig, spread
 from models.samplers import Sampling
-from report.sampling_scores import Scorer, ScoringConfig, spread
 from runtime.errors import UserError, run_command
-from runtime.figures import COLOURS
 from runtime.files import write_atomically
 from runtime.sampling import check_sampling
 
 SCORES = ("accuracy", "spread", "fid", "precision", "recall")
-NAMES = {"accuracy": "seen as asked / %", "spread": "spread of pixels", "fid": "FID", "recall": "recall"}
+NAMES = {"accuracy": "classified as requested / %", "spread": "spread of pixels", "fid": "FID", "recall": "recall"}
 
 
 @dataclass
@@ -74,38 +71,16 @@ def main(config: Config) -> None:
 def table(curve: dict[str, Any]) -> str:
     """The rows as lines, each score as its mean over the seeds."""
     scores = [score for score in NAMES if all(score in row for row in curve["rows"].values())]
-    lines = [f"{'guidance':>10}" + "".join(f"{NAMES[score]:>20}" for score in scores)]
+    lines = [f"{'guidance':>10}" + "".join(f"{NAMES[score]:>28}" for score in scores)]
     for scale, row in ordered_rows(curve):
         means = [np.mean(row[score]) * (100 if score == "accuracy" else 1) for score in scores]
-        lines.append(f"{scale:>10g}" + "".join(f"{mean:>20.3f}" for mean in means))
+        lines.append(f"{scale:>10g}" + "".join(f"{mean:>28.3f}" for mean in means))
     return "\n".join(lines)
 
 
 def ordered_rows(curve: dict[str, Any]) -> list[tuple[float, dict[str, list[float]]]]:
     """The rows of guidance.json, by rising scale."""
     return sorted((float(scale), row) for scale, row in curve["rows"].items())
-
-
-def guidance_figure(curve: dict[str, Any]) -> Figure:
-    """The scores of guidance.json against the scale, a panel each; dashed the spread of real digits."""
-    rows = ordered_rows(curve)
-    scores = [score for score in NAMES if all(score in row for _, row in rows)]
-    figure, grid = plt.subplots(1, len(scores), figsize=(2.4 * len(scores), 2.5), layout="constrained", squeeze=False)
-    for number, (axes, score) in enumerate(zip(grid[0], scores, strict=True)):
-        factor = 100 if score == "accuracy" else 1
-        values = [factor * np.asarray(row[score]) for _, row in rows]
-        errors = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
-        means = [value.mean() for value in values]
-        axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
-        name = f"{NAMES[score]}-{curve['dims']}" if score in ("fid", "recall") else NAMES[score]
-        axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
-        axes.set_xlabel("guidance scale", fontsize=8)
-        axes.set_ylabel(name, fontsize=8)
-        axes.tick_params(labelsize=7)
-        if score == "spread":
-            axes.axhline(curve["real_spread"], linestyle="--", color="black", linewidth=1, label="real digits")
-            axes.legend(fontsize=7, frameon=False, loc="lower left")
-    return figure
 
 
 if __name__ == "__main__":

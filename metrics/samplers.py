@@ -1,4 +1,4 @@
-"""What each sampler gives in how many steps: `python -m report.sampler_table WEIGHTS --classifier F --reference DIR`.
+"""What each sampler gives in how many steps: `python -m metrics.samplers WEIGHTS --classifier F --reference DIR`.
 
 A row is a sampler and its steps: accuracy and FID of digits from the same noise, and the seconds that 1000 take.
 """
@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 
 from metrics import Unavailable
+from metrics.sampling import Scorer, ScoringConfig
 from models.diffusion import Diffusion
 from models.samplers import Sampling
-from report.sampling_scores import Scorer, ScoringConfig
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 

@@ -6,8 +6,8 @@ from benchmarks.features import write_random_weights
 from inference.generate_digits import Config as GenerateConfig
 from inference.generate_digits import main as generate
 from metrics.inception import WEIGHTS_NAME
+from metrics.samplers import Config, main
 from models.samplers import Sampling
-from report.sampler_table import Config, main
 
 
 @pytest.fixture

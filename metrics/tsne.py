@@ -1,0 +1,111 @@
+"""Features of a run in the plane by t-SNE: `python -m metrics.tsne RUN [RUN2 ...]` writes RUN/tsne.npz for the report.
+
+van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from data.digits import load_digits
+from metrics.adaptation import read_run
+from runtime.classification import in_chunks
+from runtime.device import choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+from runtime.weights import load_weights
+
+FEWEST = 40  # points, more than t-SNE's perplexity asks for
+
+
+@dataclass
+class Config:
+    """Place the features of validation digits (adaptation runs), or the latents of validation faces (VAE runs)."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories."""
+    data: Path | None = None
+    """The data tree; that of each run by default."""
+    domains: tuple[str, ...] = ()
+    """Domains to show; the run's source and target by default."""
+    count: int = 500
+    """Digits of each domain, drawn from its val.csv (all of them where it has fewer); twice as many faces."""
+    seed: int = 999
+    """Seed of the choice and of t-SNE."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def main(config: Config) -> None:
+    """Write tsne.npz into each run directory; raises UserError for what is no run with features."""
+    for run in config.runs:
+        if (run / "latents.npz").exists():
+            points = face_latents(run / "latents.npz", 2 * config.count)
+        else:
+            points = digit_features(run, config)
+        if len(points["features"]) < FEWEST:
+            raise UserError(f"t-SNE needs at least {FEWEST} images: use a larger --count, or a larger validation set")
+        points["plane"] = plane_of(points["features"], config.seed)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **points)
+        write_atomically(run / "tsne.npz", buffer.getvalue())
+        print(f"{run / 'tsne.npz'}: {len(points['plane'])} points")
+
+
+def plane_of(features: np.ndarray, seed: int) -> np.ndarray:
+    """The places (N, 2) of features (N, F) by t-SNE.
+
+    In one thread: several would add in any order, and the same features would give other places.
+    """
+    with threadpool_limits(1):
+        return TSNE(random_state=seed).fit_transform(features)
+
+
+def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
+    """`features` (N, F) of validation digits, their `labels` (N,), `domains` (N,) as positions in `names`.
+
+    Raises UserError for what is no adaptation run, DataError for an unknown domain.
+    """
+    settings, data = read_run(run)
+    names = config.domains or tuple(domain for domain in (settings["source"], settings["target"]) if domain)
+    execution = choose_execution(config.device, "float32")
+    classifier, _ = load_weights(run / "weights.safetensors", kind="classifier")
+    classifier = execution.place(classifier)
+    features, labels, domains = [], [], []
+    for number, name in enumerate(names):
+        images, true = load_digits(config.data or data, name, "val")
+        chosen = np.sort(np.random.RandomState(config.seed).permutation(len(images))[: config.count])
+        features.append(in_chunks(classifier.features, images[chosen], execution))
+        labels.append(true[chosen])
+        domains.append(np.full(len(chosen), number))
+    return {
+        "features": np.concatenate(features),
+        "labels": np.concatenate(labels),
+        "domains": np.concatenate(domains),
+        "names": np.array(names),
+    }
+
+
+def face_latents(path: Path, count: int) -> dict[str, np.ndarray]:
+    """`features` (N, D) of the first `count` validation faces in the latents.npz of train_vae.py, and `attributes`
+    (N, A), -1 or 1, 0 where unknown, by `names` (A,).
+
+    Features are posterior means in their posteriors' deviations: the more a component matters to the image, the smaller
+    its deviation. Raises UserError for a damaged file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            features = file["latents"][:count].astype(np.float32) / file["deviations"]
+            return {"features": features, "attributes": file["attributes"][:count], "names": file["attribute_names"]}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged: resume the run, whose next checkpoint writes it again") from error
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
