@@ -31,6 +31,7 @@ SYSTEMS = (
     System("acgan64", DIGITS, "train_acgan", (("001", {"accuracy": "88.1 %"}),)),
     System("context-unet", DIGITS, "train_ddpm", (("002", {"accuracy": "99.6 %"}),)),
     System("attention-unet", DIGITS, "train_ddpm"),
+    System("edm", DIGITS, "train_ddpm"),
     System("supervised", ADAPTATION, "train_dann"),
     System("dann", ADAPTATION, "train_dann"),
     System("dann-mcc", ADAPTATION, "train_dann"),
