@@ -1,57 +1,47 @@
 """Random changes to pictures on the device, a whole batch at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
-
-from data import DataError
 
 DRAWS = 18  # uniform numbers that `augment` needs for each picture
 CHANNEL_ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
 NOISE_OFFSETS = 64  # places, down as across, where a picture's noise is cut from
 
 
-@dataclass
+@dataclass(frozen=True)
 class Augmentation:
-    """How far pictures are changed at random, each by itself. No digit is ever mirrored: it would be another sign."""
+    """How far images are changed at random, each by itself. Digits are never mirrored: they would be other signs."""
 
     shift: float = 0.1
-    """Largest shift of an augmented picture, as a share of its size."""
+    """Largest shift, as a share of the image's size."""
     rotation: float = 15.0
-    """Largest rotation of an augmented picture to either side, in degrees."""
+    """Largest rotation to either side, in degrees."""
     scale: float = 0.15
-    """Largest change of an augmented picture's size, as a share of it."""
+    """Largest change of size, as a share of it."""
     jitter: float = 0.4
-    """Largest change of an augmented picture's contrast, as a share of it, and of each channel's brightness."""
+    """Largest change of contrast, as a share of it, and of each channel's brightness."""
     inversion: float = 0.5
-    """Probability that an augmented picture is a negative."""
+    """Probability of a negative."""
     permutation: float = 0.5
-    """Probability that an augmented picture's colour channels are exchanged."""
+    """Probability that the colour channels are exchanged."""
     blur: float = 0.0
-    """Largest share that the mean over 5x5 pixels has in an augmented picture."""
+    """Largest weight of the mean over 5x5 pixels."""
     cutout: float = 0.0
-    """Largest side of the square that an augmented picture loses, as a share of its size."""
+    """Largest side of a square that is lost, as a share of the image's size."""
     noise: float = 0.0
-    """Largest standard deviation of an augmented picture's noise, its values being in [-1, 1]."""
-
-    def __post_init__(self):
-        """Raise DataError for changes that cannot be made."""
-        for field in fields(self):
-            largest = {"rotation": 180, "scale": 0.9}.get(field.name, 1)
-            if not 0 <= getattr(self, field.name) <= largest:
-                raise DataError(f"--{field.name} must be between 0 and {largest}")
+    """Largest standard deviation of noise, images being in [-1, 1]."""
 
 
 UNCHANGED = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
 WEAK = replace(UNCHANGED, shift=2 / 28)
 ROUGH = Augmentation(blur=0.5, cutout=0.3, noise=0.05)
 STRONG = Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1)
-# By name, what the pictures of a batch undergo by turns. Digits are learnt slowly from strongly changed pictures alone.
+# By name, what the images of a batch undergo by turns. Digits are learnt slowly from strong augmentation alone.
 AUGMENTATIONS = {
     "off": (UNCHANGED,),
     "weak": (WEAK,),
@@ -60,41 +50,6 @@ AUGMENTATIONS = {
     "strong": (STRONG,),
     "mixed": (WEAK, STRONG),
 }
-
-
-@dataclass
-class PictureChanges:
-    """How far the pictures of a run are changed at random: as a name says, but for what is given by itself."""
-
-    augment: Literal[tuple(AUGMENTATIONS)] = "off"
-    """How far the pictures of both domains are changed at random; in adamatch the strong views, the others weakly.
-
-    With `off` nothing is changed, nor adamatch's weak views.
-    """
-    shift: float | None = None
-    """Largest shift, as a share of a picture's size. This and the next eight: by default what --augment says."""
-    rotation: float | None = None
-    """Largest rotation to either side, in degrees."""
-    scale: float | None = None
-    """Largest change of size, as a share of it."""
-    jitter: float | None = None
-    """Largest change of contrast, as a share of it, and of each channel's brightness."""
-    inversion: float | None = None
-    """Probability of a negative."""
-    permutation: float | None = None
-    """Probability that colour channels are exchanged."""
-    blur: float | None = None
-    """Largest share that the mean over 5x5 pixels has."""
-    cutout: float | None = None
-    """Largest side of a square that is lost, as a share of a picture's size."""
-    noise: float | None = None
-    """Largest standard deviation of noise, pictures being in [-1, 1]."""
-
-    def changes(self) -> tuple[Augmentation, ...]:
-        """What the pictures of a batch undergo by turns. Raises DataError for what cannot be done."""
-        given = {field.name: getattr(self, field.name) for field in fields(Augmentation)}
-        given = {name: limit for name, limit in given.items() if limit is not None}
-        return tuple(replace(kind, **given) for kind in AUGMENTATIONS[self.augment])
 
 
 def augment(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
@@ -124,14 +79,6 @@ def augment_by_turns(images: Tensor, draws: Tensor, kinds: Sequence[Augmentation
         mine = slice(turn, None, len(kinds))
         changed[mine] = augment(images[mine], draws[mine], limits)
     return changed
-
-
-def views(images: Tensor, draws: Tensor, changes: Sequence[Sequence[Augmentation]]) -> Tensor:
-    """Views of images (N, 3, H, W), one after the other: (K N, 3, H, W), the k-th changed by turns as `changes[k]`.
-
-    `draws` (K, N, DRAWS) are uniform in [0, 1).
-    """
-    return torch.cat([augment_by_turns(images, *view) for view in zip(draws, changes, strict=True)])
 
 
 def move(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:

@@ -75,7 +75,7 @@ def main(config: Config) -> None:
 def read_run(run: Path) -> tuple[dict, Path]:
     """What a run was, its settings and steps, as far as they matter to a table; and its data tree.
 
-    Raises UserError for what is no run of train_dann.py.
+    Raises UserError for what is no run of an adaptation script.
     """
     try:
         content = json.loads((run / "config.json").read_text())
@@ -84,7 +84,7 @@ def read_run(run: Path) -> tuple[dict, Path]:
         if missing := NEEDED_SETTINGS - about.keys():
             raise KeyError(missing)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run} is no run of train_dann.py") from error
+        raise UserError(f"{run} is no run of an adaptation") from error
     return about | {"steps": steps}, data
 
 
@@ -92,7 +92,7 @@ def last_classifier(run: Path, total: int) -> torch.nn.Module:
     """The classifier of a run after all its `total` steps; raises UserError where some are left: the last counts."""
     classifier, made = load_weights(run / "weights.safetensors", kind="classifier")
     if made["step"] < total:
-        raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with train_dann.py --resume")
+        raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with --resume")
     return classifier
 
 

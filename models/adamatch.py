@@ -2,13 +2,12 @@
 
 ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch, of a process's share
 where several processes train; the authors' code averages them over past batches too.
-The classifier labels weakly changed pictures of the target itself; where it is confident enough, it must say the same
-of the strongly changed ones. Logits and probabilities are those of one batch; n_s of them are of the source, n_t of
+The classifier labels weakly augmented images of the target itself; where it is confident enough, it must say the same
+of the strongly augmented ones. Logits and probabilities are those of one batch; n_s of them are of the source, n_t of
 the target.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,49 +17,36 @@ from torch.nn.functional import cross_entropy, one_hot
 from models.batch_norm import frozen_statistics
 
 
-@dataclass
-class SelfTraining:
-    """How AdaMatch labels the target and what it adds; each part of it can be switched off."""
+class Views(NamedTuple):
+    """The four views of a step, of images (n, 3, H, W) or their logits (n, K): n_s of the source, n_t of the target."""
 
-    target_ratio: int = 1
-    """Pictures of the target in a step for each of the source (adamatch only)."""
-    interpolation: bool = True
-    """Mix the source's logits at random with those of a batch without the target (adamatch only)."""
-    alignment: bool = True
-    """Let the target's predictions be distributed as the source's before they become labels (adamatch only)."""
-    threshold: float = 0.9
-    """Tau: the confidence that makes a prediction a pseudo-label (adamatch only)."""
-    relative_threshold: bool = True
-    """Take tau as a share of the mean confidence on the source, instead of as it is (adamatch only)."""
-    pseudo_weight: float = 1.0
-    """Mu: weight of the loss on pseudo-labels (adamatch only)."""
-    pseudo_ramp: float = 0.5
-    """Share of the run in which mu grows from 0; half of it in the paper (adamatch only)."""
+    source_weak: Tensor
+    source_strong: Tensor
+    target_weak: Tensor
+    target_strong: Tensor
+
+    def through(self, network: nn.Module) -> "Views":
+        """What `network` makes of all views as one batch, in float32."""
+        return Views(*network(torch.cat(self)).float().split([len(view) for view in self]))
 
 
-def interpolate_logits(together: Tensor, alone: Tensor, shares: Tensor) -> Tensor:
+def source_alone(network: nn.Module, images: Views) -> tuple[Tensor, Tensor]:
+    """Float32 logits (n_s, K) of the source's two views without the target, which batch norm makes others.
+
+    Running statistics of batch norm are left to the batch of all views.
+    """
+    with frozen_statistics(network):
+        return network(torch.cat(images[:2])).float().chunk(2)
+
+
+def interpolate_logits(together: Views, alone: tuple[Tensor, Tensor], shares: Tensor) -> Views:
     """Random logit interpolation: lambda * Z' + (1 - lambda) * Z'' for the source, one lambda a logit.
 
-    `together` (2 n_s + 2 n_t, K) are logits of both views of source and target, the source first; `alone` (2 n_s, K)
-    those of the source without the target, which batch norm makes others; `shares` (2 n_s, K) the lambdas, uniform in
-    [0, 1).
-    The target's logits stay as they are. Gradients flow through both.
+    `together` are logits of all views as one batch, `alone` (n_s, K) those of the source by itself, `shares`
+    (2, n_s, K) the lambdas, uniform in [0, 1). The target's logits stay as they are. Gradients flow through both.
     """
-    source, target = together.split([len(alone), len(together) - len(alone)])
-    return torch.cat([torch.lerp(alone, source, shares), target])
-
-
-def source_and_target_logits(network: nn.Module, images: Tensor, shares: Tensor | None) -> Tensor:
-    """Float32 logits (2 n_s + 2 n_t, K) of both views of source and target; the source's are interpolated.
-
-    `shares` (2 n_s, K) are the lambdas of `interpolate_logits`; None leaves the logits of the common batch.
-    """
-    together = network(images).float()
-    if shares is None:
-        return together
-    with frozen_statistics(network):
-        alone = network(images[: len(shares)]).float()
-    return interpolate_logits(together, alone, shares)
+    weak, strong = (torch.lerp(*logits) for logits in zip(alone, together[:2], shares, strict=True))
+    return together._replace(source_weak=weak, source_strong=strong)
 
 
 def align_distribution(target: Tensor, source: Tensor) -> Tensor:
@@ -91,15 +77,18 @@ class PseudoLabels(NamedTuple):
 
 
 @torch.no_grad()
-def pseudo_label(source: Tensor, target: Tensor, settings: SelfTraining) -> PseudoLabels:
-    """Hard pseudo-labels from the weak views' logits, `source` (n_s, K) and `target` (n_t, K), without a gradient."""
+def pseudo_label(
+    source: Tensor, target: Tensor, tau: float, alignment: bool = True, relative: bool = True
+) -> PseudoLabels:
+    """Hard pseudo-labels from the weak views' logits, `source` (n_s, K) and `target` (n_t, K), without a gradient.
+
+    With `alignment` the target's predictions are first distributed as the source's; the threshold is `tau`, with
+    `relative` as a share of the mean confidence on the source.
+    """
     source, target = source.softmax(1), target.softmax(1)
-    if settings.alignment:
+    if alignment:
         target = align_distribution(target, source)
-    if settings.relative_threshold:
-        threshold = relative_threshold(source, settings.threshold)
-    else:
-        threshold = source.new_full((), settings.threshold)
+    threshold = relative_threshold(source, tau) if relative else source.new_full((), tau)
     confidences, labels = target.max(1)
     return PseudoLabels(labels, confidences >= threshold, threshold)
 
@@ -118,27 +107,26 @@ def pseudo_label_loss(strong: Tensor, pseudo_labels: Tensor, accepted: Tensor) -
 
 
 def adamatch_loss(
-    logits: Tensor, labels: Tensor, weight: Tensor, settings: SelfTraining
+    logits: Views, labels: Tensor, found: PseudoLabels, weight: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Class loss of the source and `weight` times the pseudo-label loss of the target, and what to log.
 
-    `logits` (2 n_s + 2 n_t, K) are the source's, interpolated, and the target's, of each the weak views before the
-    strong; `labels` (n_s,) are the source's.
+    `labels` (n_s,) are the source's, `found` the target's pseudo-labels; the source's logits are the interpolated ones.
     """
-    source, target = logits.split([2 * len(labels), len(logits) - 2 * len(labels)])
-    (source_weak, source_strong), (target_weak, target_strong) = source.chunk(2), target.chunk(2)
-    found = pseudo_label(source_weak, target_weak, settings)
-    class_loss = source_loss(source_weak, source_strong, labels)
-    pseudo_loss = pseudo_label_loss(target_strong, found.labels, found.accepted)
+    class_loss = source_loss(logits.source_weak, logits.source_strong, labels)
+    pseudo_loss = pseudo_label_loss(logits.target_strong, found.labels, found.accepted)
     values = {"class_loss": class_loss, "pseudo_loss": pseudo_loss, "pseudo_weight": weight}
     values |= {"threshold": found.threshold, "mask_rate": found.accepted.float().mean()}
     # Shares of the batch by class; those of the accepted pseudo-labels add up to the mask rate.
-    classes = logits.shape[1]
+    classes = logits.target_strong.shape[1]
     values["source"] = one_hot(labels, classes).float().mean(0)
     values["pseudo"] = (one_hot(found.labels, classes) * found.accepted[:, None]).float().mean(0)
     return class_loss + weight * pseudo_loss, values
 
 
 def ramp(progress: float, end: float = 0.5) -> float:
-    """1/2 - cos(min(pi, pi p / e)) / 2: mu's growth from 0 to 1 over the share e of the run; the paper's e is 1/2."""
-    return 0.5 - math.cos(min(math.pi, math.pi * progress / end)) / 2
+    """1/2 - cos(min(pi, pi p / e)) / 2: mu's ramp-up from 0 to 1 over the share e of the run; the paper's e is 1/2.
+
+    With e = 0 it is 1 from the start.
+    """
+    return 0.5 - math.cos(min(math.pi, math.pi * progress / end)) / 2 if end else 1.0

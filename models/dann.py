@@ -4,7 +4,6 @@ A feature extractor feeds a label classifier and, behind a gradient reversal, a 
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,39 +12,25 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from models.digit_classifiers import DigitClassifier, Parts, network_parts
 
 
-@dataclass
-class Adversary:
-    """How far a domain classifier makes the domains alike (dann and dsn only)."""
-
-    domain_weight: float = 1.0
-    """Lambda: weight of the domain loss in the gradient that reaches the features, reversed."""
-    adversarial_start: float = 0.0
-    """Share of the run before which lambda is 0."""
-    alternating: bool = False
-    """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
-    confusion_weight: float = 0.0
-    """Weight of the target's class confusion, along lambda's course."""
-
-
 class _ReverseGradient(torch.autograd.Function):
     @staticmethod
-    def forward(context, features: Tensor, strength: Tensor) -> Tensor:
-        context.save_for_backward(strength)
+    def forward(context, features: Tensor, weight: Tensor) -> Tensor:
+        context.save_for_backward(weight)
         return features.view_as(features)
 
     @staticmethod
     def backward(context, gradient: Tensor) -> tuple[Tensor, None]:
-        (strength,) = context.saved_tensors
-        return -strength * gradient, None
+        (weight,) = context.saved_tensors
+        return -weight * gradient, None
 
 
-def reverse_gradient(features: Tensor, strength: Tensor | float) -> Tensor:
-    """`features` as they are; their gradient is multiplied by minus `strength`, a scalar (DANN, section 4.2)."""
-    return _ReverseGradient.apply(features, torch.as_tensor(strength, device=features.device))
+def reverse_gradient(features: Tensor, weight: Tensor | float) -> Tensor:
+    """`features` as they are; their gradient is multiplied by minus `weight`, the scalar lambda (DANN, section 4.2)."""
+    return _ReverseGradient.apply(features, torch.as_tensor(weight, device=features.device))
 
 
 def ramp(progress: float) -> float:
-    """2 / (1 + exp(-10 p)) - 1: lambda's growth from 0 to 1 while p does (DANN, section 5.2.2)."""
+    """2 / (1 + exp(-10 p)) - 1: lambda's ramp-up from 0 to 1 with the progress p (DANN, section 5.2.2)."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
@@ -96,13 +81,13 @@ class DANN(nn.Module):
         self.classifier = DigitClassifier(parts)
         self.domain_classifier = parts.domain_classifier
 
-    def forward(self, images: Tensor, strength: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, reversal_weight: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Class logits (N, 10) and domain logits (N, 1) of images (N, 3, H, W) in [-1, 1].
 
-        `strength` is lambda: the share of the domain loss's gradient that reaches the features, reversed.
+        `reversal_weight` is lambda: the gradient of the domain loss reaches the features times minus it.
         """
         features = self.classifier.features(images)
-        domain_logits = self.domain_classifier(reverse_gradient(features, strength))
+        domain_logits = self.domain_classifier(reverse_gradient(features, reversal_weight))
         return self.classifier.label_classifier(features), domain_logits
 
 

@@ -3,7 +3,6 @@
 What the domains share and what is private to each is kept in separate features; together they restore the picture.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,18 +14,6 @@ from models.dann import dann_loss, reverse_gradient
 from models.digit_classifiers import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize
 
 DECODED_SIZE = 32
-
-
-@dataclass
-class Separation:
-    """How far DSN keeps apart what is shared and what is private."""
-
-    reconstruction_weight: float = 0.01
-    """Weight of each domain's reconstruction loss (dsn only)."""
-    difference_weight: float = 0.01
-    """Weight of each domain's difference loss (dsn only)."""
-    reported_losses: bool = False
-    """Reconstruction and difference losses in a report's form instead of the paper's (dsn only)."""
 
 
 class DSNOutput(NamedTuple):
@@ -59,15 +46,15 @@ class DSN(nn.Module):
         self.private_target_encoder = network_parts(network, width).feature_extractor
         self.decoder = decoder(2 * parts.feature_size, min(512, parts.feature_size))
 
-    def forward(self, images: Tensor, strength: Tensor | float = 0.0) -> DSNOutput:
+    def forward(self, images: Tensor, reversal_weight: Tensor | float = 0.0) -> DSNOutput:
         """All that the losses need of images (N, 3, H, W) in [-1, 1], the first half source, the second half target.
 
-        `strength` is the weight of the reversed gradient of the domain loss.
+        `reversal_weight` is lambda, as for DANN.
         """
         shared, private = self.encode(images)
         return DSNOutput(
             self.classifier.label_classifier(shared),
-            self.domain_classifier(reverse_gradient(shared, strength)),
+            self.domain_classifier(reverse_gradient(shared, reversal_weight)),
             shared,
             private,
             self.decode(shared, private),
@@ -157,19 +144,25 @@ def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
 
 
 def dsn_loss(
-    output: DSNOutput, images: Tensor, labels: Tensor, confusion_weight: Tensor | float, settings: Separation
+    output: DSNOutput,
+    images: Tensor,
+    labels: Tensor,
+    reconstruction_weight: float,
+    difference_weight: float,
+    as_reported: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """DANN's loss, and the reconstruction and difference losses of each domain (DSN, equation 1), and what to log.
 
-    `output` is of `images` (2n, 3, H, W), source and target; `labels` (n,) are the source's.
+    `output` is of `images` (2n, 3, H, W), source and target; `labels` (n,) are the source's. With `as_reported` the
+    two losses have the report's form instead of the paper's.
     """
-    loss, values = dann_loss(output.class_logits, output.domain_logits, labels, confusion_weight)
     reconstruction, difference = reconstruction_loss, difference_loss
-    if settings.reported_losses:
+    if as_reported:
         reconstruction, difference = reported_reconstruction_loss, reported_difference_loss
+    loss, values = dann_loss(output.class_logits, output.domain_logits, labels)
     decoded, originals = output.decoded.float().chunk(2), resize(images, DECODED_SIZE).chunk(2)
     private, shared = output.private.float().chunk(2), output.shared.float().chunk(2)
     values["reconstruction_loss"] = sum(map(reconstruction, decoded, originals))
     values["difference_loss"] = sum(map(difference, private, shared))
-    loss = loss + settings.reconstruction_weight * values["reconstruction_loss"]
-    return loss + settings.difference_weight * values["difference_loss"], values
+    loss = loss + reconstruction_weight * values["reconstruction_loss"]
+    return loss + difference_weight * values["difference_loss"], values

@@ -20,6 +20,7 @@ from report.dann_table import (
     cell,
     differences,
     entry_of,
+    in_todays_settings,
     mean_and_std,
     percent,
     read_scores,
@@ -82,6 +83,7 @@ def collect(scored: list[dict]) -> Table:
     Raises UserError where a run differs from the whole one in more than its part, or from its other seeds.
     """
     runs = defaultdict(lambda: defaultdict(list))
+    scored = [in_todays_settings(run) for run in scored]
     for run in sorted(scored, key=lambda run: left_out(run) != WHOLE):
         runs[left_out(run)][f"{run['source']} → {run['target']}"].append(run)
     table: Table = {}

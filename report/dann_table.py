@@ -6,7 +6,7 @@ Every RUNS/*/scores.json (of metrics.adaptation) counts; runs that differ only i
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -14,16 +14,18 @@ import matplotlib.pyplot as plt
 import tyro
 from matplotlib.figure import Figure
 
-from data.augment import AUGMENTATIONS, Augmentation, PictureChanges
+from data.augment import AUGMENTATIONS, Augmentation
 from data.tables import write_table
 from metrics.adaptation import NEEDED_SETTINGS
-from models.adamatch import SelfTraining
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
 from runtime.files import write_atomically
 
 SOURCE_ONLY, ON_TARGET = "source only", "on target"
-DEFAULTS = asdict(SelfTraining()) | asdict(PictureChanges())
+# What settings that a scored run does not say stood at, or would have.
+DEFAULTS = {"augment": "off", "threshold": 0.9, "target_ratio": 1, "pseudo_weight": 1.0, "pseudo_ramp": 0.5}
+DEFAULTS |= {"interpolation": True, "alignment": True, "relative_threshold": True}
+DEFAULTS |= {"domain_weight": 1.0, "reconstruction_weight": 0.01, "difference_weight": 0.01}
 # Settings that switch parts of AdaMatch off, strong pictures aside: those are a row of their own.
 ADAMATCH_PARTS = {
     "balanced": "balanced classes",
@@ -31,7 +33,7 @@ ADAMATCH_PARTS = {
     "alignment": "alignment",
     "relative_threshold": "relative threshold",
     "pseudo_weight": "pseudo-labels",
-    "ramp": "ramp",
+    "pseudo_ramp": "ramp",
     "ema_decay": "averaged weights",
 }
 CAPTION = "Target accuracy in per cent on test.csv (on val.csv), mean ± std over seeds."
@@ -102,8 +104,18 @@ def are_scores(content: dict) -> bool:
     """Whether this is what metrics.adaptation writes; may raise KeyError, TypeError or AttributeError if it is not."""
     wanted = NEEDED_SETTINGS | {"scores", "steps"}
     if content["method"] == "adamatch":
-        wanted |= ADAMATCH_PARTS.keys()
+        wanted |= ADAMATCH_PARTS.keys() - {"pseudo_ramp"}
     return wanted <= content.keys() and content["augment"] in AUGMENTATIONS and bool(content["scores"])
+
+
+def in_todays_settings(run: dict) -> dict:
+    """A scored run with the settings that today's scripts have: AdaMatch's ramp was a switch beside its length."""
+    if run["method"] == "dann":
+        return run
+    settings = {key: value for key, value in run.items() if key != "ramp"}
+    if run["method"] == "adamatch":
+        settings["pseudo_ramp"] = run.get("pseudo_ramp", DEFAULTS["pseudo_ramp"]) if run.get("ramp", True) else 0.0
+    return settings
 
 
 def entry_of(runs: list[dict], domain: str) -> Entry:
@@ -165,6 +177,7 @@ def collect(scored: list[dict]) -> Table:
     every one to it; of several lengths the row's own is taken.
     """
     runs = defaultdict(list)
+    scored = [in_todays_settings(run) for run in scored]
     for run in scored:
         if run["method"] != "supervised":
             row = Row(run["source"], run["target"], network_of(run), augment_of(run), run["steps"])

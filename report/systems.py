@@ -37,9 +37,9 @@ SYSTEMS = (
     System("dann-mcc", ADAPTATION, "train_dann"),
     System("dann-alternating", ADAPTATION, "train_dann"),
     System("dann-fixed-alpha", ADAPTATION, "train_dann"),
-    System("dsn", ADAPTATION, "train_dann"),
-    System("dsn-report", ADAPTATION, "train_dann"),
-    System("adamatch", ADAPTATION, "train_dann"),
+    System("dsn", ADAPTATION, "train_dsn"),
+    System("dsn-report", ADAPTATION, "train_dsn"),
+    System("adamatch", ADAPTATION, "train_adamatch"),
 )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What each part of AdaMatch is worth: scripts/ablate_adamatch.sh [options of train_dann.py for every run].
+# What each part of AdaMatch is worth: scripts/ablate_adamatch.sh [options of train_adamatch.py for every run].
 # A finished run is not run again, a stopped one goes on; whole runs of scripts/sweep_dann.sh (RECIPES=adamatch
 # PICTURES=rough, the same options) in RUNS are used. Set in the environment, each with its default:
 set -euo pipefail
@@ -21,7 +21,7 @@ declare -A without=(
     [alignment]="--no-alignment"
     [relative-threshold]="--no-relative-threshold"
     [pseudo-labels]="--pseudo-weight 0"
-    [ramp]="--no-ramp"
+    [ramp]="--pseudo-ramp 0"
     [averaged-weights]="--ema-decay 0"
 )
 for part in $PARTS; do

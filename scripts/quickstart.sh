@@ -57,7 +57,12 @@ for recipe in "${autoencoders[@]}"; do
 done
 
 for recipe in "${adaptations[@]}"; do
-    train train_dann.py "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
+    case $recipe in
+    dsn*) script=train_dsn.py ;;
+    adamatch*) script=train_adamatch.py ;;
+    *) script=train_dann.py ;;
+    esac
+    train "$script" "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
     $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of all adaptations: scripts/sweep_dann.sh [options of train_dann.py for every run].
+# The table of all adaptations: scripts/sweep_dann.sh [options for every run].
 # A finished run is not run again, a stopped one goes on. Set in the environment, each with its default:
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

@@ -10,13 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
+import train_adamatch
 import train_dann
 import train_dcgan
+import train_dsn
 from data.tree import write_domain
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
 from runtime.errors import run_command
 from runtime.weights import save_weights
+from tests.toy_domains import bars
 from training.config import parse_command_line
 
 ROOT = Path(__file__).parents[1]
@@ -145,3 +148,28 @@ def unet_and_classifier(tmp_path):
     save_weights(unet, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
     torch.save({"state_dict": CourseClassifier().state_dict()}, classifier)
     return unet, classifier
+
+
+@pytest.fixture(scope="session")
+def bar_tree(tmp_path_factory):
+    """A data tree with the domains `plain`, bars at ten places, and `framed`, the same within a bright frame."""
+    root = tmp_path_factory.mktemp("bars")
+    write_domain(root / "digits" / "plain", *bars(0, 0))
+    write_domain(root / "digits" / "framed", *bars(3, 1))
+    return root
+
+
+@pytest.fixture
+def adapt(bar_tree, tmp_path):
+    """Train a recipe of an adaptation script in this process, at a small size; gives the run directory."""
+
+    def adapt(recipe, *options, source="plain", target="framed", data=bar_tree, network="dann-cnn"):
+        script = next(script for script in (train_dann, train_dsn, train_adamatch) if recipe in script.RECIPES)
+        words = [recipe, "--data", data, "--runs", tmp_path / "runs", "--network", network, "--width", 8]
+        words += ["--batch-size", 32, "--device", "cpu", "--precision", "float32", "--source", source]
+        words += ["--target", target, "--epochs", 50, *options]
+        config = parse_command_line(script.RECIPES, list(map(str, words)))
+        script.main(config)
+        return config.folder
+
+    return adapt

@@ -18,6 +18,9 @@ from training.processes import join_processes
 class TrainConfig:
     """Settings shared by all training scripts; each script adds those of its method."""
 
+    RETIRED: typing.ClassVar[dict[str, typing.Any]] = {}
+    """Settings that earlier versions had, each with the value that left a run as it is made today."""
+
     recipe: tyro.conf.Suppress[str] = ""
     """Name of the recipe, the first word of the command line."""
     data: Path = Path("datasets/real")
@@ -120,6 +123,10 @@ def _saved_settings(config: Config) -> Config:
         raise UserError(f"{path} cannot be read ({error}): start anew under another --name") from error
     if settings["recipe"] != config.recipe:
         raise UserError(f"{config.folder} is a run of {settings['recipe']}: give another --name, or that recipe")
+    for name, value in config.RETIRED.items():
+        if settings.get(name, value) != value:
+            option = f"--{name.replace('_', '-')} {settings[name]}"
+            raise UserError(f"{config.folder} was made with {option}, which is gone: start anew under another --name")
     kinds = typing.get_type_hints(type(config))
     known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
     tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}

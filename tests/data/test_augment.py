@@ -1,26 +1,20 @@
 """Random changes of pictures, each against what it should do to a picture that shows it."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from data import DataError
 from data.augment import (
     AUGMENTATIONS,
     DRAWS,
-    STRONG,
-    WEAK,
     Augmentation,
-    PictureChanges,
     add_noise,
     augment,
+    augment_by_turns,
     blur,
     cut_out,
     move,
     permute_channels,
     recolour,
-    views,
 )
 
 NOTHING = Augmentation(shift=0, rotation=0, scale=0, jitter=0, inversion=0, permutation=0)
@@ -119,34 +113,13 @@ def test_noise_is_normal_and_another_for_each_picture():
 
 
 def test_the_named_augmentations(images, draws):
-    assert torch.equal(views(images, draws[None], [AUGMENTATIONS["off"]]), images)
+    assert torch.equal(augment_by_turns(images, draws, AUGMENTATIONS["off"]), images)
     # Weak: a shift by at most two pixels, and nothing else.
     draws[0, :2] = torch.tensor([1.0, 0.5])
-    weak = views(images, draws[None], [AUGMENTATIONS["weak"]])
+    weak = augment_by_turns(images, draws, AUGMENTATIONS["weak"])
     assert torch.allclose(weak[0, ..., :-2], images[0, ..., 2:], atol=1e-5)
-    strong = views(images, draws[None], [AUGMENTATIONS["strong"]])
+    strong = augment_by_turns(images, draws, AUGMENTATIONS["strong"])
     assert strong.abs().max() <= 1 and not torch.allclose(strong, weak, atol=0.1)
     # Mixed: weak and strong by turns.
-    mixed = views(images, draws[None], [AUGMENTATIONS["mixed"]])
+    mixed = augment_by_turns(images, draws, AUGMENTATIONS["mixed"])
     assert torch.equal(mixed[::2], weak[::2]) and torch.equal(mixed[1::2], strong[1::2])
-
-
-def test_views_follow_each_other(images):
-    draws = torch.rand(2, 6, DRAWS, generator=torch.Generator().manual_seed(2))
-    both = views(images, draws, [[WEAK], [STRONG]])
-    for part, draw, kind in zip(both.chunk(2), draws, [WEAK, STRONG], strict=True):
-        assert torch.equal(part, augment(images, draw, kind))
-
-
-def test_what_is_given_by_itself_goes_before_the_name():
-    assert PictureChanges().changes() == AUGMENTATIONS["off"]
-    assert PictureChanges("mixed").changes() == (WEAK, STRONG)
-    assert PictureChanges("off", rotation=30.0).changes() == (replace(NOTHING, rotation=30.0),)
-    weak, strong = PictureChanges("mixed", noise=0.0, inversion=0.25).changes()
-    assert weak == replace(WEAK, inversion=0.25) and strong == replace(STRONG, noise=0.0, inversion=0.25)
-
-
-@pytest.mark.parametrize(("name", "limit"), [("rotation", 181), ("scale", 1), ("shift", -0.1), ("inversion", 1.5)])
-def test_changes_that_cannot_be_made(name, limit):
-    with pytest.raises(DataError, match=f"--{name} must be between 0 and"):
-        PictureChanges(**{name: limit}).changes()

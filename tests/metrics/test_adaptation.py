@@ -49,7 +49,7 @@ def test_several_runs_vote(adapted, digits, tmp_path, error_of):
     assert "give a run directory, or several and --out" in error_of(lambda: scores_of(*both))
     line = error_of(lambda: scores_of(supervised, both[0], out=tmp_path / "x.json"))
     assert "the runs differ in their recipe" in line
-    assert "is no run of train_dann.py" in error_of(lambda: scores_of(tmp_path))
+    assert "is no run of an adaptation" in error_of(lambda: scores_of(tmp_path))
 
 
 def test_an_unfinished_run_has_no_scores_and_data_may_lie_elsewhere(adapted, digits, tmp_path, error_of):
@@ -60,6 +60,6 @@ def test_an_unfinished_run_has_no_scores_and_data_may_lie_elsewhere(adapted, dig
     assert "no digits in moved away" in error_of(lambda: scores_of(run))
     assert scores_of(run, data=digits)["scores"] == scores_of(adapted[1])["scores"]
     (run / "config.json").write_text(json.dumps(content | {"total_steps": 9}))
-    assert "stands at step 2 of 9: finish it with train_dann.py --resume" in error_of(lambda: scores_of(run))
+    assert "stands at step 2 of 9: finish it with --resume" in error_of(lambda: scores_of(run))
     (run / "config.json").write_text("[]")
-    assert "is no run of train_dann.py" in error_of(lambda: scores_of(run))
+    assert "is no run of an adaptation" in error_of(lambda: scores_of(run))

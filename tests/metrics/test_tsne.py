@@ -38,6 +38,6 @@ def test_wrong_runs_end_in_one_line(adapted, digits, tmp_path, error_of):
     def error(run, **options):
         return error_of(lambda: main(Config((run,), digits, device="cpu", **options)))
 
-    assert "is no run of train_dann.py" in error(tmp_path)
+    assert "is no run of an adaptation" in error(tmp_path)
     assert "t-SNE needs at least 40 images" in error(adapted[1], count=3)
     assert "no domain c in" in error(adapted[1], domains=("c",))

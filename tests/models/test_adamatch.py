@@ -8,44 +8,52 @@ import torch
 from torch import nn
 
 from models import adamatch
-from models.adamatch import SelfTraining
+from models.adamatch import Views
 from models.batch_norm import frozen_statistics
 
 SOURCE = torch.tensor([[0.9, 0.1], [0.3, 0.7]])  # means 0.6 and 0.4, mean top probability 0.8
 TARGET = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])  # means 0.6 and 0.4
 
 
+def four(values):
+    """Views of one row each: the source's weak and strong, the target's weak and strong."""
+    return Views(*torch.tensor(values)[:, None])
+
+
 def test_interpolated_logits_are_the_formula():
-    together = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    alone = torch.tensor([[0.0, 4.0], [5.0, 0.0]])
-    shares = torch.tensor([[0.25, 0.5], [0.0, 0.75]])
+    together = four([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    alone = torch.tensor([[0.0, 4.0]]), torch.tensor([[5.0, 0.0]])
+    shares = torch.tensor([[[0.25, 0.5]], [[0.0, 0.75]]])
     mixed = adamatch.interpolate_logits(together, alone, shares)
-    assert mixed.tolist() == [[0.25, 3.0], [5.0, 3.0], [5.0, 6.0]]
+    assert torch.cat(mixed).tolist() == [[0.25, 3.0], [5.0, 3.0], [5.0, 6.0], [7.0, 8.0]]
 
 
 def test_gradients_flow_through_both_logits():
-    together, alone = torch.zeros(3, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True)
-    shares = torch.tensor([[0.25, 0.5], [0.0, 0.75]])
-    adamatch.interpolate_logits(together, alone, shares).sum().backward()
-    assert torch.equal(together.grad, torch.cat([shares, torch.ones(1, 2)]))
-    assert torch.equal(alone.grad, 1 - shares)
+    together = Views(*torch.zeros(4, 1, 2, requires_grad=True).unbind())
+    alone = torch.zeros(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+    shares = torch.tensor([[[0.25, 0.5]], [[0.0, 0.75]]])
+    mixed = adamatch.interpolate_logits(together, alone, shares)
+    gradients = torch.autograd.grad(torch.cat(mixed).sum(), [*together, *alone])
+    assert torch.equal(torch.cat(gradients[:4]), torch.cat([*shares, torch.ones(2, 2)]))
+    assert torch.equal(torch.cat(gradients[4:]), torch.cat([*(1 - shares)]))
 
 
-def test_the_source_alone_is_interpolated_with_the_common_batch():
+def test_views_go_through_a_network_as_one_batch_and_the_source_also_alone():
     """Through a network whose batch norm makes both logits differ."""
     random = torch.Generator().manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    images, shares = torch.randn(10, 4, generator=random), torch.rand(6, 3, generator=random)
+    images = torch.randn(10, 4, generator=random)
+    views = Views(*images.split([3, 3, 2, 2]))
     together, alone = network(images), network(images[:6])
     assert (together[:6] - alone).abs().max() > 0.01
-    logits = adamatch.source_and_target_logits(network, images, shares)
-    torch.testing.assert_close(logits[:6], shares * together[:6] + (1 - shares) * alone)
-    assert torch.equal(logits[6:], together[6:])
-    assert torch.equal(adamatch.source_and_target_logits(network, images, None), together)
-    # At share 0 the source's logits are those of itself alone, and it is through these that it learns.
+    logits = views.through(network)
+    assert [len(view) for view in logits] == [3, 3, 2, 2]
+    assert torch.equal(torch.cat(logits), together)
+    found = adamatch.source_alone(network, views)
+    assert torch.equal(torch.cat(found), alone)
+    # It is through these, too, that the network learns.
     (wanted,) = torch.autograd.grad(alone.pow(3).sum(), network[0].weight)
-    found = adamatch.source_and_target_logits(network, images, torch.zeros(6, 3))[:6]
-    torch.testing.assert_close(torch.autograd.grad(found.pow(3).sum(), network[0].weight)[0], wanted)
+    torch.testing.assert_close(torch.autograd.grad(torch.cat(found).pow(3).sum(), network[0].weight)[0], wanted)
 
 
 def test_alignment_by_hand():
@@ -63,17 +71,16 @@ def test_relative_threshold_by_hand():
 
 
 def test_pseudo_labels_by_hand():
-    found = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), SelfTraining(threshold=0.75))
+    found = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), 0.75)
     assert found.threshold.item() == pytest.approx(0.6)
     assert found.labels.tolist() == [0, 1, 0, 0] and found.accepted[0]
-    fixed = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), SelfTraining(threshold=0.75, relative_threshold=False))
+    fixed = adamatch.pseudo_label(SOURCE.log(), TARGET.log(), 0.75, relative=False)
     assert fixed.threshold.item() == 0.75 and fixed.accepted.tolist() == [True, False, False, False]
     # 3 to 2 for the first class is 1 to 1 when the target's mean is made 1 to 2 where it was 3 to 4, say.
     source, target = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.55, 0.45], [0.25, 0.75]])
-    settings = SelfTraining(threshold=0.5, relative_threshold=False)
-    assert adamatch.pseudo_label(source.log(), target.log(), settings).labels.tolist() == [1, 1]
-    settings.alignment = False
-    assert adamatch.pseudo_label(source.log(), target.log(), settings).labels.tolist() == [0, 1]
+    for alignment, labels in ((True, [1, 1]), (False, [0, 1])):
+        found = adamatch.pseudo_label(source.log(), target.log(), 0.5, alignment, relative=False)
+        assert found.labels.tolist() == labels
 
 
 def test_losses_by_hand():
@@ -87,6 +94,7 @@ def test_losses_by_hand():
 def test_ramp():
     assert [adamatch.ramp(progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0, 0.5, 1, 1, 1])
     assert [adamatch.ramp(progress, 0.2) for progress in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.1464466, 0.5, 1])
+    assert [adamatch.ramp(progress, 0) for progress in (0, 1)] == [1, 1]
 
 
 def test_no_gradient_flows_through_what_makes_the_pseudo_labels():
@@ -94,7 +102,7 @@ def test_no_gradient_flows_through_what_makes_the_pseudo_labels():
     logits = {
         name: (3 * torch.randn(6, 10, generator=random)).requires_grad_() for name in ("source", "weak", "strong")
     }
-    found = adamatch.pseudo_label(logits["source"], logits["weak"], SelfTraining(threshold=1.0))
+    found = adamatch.pseudo_label(logits["source"], logits["weak"], 1.0)
     assert not any(part.requires_grad for part in found)
     assert 0 < found.accepted.sum() < 6
     adamatch.pseudo_label_loss(logits["strong"], found.labels, found.accepted).backward()
@@ -128,9 +136,11 @@ def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
     source_weak, source_strong = sure((3, 0.9), (4, 0.9)), sure((3, 0.5), (4, 0.4))
     target_weak = sure((7, 0.85), (2, 0.6), (1, 0.82))  # confident enough: above 0.9 x 0.9
     target_strong = sure((7, 0.2), (5, 0.99), (1, 0.3))
-    settings = SelfTraining(threshold=0.9, alignment=False)
-    logits = torch.cat([source_weak, source_strong, target_weak, target_strong]).requires_grad_()
-    loss, values = adamatch.adamatch_loss(logits, torch.tensor([3, 4]), torch.tensor(0.5), settings)
+    logits = Views(source_weak, source_strong, target_weak, target_strong)
+    for view in logits:
+        view.requires_grad_()
+    found = adamatch.pseudo_label(source_weak, target_weak, 0.9, alignment=False)
+    loss, values = adamatch.adamatch_loss(logits, torch.tensor([3, 4]), found, torch.tensor(0.5))
     class_loss = -np.log([0.9, 0.9, 0.5, 0.4]).mean()
     pseudo_loss = -np.log([0.2, 0.3]).sum() / 3
     assert values["threshold"].item() == pytest.approx(0.81)
@@ -142,5 +152,6 @@ def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
     assert loss.item() == pytest.approx(class_loss + 0.5 * pseudo_loss)
     # Each view learns from its own loss; the target's weak views, which give the labels, from none.
     loss.backward()
-    learning = (logits.grad.abs().sum(1) > 1e-6).tolist()
-    assert learning == [True] * 4 + [False] * 3 + [True, False, True]
+    assert target_weak.grad is None
+    learning = [(view.grad.abs().sum(1) > 1e-6).tolist() for view in (source_weak, source_strong, target_strong)]
+    assert learning == [[True, True], [True, True], [True, False, True]]

@@ -9,16 +9,16 @@ import torch
 from models.dann import class_confusion, dann_loss, domain_loss, ramp, reverse_gradient
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.3, torch.tensor(2.0)])
-def test_reversal_against_a_gradient_worked_out_by_hand(strength):
+@pytest.mark.parametrize("weight", [0.0, 0.3, torch.tensor(2.0)])
+def test_reversal_against_a_gradient_worked_out_by_hand(weight):
     # With f = w x and a domain logit d = v f, the loss d² / 2 has the gradients d f for v and d v x for w.
     x, w, v = 3.0, torch.tensor(0.5, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
     features = w * x
-    logit = v * reverse_gradient(features, strength)
+    logit = v * reverse_gradient(features, weight)
     assert logit.item() == -3.0
     (logit**2 / 2).backward()
     assert v.grad.item() == -3.0 * 1.5
-    assert w.grad.item() == pytest.approx(-float(strength) * (-3.0 * -2.0 * x))
+    assert w.grad.item() == pytest.approx(-float(weight) * (-3.0 * -2.0 * x))
 
 
 def test_reversal_leaves_other_paths_alone():

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-import train_dann
+import train_adamatch
 from metrics import adaptation
 from report import adamatch_ablation
 from report.sections.training import shares
@@ -17,8 +17,10 @@ from training.config import parse_command_line
 def matched(digits, small, tmp_path_factory):
     """The run directory of two steps of AdaMatch from a to b."""
     words = ["adamatch", *small, "--source", "a", "--target", "b", "--data", digits, "--log-every", 1]
-    config = parse_command_line(train_dann.RECIPES, [*map(str, words), "--runs", str(tmp_path_factory.mktemp("runs"))])
-    train_dann.main(config)
+    config = parse_command_line(
+        train_adamatch.RECIPES, [*map(str, words), "--runs", str(tmp_path_factory.mktemp("runs"))]
+    )
+    train_adamatch.main(config)
     return config.folder
 
 
@@ -48,7 +50,7 @@ def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
         WHOLE_RUN | {"seed": 2, "scores": {"b": {"val": 0.7, "test": 0.8}}},
         WHOLE_RUN | {"seed": 2, "augment": "weak", "scores": {"b": {"val": 0.5, "test": 0.7}}},
         WHOLE_RUN | {"alignment": False, "seed": 2, "scores": {"b": {"val": 0.8}}},
-        WHOLE_RUN | {"ramp": False, "seed": 3, "scores": {"b": {"val": 0.8, "test": 0.8}}},
+        WHOLE_RUN | {"ramp": False, "pseudo_ramp": 0.3, "seed": 3, "scores": {"b": {"val": 0.8, "test": 0.8}}},
         WHOLE_RUN | {"method": "dann", "scores": {"b": {"val": 0.1}}},
     ]
     for number, run in enumerate(runs):
@@ -93,7 +95,7 @@ def test_the_ablation_does_what_is_missing(run, root, tmp_path):
         """#!/usr/bin/env bash
         for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
         case $* in
-        *train_dann.py*) echo "$RUNS/$name: ${*: -3}" ;;
+        *train_adamatch.py*) echo "$RUNS/$name: ${*: -3}" ;;
         *metrics.adaptation*) mkdir -p "$3" && touch "$3/scores.json" ;;
         *adamatch_ablation*) echo table ;;
         esac

@@ -12,9 +12,11 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 import train_acgan
+import train_adamatch
 import train_dann
 import train_dcgan
 import train_ddpm
+import train_dsn
 import train_vae
 from models import NETWORKS
 from report.build import Config, main
@@ -242,7 +244,7 @@ def test_a_sheet_is_cut_where_it_was_joined():
 
 
 def test_the_systems_are_those_of_the_training_scripts():
-    scripts = (train_dcgan, train_vae, train_acgan, train_ddpm, train_dann)
+    scripts = (train_dcgan, train_vae, train_acgan, train_ddpm, train_dann, train_dsn, train_adamatch)
     for script in scripts:
         assert {system.recipe for system in SYSTEMS if system.script == script.__name__} == set(script.RECIPES)
     for system in SYSTEMS:

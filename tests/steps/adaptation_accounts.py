@@ -22,14 +22,14 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from data.augment import AUGMENTATIONS, views
+from data.augment import AUGMENTATIONS, augment_by_turns
 from models import NETWORKS
 from training.config import parse_command_line
 
 SCRIPTS = {
     **dict.fromkeys(("supervised", "dann", "dann-alternating", "dann-fixed-alpha", "dann-mcc"), "train_dann"),
-    **dict.fromkeys(("dsn", "dsn-report"), "train_dann"),
-    "adamatch": "train_dann",
+    **dict.fromkeys(("dsn", "dsn-report"), "train_dsn"),
+    "adamatch": "train_adamatch",
 }
 SOURCE, TARGET = "glyphs", "signs"
 BATCH = 8
@@ -133,7 +133,7 @@ def pixels(images: np.ndarray) -> Tensor:
 def augmented(images: Tensor, kinds: list, seed: int, domain: str, number: int) -> Tensor:
     """Views of batch `number` of a domain, one kind after the other, by the numbers drawn for it."""
     uniform = torch.rand(len(kinds), len(images), 18, generator=draws(seed, "augment", domain, number))
-    return views(images, uniform, kinds)
+    return torch.cat([augment_by_turns(images, *view) for view in zip(uniform, kinds, strict=True)])
 
 
 def source_batch(

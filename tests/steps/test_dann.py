@@ -52,7 +52,6 @@ class Settings:
     kinds: list = field(default_factory=lambda: [kind("off")])
     reversal: float = 1.0
     confusion: float = 0.0
-    start: float = 0.0
     ramp: bool = True
     alternating: bool = False
 
@@ -76,8 +75,6 @@ def minimum_class_confusion(logits: Tensor) -> Tensor:
 
 def lambda_share(settings: Settings, progress: float) -> float:
     """Share of lambda in force after the share `progress` of the run."""
-    if progress < settings.start:
-        return 0.0
     return 2 / (1 + math.exp(-10 * progress)) - 1 if settings.ramp else 1.0
 
 
@@ -184,19 +181,17 @@ def test_dann(run):
 
 def test_dann_with_all_its_options(run):
     options = ("--network", "dann28", "--width", 8, "--max-steps", 3, "--seed", 5, "--balanced", "--augment", "strong")
-    options += ("--weight-decay", 0.5, "--ema-decay", 0.15, "--lr", 2e-3, "--lr-schedule", "cosine", "--shift", 0.05)
-    options += ("--domain-weight", 2, "--confusion-weight", 3, "--adversarial-start", 0.2)
-    (strong,) = kind("strong")
-    settings = Settings(network="dann28", seed=5, balanced=True, kinds=[(replace(strong, shift=0.05),)], lr=2e-3)
+    options += ("--weight-decay", 0.5, "--ema-decay", 0.15, "--lr", 2e-3, "--lr-schedule", "cosine")
+    options += ("--domain-weight", 2, "--confusion-weight", 3)
+    settings = Settings(network="dann28", seed=5, balanced=True, kinds=[kind("strong")], lr=2e-3)
     settings = replace(settings, weight_decay=0.5, ema=0.15, schedule="cosine")
-    check(run("dann", *options), replace(settings, reversal=2, confusion=3, start=0.2))
+    check(run("dann", *options), replace(settings, reversal=2, confusion=3))
 
 
 def test_a_run_of_whole_epochs(run):
-    """Two epochs of two steps; the adversary starts with the second, at exactly half of the run."""
-    options = ("--network", "dann-lenet", "--width", 8, "--epochs", 2, "--adversarial-start", 0.5, "--domain-weight", 2)
-    settings = Settings(network="dann-lenet", steps=4, total=4, start=0.5, reversal=2)
-    check(run("dann", *options), settings)
+    """Two epochs of two steps."""
+    options = ("--network", "dann-lenet", "--width", 8, "--epochs", 2, "--domain-weight", 2)
+    check(run("dann", *options), Settings(network="dann-lenet", steps=4, total=4, reversal=2))
 
 
 def test_larger_pictures(run):

@@ -1,0 +1,147 @@
+"""Adapt a digit classifier by AdaMatch: `python train_adamatch.py adamatch --source mnistm --target svhn --data ROOT`.
+
+Every image is augmented weakly and strongly. The classifier labels the target's weak views itself; where it is
+confident, it must say the same of the strong ones. It begins with what it learns of the labelled source. Target labels
+are used for curves only, and the last step counts.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import tyro
+
+from models import NETWORKS, adamatch
+from models.adamatch import Views
+from models.digit_classifiers import CLASSES
+from runtime.errors import UserError, run_command
+from runtime.seeds import derived_seed, random_stream
+from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches
+from training.config import parse_command_line
+from training.ema import EMA, estimate_batch_norm
+from training.processes import in_parallel, share_of, synchronise_batch_norm
+from training.run import Run
+from training.schedules import learning_rate_after
+
+
+@dataclass
+class Config(AdaptationConfig):
+    """Settings of AdaMatch: --augment is that of the strong views, the weak ones are shifted (with `off` nothing)."""
+
+    RETIRED = AdaptationConfig.RETIRED | {"ramp": True}
+
+    method: tyro.conf.Suppress[str] = "adamatch"
+    threshold: float = 0.9
+    """Tau: the confidence that makes a prediction a pseudo-label."""
+    relative_threshold: bool = True
+    """Take tau as a share of the mean confidence on the source, instead of as it is."""
+    alignment: bool = True
+    """Distribute the target's predictions as the source's before they become labels (distribution alignment)."""
+    interpolation: bool = True
+    """Random logit interpolation between the joint and the source-only batch."""
+    target_ratio: int = 1
+    """Target images in a step for each of the source."""
+    pseudo_weight: float = 1.0
+    """Mu: weight of the loss on pseudo-labels."""
+    pseudo_ramp: float = 0.5
+    """Share of the run over which mu is ramped up along a cosine; half of it in the paper, 0 for none."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if not 0 < self.threshold <= 1:
+            raise UserError("--threshold must be above 0 and at most 1")
+        if not 0 <= self.pseudo_ramp <= 1:
+            raise UserError("--pseudo-ramp must be between 0 and 1")
+        if self.target_ratio < 1:
+            raise UserError("--target-ratio must be at least 1")
+
+
+RECIPES = {
+    "adamatch": (
+        "AdaMatch: pseudo-labels for the target, from weak views to strong ones. 3,000 steps.",
+        # Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source
+        # closer. Of a balanced source, predictions on the target are aligned to equal classes, not to frequent ones.
+        Config(
+            balanced=True,
+            augment="rough",
+            batch_size=64,
+            target_ratio=2,
+            epochs=1000,
+            max_steps=3000,
+            lr=1.5e-3,
+            lr_schedule="fixmatch",
+            weight_decay=0.01,
+            ema_decay=0.998,
+            pseudo_ramp=0.3,
+        ),
+    ),
+}
+
+
+def main(config: Config) -> None:
+    """Train as `config` says and leave the run in its directory."""
+    execution = config.execution()
+
+    # Labelled images of the source, unlabelled ones of the target, each in two views; validation for the curves.
+    views = ["off" if config.augment == "off" else "weak", config.augment]
+    sources = source_batches(config, execution, views)
+    targets = target_batches(config, execution, views, config.target_ratio)
+    validation = Validation(config, execution)
+
+    def batch(number: int) -> tuple[Views, torch.Tensor]:
+        """Weak and strong views of source and target; the source's labels."""
+        source, labels = sources.labelled_views(number)
+        return Views(*source, *targets.views(number)), labels
+
+    # The network, its optimizer, and the average that is validated and saved.
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    arguments = {"width": config.width}
+    network = synchronise_batch_norm(execution.place(NETWORKS[config.network](**arguments)), execution)
+    average = EMA(network, config.ema_decay)
+    predict = in_parallel(execution.compiled(network.classifier), execution)
+    optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+
+    # The run: its directory, and everything that a checkpoint must hold to go on.
+    run = Run(config, execution, sources.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
+
+    for step in run.steps():
+        progress = step / run.total
+        optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
+        mu = adamatch.ramp(progress, config.pseudo_ramp) * torch.tensor(config.pseudo_weight, device=execution.device)
+        images, labels = batch(step)
+
+        # Logits of all views as one batch; the source's mixed at random with those of the source by itself.
+        with execution.autocast():
+            logits = images.through(predict)
+            if config.interpolation:
+                alone = adamatch.source_alone(predict, images)
+        if config.interpolation:
+            shares = torch.rand(
+                2, config.batch_size, CLASSES, generator=random_stream(config.seed, "interpolation", step)
+            )
+            shares = shares[:, share_of(config.batch_size)].to(execution.device)
+            logits = adamatch.interpolate_logits(logits, alone, shares)
+
+        # Pseudo-labels by the weak views; learn the source's labels by both views, the pseudo-labels by the strong.
+        found = adamatch.pseudo_label(
+            logits.source_weak, logits.target_weak, config.threshold, config.alignment, config.relative_threshold
+        )
+        loss, values = adamatch.adamatch_loss(logits, labels, found, mu)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network, step)
+
+        run.log(**values)
+        if run.checkpoint_due():
+            classifier = average.network.classifier
+            if config.ema_decay:
+                estimate_batch_norm(classifier, (torch.cat(batch(number)[0]) for number in range(20)), execution)
+            run.record(**validation.accuracies(classifier))
+            run.save(classifier, f"{config.network}-classifier", arguments)
+
+    run.close()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_command_line(RECIPES)))

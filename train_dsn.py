@@ -1,0 +1,149 @@
+"""Adapt a digit classifier by domain separation: `python train_dsn.py dsn --source mnistm --target svhn --data ROOT`.
+
+DSN splits what an image shows into features that both domains share and features private to each. Both together must
+restore the image, they must not say the same, and the shared ones must not tell the domain; the label is read from
+these alone. The source's digits are labelled, the target's are not: its labels are used for curves only.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+import tyro
+
+from models import NETWORKS
+from models.dsn import dsn_loss
+from runtime.errors import UserError, run_command
+from runtime.images import to_uint8
+from runtime.seeds import derived_seed
+from training.adaptation import (
+    AdaptationConfig,
+    Validation,
+    domain_classifier_loss,
+    source_batches,
+    target_batches,
+)
+from training.config import parse_command_line
+from training.ema import EMA, estimate_batch_norm
+from training.processes import in_parallel, synchronise_batch_norm
+from training.run import Run
+from training.schedules import learning_rate_after
+
+
+@dataclass
+class Config(AdaptationConfig):
+    """Settings of DSN; its three encoders are feature extractors of --network."""
+
+    RETIRED = AdaptationConfig.RETIRED | {"ramp": False, "confusion_weight": 0.0}
+
+    method: tyro.conf.Suppress[str] = "dsn"
+    reconstruction_weight: float = 0.01
+    """Weight of each domain's reconstruction loss."""
+    difference_weight: float = 0.01
+    """Weight of each domain's difference loss, between private and shared features."""
+    domain_weight: float = 0.1
+    """Lambda, the gradient reversal weight: the domain loss's gradient reaches the features times minus it."""
+    adversarial_start: float = 0.2
+    """Share of the run before which lambda is 0."""
+    alternating: bool = False
+    """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
+    reported_losses: bool = False
+    """Reconstruction and difference losses in report 003's form instead of the paper's."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if not 0 <= self.adversarial_start < 1:
+            raise UserError("--adversarial-start must be at least 0 and below 1")
+
+
+DSN = Config(lr=1e-4, epochs=100)
+RECIPES = {
+    "dsn": ("DSN with the paper's losses, the adversarial one from a fifth of the run on.", DSN),
+    "dsn-report": (
+        "DSN with report 003's losses; the domain classifier goes first.",
+        replace(DSN, reported_losses=True, alternating=True, adversarial_start=0.0),
+    ),
+}
+
+
+def main(config: Config) -> None:
+    """Train as `config` says and leave the run in its directory."""
+    execution = config.execution()
+
+    # Labelled images of the source, unlabelled ones of the target, and those that the curves are measured on.
+    sources = source_batches(config, execution, [config.augment])
+    targets = target_batches(config, execution, [config.augment])
+    validation = Validation(config, execution)
+
+    def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Source images followed by as many of the target; the source's labels."""
+        source, labels = sources.labelled_views(number)
+        return torch.cat([*source, *targets.views(number)]), labels
+
+    # The network, its optimizers, and the average that is validated and saved.
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    arguments = {"network": config.network, "width": config.width}
+    network = synchronise_batch_norm(execution.place(NETWORKS["dsn"](**arguments)), execution)
+    average = EMA(network, config.ema_decay)
+    predict = in_parallel(execution.compiled(network), execution)
+    adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    if config.alternating:
+        tell_domains = in_parallel(execution.compiled(network.domain_classifier), execution)
+        d_optimizer = adam(network.domain_classifier.parameters())
+        optimizer = adam([p for name, p in network.named_parameters() if not name.startswith("domain_classifier.")])
+    else:
+        optimizer = adam(predict.parameters())
+
+    # The run: its directory, and everything that a checkpoint must hold to go on.
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    if config.alternating:
+        parts["d_optimizer"] = d_optimizer
+    run = Run(config, execution, sources.per_epoch, parts)
+
+    for step in run.steps():
+        progress = step / run.total
+        lr = optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
+        adversarial = progress >= config.adversarial_start
+        reversal_weight = adversarial * torch.tensor(config.domain_weight, device=execution.device)
+        images, labels = batch(step)
+
+        # Teach the domain classifier by itself, on features that stay as they are.
+        if config.alternating:
+            d_loss = domain_classifier_loss(network, tell_domains, images, execution)
+            d_optimizer.param_groups[0]["lr"] = lr
+            d_optimizer.zero_grad()
+            d_loss.backward()
+            d_optimizer.step()
+
+        # Classify the source, restore both domains, keep private and shared features apart, the domain out of these.
+        with execution.autocast():
+            output = predict(images, reversal_weight)
+        loss, values = dsn_loss(
+            output, images, labels, config.reconstruction_weight, config.difference_weight, config.reported_losses
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network, step)
+
+        run.log(**values, **{"lambda": reversal_weight})
+        sheet_due, checkpoint_due = run.sample_due(), run.checkpoint_due()
+        if config.ema_decay and (sheet_due or checkpoint_due):
+            estimate_batch_norm(average.network, (batch(number)[0] for number in range(20)), execution)
+        if sheet_due:
+            # Up to eight images a row: themselves, restored, from shared and from private features only.
+            images = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
+            with torch.inference_mode(), execution.autocast():
+                sheet = average.network.reconstructions(images)
+            sheet = sheet.unflatten(0, (2, -1)).transpose(1, 2)
+            run.save_sheet(to_uint8(sheet.flatten(0, 2)), columns=sheet.shape[2])
+        if checkpoint_due:
+            run.record(**validation.accuracies(average.network.classifier))
+            run.save(average.network.classifier, "dsn-classifier", arguments)
+
+    run.close()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_command_line(RECIPES)))

@@ -1,0 +1,166 @@
+"""What the three scripts that adapt digit classifiers share: settings, batches of both domains, validation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor, nn
+
+from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
+from data.batches import ImageBatches
+from data.digits import load_digits, load_unlabelled
+from models.batch_norm import frozen_statistics
+from models.dann import DANN, domain_loss
+from models.digit_classifiers import DANN_NETWORKS
+from models.dsn import DSN
+from runtime.classification import accuracy
+from runtime.device import Execution
+from runtime.errors import UserError
+from runtime.seeds import random_stream
+from training.config import TrainConfig
+from training.processes import share_of
+from training.schedules import AdaptationSchedule
+
+
+@dataclass
+class AdaptationConfig(TrainConfig):
+    """Settings of an adaptation: an epoch is a pass over the source, a step takes --batch-size images of it."""
+
+    RETIRED: ClassVar[dict[str, Any]] = dict.fromkeys(
+        ("shift", "rotation", "scale", "jitter", "inversion", "permutation", "blur", "cutout", "noise")
+    )
+
+    method: tyro.conf.Suppress[str] = ""
+    """What a table of runs calls the method; each script's own."""
+    network: Literal[tuple(DANN_NETWORKS)] = "dann32"
+    """The classifier; images are resized to the size it takes."""
+    width: int = 0
+    """Channels of the network's first convolution; all layers scale with it (0: the reported size)."""
+    source: str = ""
+    """The labelled domain, a folder under ROOT/digits."""
+    target: str = ""
+    """The domain to adapt to, a folder under ROOT/digits."""
+    balanced: bool = False
+    """Draw every class of the source equally often."""
+    augment: Literal[tuple(AUGMENTATIONS)] = "off"
+    """Data augmentation of both domains (data/augment.py)."""
+
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+    lr_schedule: AdaptationSchedule = "constant"
+    """Learning-rate schedule: annealed is 1 / (1 + 10 p)^0.75, cosine falls to 0, fixmatch is cos(7 pi p / 16)."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW)."""
+    ema_decay: float = 0.0
+    """Decay of the exponential moving average of the weights, which is validated and saved (0: none)."""
+
+    @property
+    def folder(self) -> Path:
+        """The run directory, by default named by recipe, network and scenario."""
+        return self.runs / (self.name or f"{self.recipe}-{self.network}-{self.source}-{self.target}")
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        self.check_domains()
+        if self.lr <= 0:
+            raise UserError("--lr must be above 0")
+        for field, value in vars(self).items():
+            if field.endswith(("_weight", "_decay")) and value < 0:
+                raise UserError(f"--{field.replace('_', '-')} must be at least 0")
+        if self.batch_size < 8 or (self.width and self.width < 4):
+            raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
+
+    def check_domains(self) -> None:
+        """Raise UserError unless there is a domain to learn from and another to adapt to."""
+        if not self.source or not self.target:
+            raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
+        if self.source == self.target:
+            raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
+
+
+class ViewBatches:
+    """Batches of one domain in one or several views: every image augmented anew for each name in `augmentations`."""
+
+    def __init__(
+        self, batches: ImageBatches, augmentations: Sequence[str], random_stream: Callable[..., torch.Generator]
+    ):
+        self.batches, self.random_stream = batches, random_stream
+        self.augmentations = [AUGMENTATIONS[name] for name in augmentations]
+        self.per_epoch = batches.per_epoch
+
+    def views(self, number: int) -> list[Tensor]:
+        """The batch of this number in each view, (n, 3, 28, 28) in [-1, 1] on the device."""
+        return self._augmented(self.batches.batch(number), number)
+
+    def labelled_views(self, number: int) -> tuple[list[Tensor], Tensor]:
+        """The same, and the labels (n,)."""
+        images, labels = self.batches.labelled_batch(number)
+        return self._augmented(images, number), labels
+
+    def _augmented(self, images: Tensor, number: int) -> list[Tensor]:
+        size = (len(self.augmentations), self.batches.batch_size, DRAWS)
+        draws = torch.rand(size, generator=self.random_stream(number))[:, self.batches.part].to(images.device)
+        return [augment_by_turns(images, *view) for view in zip(draws, self.augmentations, strict=True)]
+
+
+def source_batches(config: AdaptationConfig, execution: Execution, augmentations: Sequence[str]) -> ViewBatches:
+    """Labelled batches of the source."""
+    images, labels = load_digits(config.data, config.source, "train")
+    stream, size = partial(random_stream, config.seed), config.batch_size
+    _check_count(images, config.source, size)
+    batches = ImageBatches(
+        images, size, stream, execution.device, part=share_of(size), labels=labels, balanced=config.balanced
+    )
+    return ViewBatches(batches, augmentations, partial(stream, "augment", "source"))
+
+
+def target_batches(
+    config: AdaptationConfig, execution: Execution, augmentations: Sequence[str], ratio: int = 1
+) -> ViewBatches:
+    """Batches of the target, `ratio` times as large as the source's; no label of it is read."""
+    images = load_unlabelled(config.data, config.target, "train")
+    stream, size = partial(random_stream, config.seed), ratio * config.batch_size
+    _check_count(images, config.target, size)
+    batches = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
+    return ViewBatches(batches, augmentations, partial(stream, "augment", "target"))
+
+
+def _check_count(images: np.ndarray, domain: str, size: int) -> None:
+    if len(images) < size:
+        raise UserError(f"{len(images)} images of {domain} do not fill a batch of {size}: use a smaller --batch-size")
+
+
+class Validation:
+    """The validation digits of source and target. Their labels are used for curves alone: the last step counts."""
+
+    def __init__(self, config: AdaptationConfig, execution: Execution):
+        self.execution = execution
+        domains = {"source": config.source, "target": config.target}
+        digits = {role: load_digits(config.data, name, "val", labelled=False) for role, name in domains.items() if name}
+        self.digits = {role: (images, labels) for role, (images, labels) in digits.items() if labels is not None}
+
+    def accuracies(self, classifier: nn.Module) -> dict[str, float]:
+        """`source_accuracy` and `target_accuracy` in [0, 1], of the domains that have labels."""
+        digits = self.digits.items()
+        return {f"{role}_accuracy": accuracy(classifier, *labelled, self.execution) for role, labelled in digits}
+
+
+def domain_classifier_loss(
+    network: DANN | DSN, domain_classifier: nn.Module, images: Tensor, execution: Execution
+) -> Tensor:
+    """The domain loss of images, half source and half target, on features that stay as they are.
+
+    For updating the domain classifier by itself, before the rest; `domain_classifier` is the network's, compiled or
+    parallel. Running statistics of batch norm in the feature extractor are left to the step's own pass.
+    """
+    with torch.no_grad(), frozen_statistics(network), execution.autocast():
+        features = network.classifier.features(images)
+    with execution.autocast():
+        logits = domain_classifier(features)
+    return domain_loss(logits.float())[0]
