@@ -46,14 +46,13 @@ Domains = dict[str, dict[str, Split]]
 
 
 def domains() -> Domains:
-    """Smooth random pictures: 21 to learn from in the source, 19 in the target, and more to be validated on.
+    """Random patches with noise: 21 pictures to learn from in the source, 19 in the target, and others to validate.
 
     Batches of 8 then end their first epoch after two steps. Some classes are rare, others missing; no two classes of
     a validation split are equally frequent, so that its accuracy tells what was predicted.
     """
     random = np.random.default_rng(0)
-    frequencies = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    validation = np.repeat(np.arange(10), frequencies)
+    validation = np.repeat(np.arange(10), np.arange(10))
     tables = {
         (SOURCE, "train"): np.array([0] * 8 + [1] * 5 + [2] * 3 + [4, 4, 5, 7, 8]),
         (SOURCE, "val"): validation,
@@ -62,10 +61,10 @@ def domains() -> Domains:
     }
     found: Domains = {SOURCE: {}, TARGET: {}}
     for (domain, split), labels in tables.items():
-        tint = random.integers(0, 128, 3) if domain == TARGET else 0
-        coarse = random.integers(0, 128, (len(labels), 5, 5, 3)) + tint
-        images = [Image.fromarray(part.astype(np.uint8)).resize((28, 28), Image.Resampling.BICUBIC) for part in coarse]
-        found[domain][split] = Split(np.stack([np.asarray(image) for image in images]), random.permutation(labels))
+        tint = random.integers(0, 60, 3) if domain == TARGET else 0
+        coarse = (random.integers(30, 170, (len(labels), 4, 4, 3)) + tint).repeat(7, 1).repeat(7, 2)
+        images = (coarse + random.integers(-25, 26, coarse.shape)).astype(np.uint8)
+        found[domain][split] = Split(images, random.permutation(labels))
     return found
 
 
@@ -189,6 +188,36 @@ def learning_rate(peak: float, schedule: str, progress: float) -> float:
     }[schedule]
 
 
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean of -log p of the labels (n,), p the softmax of logits (n, K)."""
+    log_p = logits - logits.logsumexp(1, keepdim=True)
+    return -log_p[range(len(labels)), labels].mean()
+
+
+def binary_cross_entropy(logits: Tensor) -> Tensor:
+    """Mean of -log p of the domains, the first half source (1 - sigmoid), the second target (sigmoid)."""
+    source, target = logits.flatten().chunk(2)
+    return (torch.log1p(source.exp()).sum() + torch.log1p((-target).exp()).sum()) / len(logits)
+
+
+def minimum_class_confusion(logits: Tensor) -> Tensor:
+    """The mean over classes of what a class shares with the others, temperature 2.5 (Jin et al., *Minimum Class
+    Confusion for Versatile Domain Adaptation*, ECCV 2020, equations 2 to 7).
+    """
+    scaled = logits / 2.5
+    p = scaled.exp() / scaled.exp().sum(1, keepdim=True)
+    entropies = -(p * p.log()).sum(1).detach()
+    weights = len(p) * (1 + torch.exp(-entropies)) / (1 + torch.exp(-entropies)).sum()
+    correlation = torch.einsum("ij,i,ik->jk", p, weights, p)
+    confusion = correlation / correlation.sum(1, keepdim=True)
+    return (confusion.sum() - confusion.trace()) / len(confusion)
+
+
+def lambda_ramp(progress: float) -> float:
+    """Share of lambda in force after the share `progress` of the run (DANN, section 5.2.2)."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
 class AdamW:
     """Adam with decoupled weight decay, betas 0.9 and 0.999, epsilon 1e-8, by its formulas."""
 
@@ -287,8 +316,9 @@ def check_networks(folder: Path, networks: dict[str, nn.Module], optimizers: dic
         for place, (state, *expected) in enumerate(zip(states, optimizer.means, optimizer.squares, strict=True)):
             assert state["step"] == optimizer.count
             for key, value, largest in zip(("exp_avg", "exp_avg_sq"), expected, (steepest, steepest**2), strict=True):
-                error = (state[key] - value).abs().max()
-                assert error <= 1e-4 * value.abs().max() + 2e-5 * largest, (name, place, key)
+                errors = (state[key] - value).abs()
+                assert errors.max() <= 0.05 * largest, (name, place, key)
+                assert errors.mean() <= 0.03 * value.abs().mean() + 1e-5 * largest, (name, place, key)
 
 
 def check_weights(folder: Path, classifier: nn.Module, name: str, arguments: dict, optimizer: AdamW) -> None:
@@ -303,16 +333,20 @@ def check_weights(folder: Path, classifier: nn.Module, name: str, arguments: dic
 def check_tensors(state: dict[str, Tensor], network: nn.Module, travelled: float) -> None:
     """Compare a network's parameters and buffers, and no others.
 
-    A bias before batch norm has the gradient 0, so that Adam moves it by rounding errors, as far as others, and the
-    running mean with it: these are only to lie within the way that Adam can go.
+    Adam makes as much of small gradients as of large ones, so of their rounding errors too, and a rounding error may
+    choose another pixel of a maximum: an element may be off by three tenths of the way that it can have `travelled`,
+    a tensor by a hundredth in the mean.
+    A bias before batch norm has the gradient 0 and moves by rounding errors alone, and the running mean with it: these
+    are only to lie within that way.
     """
     expected = network.state_dict()
     assert state.keys() == expected.keys()
     loose = unlearnable(network)
     for name, value in expected.items():
-        slack = 3 * travelled if name in loose else 2e-6 + 0.005 * travelled
-        error = (state[name].double() - value.double()).abs()
-        assert (error <= slack + 1e-5 * value.double().abs()).all(), (name, error.max().item())
+        errors = (state[name].double() - value.double()).abs() - 3e-5 * value.double().abs()
+        most, mean = (3, 3) if name in loose else (0.3, 0.01)
+        assert errors.max() <= 2e-6 + most * travelled, (name, errors.max().item() / travelled)
+        assert errors.mean() <= 1e-6 + mean * travelled, (name, errors.mean().item() / travelled)
 
 
 def unlearnable(network: nn.Module) -> set[str]:

@@ -1,10 +1,8 @@
 """The first steps of source-only training and of DANN, worked out in plain torch.
 
-(Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016, equations 9 and 13 to 15; Jin et al.,
-*Minimum Class Confusion for Versatile Domain Adaptation*, ECCV 2020, equations 2 to 7.)
+(Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016, equations 9 and 13 to 15.)
 """
 
-import math
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -14,14 +12,18 @@ from torch import Tensor
 from tests.steps.adaptation_accounts import (
     AdamW,
     averaged,
+    binary_cross_entropy,
     check_log,
     check_networks,
     check_target_labels_unused,
     check_weights,
+    cross_entropy,
     domains,
     kind,
+    lambda_ramp,
     learning_rate,
     measure_batch_norm,
+    minimum_class_confusion,
     resized,
     seed_step,
     seeded_network,
@@ -56,28 +58,6 @@ class Settings:
     alternating: bool = False
 
 
-def binary_cross_entropy(logits: Tensor) -> Tensor:
-    """Mean of -log p of the domains, the first half source (1 - sigmoid), the second target (sigmoid)."""
-    source, target = logits.flatten().chunk(2)
-    return (torch.log1p(source.exp()).sum() + torch.log1p((-target).exp()).sum()) / len(logits)
-
-
-def minimum_class_confusion(logits: Tensor) -> Tensor:
-    """Equations 2 to 7 of the paper, temperature 2.5: the mean over classes of what a class shares with the others."""
-    scaled = logits / 2.5
-    p = scaled.exp() / scaled.exp().sum(1, keepdim=True)
-    entropies = -(p * p.log()).sum(1).detach()
-    weights = len(p) * (1 + torch.exp(-entropies)) / (1 + torch.exp(-entropies)).sum()
-    correlation = torch.einsum("ij,i,ik->jk", p, weights, p)
-    confusion = correlation / correlation.sum(1, keepdim=True)
-    return (confusion.sum() - confusion.trace()) / len(confusion)
-
-
-def lambda_share(settings: Settings, progress: float) -> float:
-    """Share of lambda in force after the share `progress` of the run."""
-    return 2 / (1 + math.exp(-10 * progress)) - 1 if settings.ramp else 1.0
-
-
 def account(settings: Settings) -> dict:
     """All that the run leaves, by the name of the check's argument."""
     data, s = domains(), settings
@@ -101,7 +81,7 @@ def account(settings: Settings) -> dict:
         seed_step(s.seed, step)
         progress = step / s.total
         lr = learning_rate(s.lr, s.schedule, progress)
-        strength = s.reversal * lambda_share(s, progress)
+        share = lambda_ramp(progress) if s.ramp else 1.0
         images, labels = batch(step)
 
         if s.alternating:
@@ -115,15 +95,14 @@ def account(settings: Settings) -> dict:
             domain_loss = binary_cross_entropy(domain_logits)
             (towards_domains,) = torch.autograd.grad(domain_loss, judged, retain_graph=True)
         logits = label_classifier(features)
-        log_p = logits - logits.logsumexp(1, keepdim=True)
-        loss = class_loss = -log_p[range(len(labels)), labels].mean()
+        loss = class_loss = cross_entropy(logits[: len(labels)], labels)
         values = {"class_loss": class_loss}
         if s.adapting:
             confusion = minimum_class_confusion(logits[len(labels) :])
             right = torch.cat([domain_logits[: len(labels)] <= 0, domain_logits[len(labels) :] > 0])
-            reversed_loss = -strength * (features * towards_domains).sum()
-            loss = class_loss + s.confusion * lambda_share(s, progress) * confusion + domain_loss + reversed_loss
-            values |= {"confusion": confusion, "domain_loss": domain_loss, "lambda": strength}
+            loss = class_loss + domain_loss - s.reversal * share * (features * towards_domains).sum()
+            loss = loss + s.confusion * share * confusion
+            values |= {"confusion": confusion, "domain_loss": domain_loss, "lambda": s.reversal * share}
             values["domain_accuracy"] = right.float().mean()
         optimizers["optimizer"].minimise(loss, lr)
         average = averaged(average, network, s.ema, step)
