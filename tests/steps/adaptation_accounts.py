@@ -343,7 +343,9 @@ def check_tensors(state: dict[str, Tensor], network: nn.Module, travelled: float
     assert state.keys() == expected.keys()
     loose = unlearnable(network)
     for name, value in expected.items():
-        errors = (state[name].double() - value.double()).abs() - 3e-5 * value.double().abs()
+        errors = (state[name].double() - value.double()).abs() - (
+            3e-4 if "running" in name else 3e-5
+        ) * value.double().abs()
         most, mean = (3, 3) if name in loose else (0.3, 0.01)
         assert errors.max() <= 2e-6 + most * travelled, (name, errors.max().item() / travelled)
         assert errors.mean() <= 1e-6 + mean * travelled, (name, errors.mean().item() / travelled)
