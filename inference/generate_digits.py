@@ -18,13 +18,13 @@ from runtime.sampling import (
     check_sampling,
     grid_requests,
     is_diffusion,
+    nearest,
     reverse_process,
     sample_digits,
 )
 from runtime.seeds import image_seeds
 from runtime.weights import load_weights
 
-SNAPSHOT_SHARES = (1, 0.6, 0.2, 0.12, 0.08, 0)  # of T: most of the picture comes late
 FRAMES = 100  # of the animation
 ENLARGEMENT = 8  # of a pixel in snapshots
 
@@ -49,8 +49,10 @@ class Config:
     """Also write six pictures of the making of one digit to this PNG, and all of it as a GIF beside it."""
     snapshot_digit: int = 0
     """The digit whose making is shown, the first of its class."""
-    snapshot_times: tuple[int, int, int, int, int, int] | None = None
-    """Times t of the six pictures, from noise (T) to image (0); 1, 0.6, 0.2, 0.12, 0.08 and 0 times T by default."""
+    snapshot_times: tuple[float, float, float, float, float, float] | None = None
+    """Times of the six pictures, from noise to image (0): t up to T, by default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T,
+    or noise levels sigma up to 80 of EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its
+    steps by default."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"
@@ -89,23 +91,23 @@ def check(config: Config, network: nn.Module) -> None:
         raise UserError(f"--snapshot-digit {config.snapshot_digit} is no digit: use 0 to 9")
     if is_diffusion(network):
         check_sampling(network.diffusion, config.sampling)
-        steps = network.diffusion.steps
-        if config.snapshot_times and not all(0 <= time <= steps for time in config.snapshot_times):
-            raise UserError(f"--snapshot-times must lie between 0 and {steps}, the steps of the training")
+        first = network.diffusion.snapshot_times[0]
+        if config.snapshot_times and not all(0 <= time <= first for time in config.snapshot_times):
+            raise UserError(f"--snapshot-times must lie between 0 and {first:g}, which is pure noise")
     elif config.snapshots:
         raise UserError("--snapshots shows the process of a diffusion network: these weights are an ACGAN's")
 
 
 def save_snapshots(config: Config, network: nn.Module, execution: Execution) -> None:
-    """Write how the first picture of a digit is made, at six times and as a GIF; all the training's steps are taken."""
+    """Write how the first picture of a digit is made, at six times and as a GIF, in as many steps as there are."""
     seeds, _ = requests(config.seed, 1)
-    steps, digit = network.diffusion.steps, config.snapshot_digit
-    sampling = replace(config.sampling, steps=steps)
-    pictures = reverse_process(network, seeds[digit].item(), digit, execution, sampling)
+    digit = config.snapshot_digit
+    sampling = replace(config.sampling, steps=network.diffusion.most_steps)
+    times, pictures = reverse_process(network, seeds[digit].item(), digit, execution, sampling)
     pictures = pictures.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
-    times = config.snapshot_times or [round(share * steps) for share in SNAPSHOT_SHARES]
-    save_png(config.snapshots, sheet(pictures[[steps - time for time in times]], columns=len(times), gap=ENLARGEMENT))
-    frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
+    shown = nearest(times, config.snapshot_times or network.diffusion.snapshot_times)
+    save_png(config.snapshots, sheet(pictures[shown], columns=len(shown), gap=ENLARGEMENT))
+    frames = np.linspace(0, len(times) - 1, min(len(times), FRAMES)).round().astype(int)
     save_animation(config.snapshots.with_suffix(".gif"), pictures[frames])
 
 

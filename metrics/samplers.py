@@ -12,8 +12,7 @@ import tyro
 
 from metrics import Unavailable
 from metrics.sampling import Scorer, ScoringConfig
-from models.diffusion import Diffusion
-from models.samplers import Sampling
+from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 
@@ -60,10 +59,10 @@ def main(config: Config) -> None:
     print(table(rows, config.dims))
 
 
-def choose_samplings(diffusion: Diffusion, config: Config) -> dict[str, Sampling]:
+def choose_samplings(diffusion: Process, config: Config) -> dict[str, Sampling]:
     """The rows' names and settings, of those that `diffusion` can be sampled with; the others are named in a line."""
     samplings = {}
-    for sampler, steps in (("ddpm", diffusion.steps), *((s, n) for s in ("ddim", "dpm++") for n in config.steps)):
+    for sampler, steps in (("ddpm", diffusion.most_steps), *((s, n) for s in ("ddim", "dpm++") for n in config.steps)):
         sampling = Sampling(sampler, steps, config.guidance)
         try:
             diffusion.check(sampling)

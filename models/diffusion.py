@@ -9,7 +9,7 @@ or the velocity v.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ Prediction = Literal["epsilon", "v"]
 @dataclass(frozen=True)
 class Diffusion(Process):
     """A noise schedule over `steps` times and what the network predicts; a network is of use only with its own."""
+
+    default_guidance: ClassVar[float] = 2.0
+    default_interval: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     steps: int = 1000
     schedule: Schedule = "linear"
@@ -101,24 +104,29 @@ class Diffusion(Process):
         steps = self._sampling_steps(sampling)
         if not 1 <= steps <= self.steps or self.steps % steps:
             raise ValueError(f"--steps {steps} does not divide the {self.steps} steps that the network was trained for")
-        low, high = sampling.guidance_interval or (0.0, 1.0)
+        low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high <= 1:
             raise ValueError(f"--guidance-interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
         return sampling.steps or (self.steps if sampling.sampler == "ddpm" else 20)
 
+    @property
+    def most_steps(self) -> int:
+        """All of the training's."""
+        return self.steps
+
+    @property
+    def snapshot_times(self) -> tuple[float, ...]:
+        """Most of the picture comes late."""
+        return tuple(round(share * self.steps) for share in (1, 0.6, 0.2, 0.12, 0.08, 0))
+
     def predict(
         self, network: Denoiser, x: Tensor, time: int, labels: Tensor, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`.
-
-        Guidance only between two noise levels: Kynkäänniemi et al., *Applying Guidance in a Limited Interval*, 2024.
-        """
+        """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         fraction = time / self.steps
-        low, high = sampling.guidance_interval or (0.0, 1.0)
-        scale = 2.0 if sampling.guidance is None else sampling.guidance
-        scale = scale if low <= fraction <= high else 1.0
+        scale = self.guidance_at(fraction, sampling)
         output = guided(network, x, x.new_full(x.shape[:1], fraction), labels, scale)
         image_level, noise_level = self.levels(time)
         if self.prediction == "v":

@@ -8,6 +8,7 @@ every noise level (Karras, Aittala, Aila, Laine, *Elucidating the Design Space o
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from models.samplers import Process, Sampling
 @dataclass(frozen=True)
 class EDM(Process):
     """Noise levels and preconditioning for images whose pixels have the standard deviation `sigma_data`."""
+
+    default_guidance: ClassVar[float] = 1.5
+    default_interval: ClassVar[tuple[float, float]] = (0.3, 5.0)
 
     sigma_data: float = 0.5
     sigma_min: float = 0.002
@@ -82,30 +86,31 @@ class EDM(Process):
         super().check(sampling)
         if self._sampling_steps(sampling) < 1:
             raise ValueError(f"--steps {sampling.steps} is not positive")
-        low, high = self._interval(sampling)
+        low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high:
             raise ValueError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
-        return sampling.steps or 20
+        return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 20)
 
-    def _interval(self, sampling: Sampling) -> tuple[float, float]:
-        return sampling.guidance_interval or (0.3, 5.0)
+    @property
+    def most_steps(self) -> int:
+        """Finer noise levels change nothing that could be seen."""
+        return 100
+
+    @property
+    def snapshot_times(self) -> tuple[float, ...]:
+        """Layout comes first, then strokes, then texture."""
+        return self.sigma_max, 4.0, 1.5, 0.7, 0.3, 0.0
 
     def predict(
         self, network: Denoiser, x: Tensor, time: float, labels: Tensor, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`.
-
-        Guidance only between two noise levels: Kynkäänniemi et al., *Applying Guidance in a Limited Interval*, 2024.
-        """
-        low, high = self._interval(sampling)
-        scale = 1.5 if sampling.guidance is None else sampling.guidance
-        scale = scale if low <= time <= high else 1.0
+        """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         noisy = math.sqrt(1 + time**2) * x
         sigma = x.new_full(x.shape[:1], time)
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
-        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, scale)
+        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, self.guidance_at(time, sampling))
         clean = _per_image(c_skip) * noisy + _per_image(c_out) * output
         return clean, (noisy - clean) / time
 

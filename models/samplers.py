@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -22,17 +22,17 @@ from models.guidance import Denoiser
 class Sampling:
     """How images are made from noise by a diffusion network."""
 
-    sampler: Literal["ddpm", "ddim", "heun", "dpm++"] = "dpm++"
+    sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
-    the second-order multistep DPM-Solver++(2M)."""
+    the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
     steps: int = 0
     """Sampling steps (0: all of the training's for ddpm, 20 for the others); with discrete times, a divisor of T."""
     guidance: float | None = None
-    """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. None: 2 for a
-    discrete process, 1.5 for EDM."""
+    """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
+    discrete times, 1.5 for EDM; a distilled network has guidance built in."""
     guidance_interval: tuple[float, float] | None = None
     """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
-    costs half. None: everywhere for a discrete process, from sigma 0.3 to 5 for EDM."""
+    costs half. By default everywhere for discrete times, from sigma 0.3 to 5 for EDM."""
     eta: float = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
@@ -41,6 +41,19 @@ class Sampling:
 
 class Process(ABC):
     """A diffusion process as the samplers see it."""
+
+    default_guidance: ClassVar[float]
+    default_interval: ClassVar[tuple[float, float]]
+
+    @property
+    @abstractmethod
+    def most_steps(self) -> int:
+        """As many sampling steps as there are, or are of use."""
+
+    @property
+    @abstractmethod
+    def snapshot_times(self) -> tuple[float, ...]:
+        """Six times, or fewer where there are not as many, from the first to 0, that show how an image comes about."""
 
     @abstractmethod
     def times(self, sampling: Sampling) -> list[float]:
@@ -62,6 +75,15 @@ class Process(ABC):
             raise ValueError(f"--guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
         if not 0 <= sampling.eta <= 1:
             raise ValueError(f"--eta {sampling.eta} is not between 0 and 1")
+
+    def guidance_at(self, position: float, sampling: Sampling) -> float:
+        """The guidance scale at a position that `guidance_interval` counts in.
+
+        Guidance only between two noise levels: Kynkäänniemi et al., *Applying Guidance in a Limited Interval*, 2024.
+        """
+        low, high = sampling.guidance_interval or self.default_interval
+        scale = self.default_guidance if sampling.guidance is None else sampling.guidance
+        return scale if low <= position <= high else 1.0
 
     def levels(self, time: float) -> tuple[float, float]:
         """a_t and s_t, the shares of image and noise at one time."""
@@ -98,7 +120,7 @@ class Process(ABC):
                     if next_time > 0:
                         _, next_noise = self.predict(network, x, next_time, labels, sampling)
                         x = self._heun_step(clean, predicted_noise, next_noise, time, next_time)
-                case "dpm++":
+                case "dpm++" | None:
                     x = self._dpm_step(x, clean, older, time, next_time)
                     older = time, clean
             yield next_time, x

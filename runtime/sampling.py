@@ -1,6 +1,6 @@
 """The one way from latents to pictures, for sample sheets, inference and scores alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -88,8 +88,10 @@ def sample_digits(
 
 
 @torch.inference_mode()
-def reverse_process(network: nn.Module, seed: int, label: int, execution: Execution, sampling: Sampling) -> np.ndarray:
-    """How a diffusion network makes one digit: a picture uint8 (S + 1, 28, 28, 3) of each time visited, from T to 0.
+def reverse_process(
+    network: nn.Module, seed: int, label: int, execution: Execution, sampling: Sampling
+) -> tuple[list[float], np.ndarray]:
+    """How a diffusion network makes one digit: the times visited, down to 0, and a picture uint8 (28, 28, 3) of each.
 
     `seed` is that of the digit's noise. Raises UserError as `check_sampling`.
     """
@@ -101,8 +103,14 @@ def reverse_process(network: nn.Module, seed: int, label: int, execution: Execut
 
     labels = torch.tensor([label], device=execution.device)
     with execution.autocast():
-        states = [x for _, x in network.diffusion.reverse(network, draw_noise(), labels, sampling, draw_noise)]
-    return to_uint8(torch.cat(states))
+        reverse = network.diffusion.reverse(network, draw_noise(), labels, sampling, draw_noise)
+        times, states = zip(*reverse, strict=True)
+    return list(times), to_uint8(torch.cat(states))
+
+
+def nearest(times: list[float], wanted: Sequence[float]) -> list[int]:
+    """The index, for each of the times `wanted`, of the nearest in `times`."""
+    return [min(range(len(times)), key=lambda index: abs(times[index] - time)) for time in wanted]
 
 
 def is_diffusion(network: nn.Module) -> bool:

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from inference.generate_digits import FRAMES, SNAPSHOT_SHARES, requests
+from inference.generate_digits import FRAMES, requests
 from metrics.guidance import NAMES, ordered_rows
 from metrics.samplers import FORMS, cells_of
 from models.samplers import Sampling
@@ -17,10 +17,9 @@ from report.runs import Run, repetitions
 from report.sections.samples import over_training
 from report.systems import DIGITS, of_kind, without_run
 from runtime.figures import COLOURS
-from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, reverse_process, sample_digits
+from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
 
-GUIDANCE = 2.0
-FEW_STEPS, MANY_STEPS = (20, 10, 5, 1), (100, 50, 25)  # the first that divides the training's is taken
+FEW_STEPS, MANY_STEPS = (20, 10, 5, 4, 1), (100, 50, 25)  # the first that divides the training's is taken
 
 
 def digits_section(context: Context) -> Section:
@@ -41,8 +40,8 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     how = ""
     sampling = Sampling()
     if is_diffusion(network):
-        sampling = Sampling("dpm++", divisor(network.diffusion.steps, FEW_STEPS), GUIDANCE)
-        how = f", dpm++ in {sampling.steps} steps, guidance {GUIDANCE:g}"
+        sampling = Sampling(steps=divisor(network.diffusion.most_steps, FEW_STEPS))
+        how = f", {sampling.steps} steps, guidance {network.diffusion.default_guidance:g}"
     digits = sample_digits(network, seeds, labels, context.execution, sampling).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
@@ -58,18 +57,15 @@ def digits_of(context: Context, run: Run) -> list[Block]:
 
 def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
     """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
-    training = network.diffusion.steps
-    steps = divisor(training, MANY_STEPS, training)
+    most = network.diffusion.most_steps
+    steps = divisor(most, MANY_STEPS, most)
     seeds, _ = requests(context.seed, 1)
-    pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling("dpm++", steps, GUIDANCE))
-    at = [round((1 - share) * steps) for share in SNAPSHOT_SHARES]
-    times = [training - index * (training // steps) for index in range(steps + 1)]
-    names = [f"t = {times[index]}" for index in at]
+    times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
+    at = nearest(times, network.diffusion.snapshot_times)
+    names = [f"t = {times[index]:.3g}" for index in at]
     figure = sheet_figure(pictures[at][None], columns=names, scale=6)
     alt = f"The first 0 of {run.name} at six times, from pure noise to a digit."
-    caption = (
-        f"{about(run)}: the reverse process of the first 0, t from {training} (noise) to 0, dpm++ in {steps} steps."
-    )
+    caption = f"{about(run)}: the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps."
     frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
     enlarged = pictures[frames].repeat(6, axis=1).repeat(6, axis=2)
     return [
@@ -77,7 +73,7 @@ def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
         context.gallery.animate(
             f"reverse-{run.name}-animation",
             enlarged,
-            [f"t = {times[index]}" for index in frames],
+            [f"t = {times[index]:.3g}" for index in frames],
             f"Animation of the making of the first 0 of {run.name}.",
             f"`{run.name}`: the same as an animation.",
         ),

@@ -110,7 +110,11 @@ def test_chosen_snapshots(diffusion, tmp_path):
         (QUICK, {"per_class": 0}, "--per-class must be from 1 to 999"),
         (QUICK, {"per_class": 1000}, "--per-class must be from 1 to 999"),
         (QUICK, {"snapshot_digit": 10}, "--snapshot-digit 10 is no digit"),
-        (QUICK, {"snapshot_times": (11, 0, 0, 0, 0, 0)}, "--snapshot-times must lie between 0 and 10"),
+        (
+            QUICK,
+            {"snapshot_times": (11, 0, 0, 0, 0, 0)},
+            "--snapshot-times must lie between 0 and 10, ",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(diffusion, tmp_path, error_of, sampling, options, message):

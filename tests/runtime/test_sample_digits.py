@@ -41,7 +41,8 @@ def test_a_digit_does_not_depend_on_how_many_there_are(sampler):
 
 
 def test_the_process_ends_in_the_digit():
-    pictures = reverse_process(Toy(), SEEDS[2].item(), 4, CPU, Sampling("ddpm", 5))
+    times, pictures = reverse_process(Toy(), SEEDS[2].item(), 4, CPU, Sampling("ddpm", 5))
+    assert times == [10, 8, 6, 4, 2, 0]
     assert pictures.shape == (6, 28, 28, 3)
     digit = sample_digits(Toy(), SEEDS, LABELS, CPU, Sampling("ddpm", 5))[2]
     np.testing.assert_allclose(pictures[-1].astype(int), digit.astype(int), atol=1)
