@@ -9,6 +9,7 @@ import pytest
 import torch
 import tyro
 from PIL import Image
+from torch.nn.functional import conv2d
 from torchvision import transforms
 
 from metrics.digits import Config, classify, load_classifier, main, read_requested, real_features
@@ -52,19 +53,41 @@ def score(arguments, capsys, monkeypatch):
     return capsys.readouterr().out
 
 
+def lenet(images, weights):
+    """The graders' network: two 5x5 convolutions, each with a ReLU and pooling by 2x2 maxima; three linear layers."""
+    for layer in ("conv1", "conv2"):
+        images = conv2d(images, weights[f"{layer}.weight"], weights[f"{layer}.bias"]).clamp(min=0)
+        count, channels, height, width = images.shape
+        images = images.reshape(count, channels, height // 2, 2, width // 2, 2).amax((3, 5))
+    features = images.reshape(len(images), 256)
+    for layer in ("fc1", "fc2"):
+        features = (features @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]).clamp(min=0)
+    return features @ weights["fc3.weight"].T + weights["fc3.bias"]
+
+
 def graders_accuracy(folder, classifier):
     """The graders' rule: every entry, ToTensor and Normalize without resizing, the first character is the truth."""
-    network = CourseClassifier()
-    network.load_state_dict(torch.load(classifier, weights_only=True)["state_dict"])
-    network.eval()
+    weights = torch.load(classifier, weights_only=True)["state_dict"]
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     correct = 0
     names = os.listdir(folder)
     for name in names:
-        with Image.open(folder / name) as image, torch.no_grad():
-            logits = network(transform(image.convert("RGB"))[None])
+        with Image.open(folder / name) as image:
+            logits = lenet(transform(image.convert("RGB"))[None], weights)
         correct += int(logits.argmax(1).item() == int(name[0]))
     return correct / len(names)
+
+
+def test_the_classifier_is_the_graders_lenet():
+    """Of random weights in the shapes of the course's file."""
+    random = torch.Generator().manual_seed(0)
+    shapes = {"conv1": (6, 3, 5, 5), "conv2": (16, 6, 5, 5), "fc1": (128, 256), "fc2": (64, 128), "fc3": (10, 64)}
+    weights = {f"{name}.weight": torch.randn(shape, generator=random) / 9 for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": torch.randn(shape[0], generator=random) for name, shape in shapes.items()}
+    network = CourseClassifier()
+    network.load_state_dict(weights)
+    images = torch.rand(5, 3, 28, 28, generator=random) * 2 - 1
+    torch.testing.assert_close(network(images), lenet(images, weights), rtol=1e-4, atol=1e-4)
 
 
 def test_it_is_the_graders_rule(digits, classifier, tmp_path, capsys, monkeypatch):
@@ -73,6 +96,7 @@ def test_it_is_the_graders_rule(digits, classifier, tmp_path, capsys, monkeypatc
     printed = score(words, capsys, monkeypatch)
     scores = json.loads(out.read_text())
     expected = graders_accuracy(digits, classifier)
+    assert 0 < expected < 1
     assert scores["accuracy"] == pytest.approx(expected)
     assert np.mean(scores["by_class"]) == pytest.approx(expected)
     assert scores["pictures"] == 30

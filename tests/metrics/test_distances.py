@@ -1,11 +1,15 @@
 """The formulas, on features whose scores are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from pytorch_fid.fid_score import calculate_frechet_distance
 
 from metrics.distances import fid, frechet_distance, gaussian, inception_score, kid, precision_recall
 from runtime.errors import UserError
+
+PAIRS_OF_12 = list(itertools.combinations(range(12), 2))
 
 
 def features(count, width=8, seed=0, shift=0.0):
@@ -52,6 +56,82 @@ def test_precision_and_recall():
     assert precise == 1 and recalled < 0.2
     precise, recalled = precision_recall(np.concatenate([real, real + 100]), real)  # everything, and as much rubbish
     assert precise == 0.5 and recalled == 1
+
+
+def manifold_share(points, others, k):
+    """The share of `points` within the ball around one of `others` that reaches its k-th nearest of the rest."""
+    between = np.linalg.norm(others[:, None] - others[None], axis=2)
+    radii = np.sort(between, axis=1)[:, k]  # the nearest is itself
+    return (np.linalg.norm(points[:, None] - others[None], axis=2) <= radii).any(1).mean()
+
+
+def test_precision_and_recall_by_hand():
+    """On a line: of the reference 0, 1, 3, 7, the nearest lie 1, 1, 2, 4 away; of the generated 2, 20, 21: 18, 1, 1."""
+    reference = np.array([[0.0], [1], [3], [7]], np.float32)
+    generated = np.array([[2.0], [20], [21]], np.float32)
+    precision, recall = precision_recall(generated, reference, neighbours=1)
+    assert precision == pytest.approx(1 / 3) and recall == 1
+    precision, recall = precision_recall(reference, generated, neighbours=1)
+    assert precision == 1 and recall == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_precision_and_recall_are_their_definitions(k):
+    generated, reference = features(30, 3), features(50, 3, seed=1, shift=1.0)
+    expected = manifold_share(generated, reference, k), manifold_share(reference, generated, k)
+    assert expected[0] != expected[1]
+    assert precision_recall(generated, reference, k) == pytest.approx(expected)
+    assert precision_recall(generated, reference) == pytest.approx(
+        (manifold_share(generated, reference, 3), manifold_share(reference, generated, 3))
+    )
+
+
+def squared_mmd(a, b):
+    """Unbiased, with the kernel (x·y / D + 1)³: no picture is compared with itself."""
+    kernel = lambda x, y: (x.astype(float) @ y.T.astype(float) / x.shape[1] + 1) ** 3  # noqa: E731
+    within = [(kernel(x, x).sum() - np.trace(kernel(x, x))) / (len(x) * (len(x) - 1)) for x in (a, b)]
+    return sum(within) - 2 * kernel(a, b).mean()
+
+
+def test_kid_is_its_definition():
+    a, b = features(12, 5), features(12, 5, seed=1, shift=0.5)
+    mean, deviation = kid(a, b)  # every subset holds all
+    assert mean == pytest.approx(squared_mmd(a, b), rel=1e-6) and deviation == pytest.approx(0, abs=1e-9)
+    subsets = [squared_mmd(a[list(x)], b[list(y)]) for x in PAIRS_OF_12 for y in PAIRS_OF_12]
+    mean, deviation = kid(a, b, subset_size=2, subsets=3000)
+    assert mean == pytest.approx(np.mean(subsets), abs=5 * np.std(subsets) / 3000**0.5)
+    assert deviation == pytest.approx(np.std(subsets), rel=0.1)
+
+
+def test_kid_takes_a_hundred_subsets_of_a_thousand(monkeypatch):
+    asked = {}
+
+    def spy(*features, **options):
+        asked.update(options)
+        return {"kernel_inception_distance_mean": 0, "kernel_inception_distance_std": 0}
+
+    monkeypatch.setattr("metrics.distances.kid_features_to_metric", spy)
+    kid(features(1200, 2), features(1500, 2))
+    assert (asked["kid_subset_size"], asked["kid_subsets"]) == (1000, 100)
+    kid(features(1200, 2), features(700, 2))
+    assert asked["kid_subset_size"] == 700
+
+
+def test_fid_by_hand():
+    """Points 1 away from their centre on either axis, and 2: variances 2/3 and 8/3, centres 5 apart."""
+    cross = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)
+    wider = 2 * cross + np.array([3, 4], np.float32)
+    assert fid(cross, wider) == pytest.approx(25 + 2 * ((8 / 3) ** 0.5 - (2 / 3) ** 0.5) ** 2)
+
+
+def test_inception_score_is_its_definition():
+    logits = features(40, 6)
+    p = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(1, keepdims=True)
+    divergence = (p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean()
+    assert inception_score(logits, splits=1) == (pytest.approx(np.exp(divergence), rel=1e-5), 0)
+    # Ten parts of four pictures know less of the mean than the whole.
+    mean, deviation = inception_score(logits)
+    assert 1 < mean < np.exp(divergence) and deviation > 0
 
 
 def test_precision_and_recall_of_few():

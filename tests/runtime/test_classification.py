@@ -27,6 +27,32 @@ def test_functions_see_pictures_between_minus_one_and_one():
     assert np.allclose(in_chunks(lambda inputs: inputs.mean((1, 2, 3)), images, CPU, chunk=2), [-1, 1, -0.6])
 
 
+def test_the_last_chunk_is_filled_up_with_black():
+    seen = []
+
+    def spy(inputs):
+        seen.append(inputs.clone())
+        return inputs.amax((1, 2, 3))
+
+    images = np.full((5, 28, 28, 3), 255, np.uint8)
+    assert in_chunks(spy, images, CPU, chunk=3).tolist() == [1] * 5
+    assert [inputs.shape for inputs in seen] == [(3, 3, 28, 28)] * 2
+    assert (seen[1][2] == -1).all()
+    seen.clear()
+    in_chunks(spy, images, CPU)
+    assert seen[0].shape == (200, 3, 28, 28)
+
+
+def test_probabilities_are_the_softmax_of_the_logits_of_scaled_pictures():
+    torch.manual_seed(0)
+    classifier = CPU.place(NETWORKS["dann-lenet-classifier"](width=8)).eval()
+    images = np.random.RandomState(0).randint(0, 256, (3, 28, 28, 3), np.uint8)
+    with torch.no_grad():
+        logits = classifier(torch.from_numpy(images / 127.5 - 1).float().permute(0, 3, 1, 2)).double().numpy()
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(class_probabilities(classifier, images, CPU), expected, atol=1e-6)
+
+
 def one(**shares):
     """Probabilities of one picture over ten classes, the rest 0: one(c3=0.9, c1=0.1)."""
     row = np.zeros(10)
