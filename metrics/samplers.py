@@ -50,13 +50,13 @@ def main(config: Config) -> None:
         raise UserError(str(reason)) from reason
 
     path = config.out or config.weights.with_name("samplers.json")
-    rows = json.loads(path.read_text()) if path.exists() else {}
+    content = json.loads(path.read_text()) if path.exists() else {"dims": config.dims, "rows": {}}
     for name, sampling in samplings.items():
-        if name not in rows:
+        if name not in content["rows"]:
             few = len(diffusion.times(sampling)) - 1 <= FEW_STEPS
-            rows[name] = scorer.row(sampling, config.seeds if few else config.seeds[:1], tuple(FORMS))
-            write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
-    print(table(rows, config.dims))
+            content["rows"][name] = scorer.row(sampling, config.seeds if few else config.seeds[:1], tuple(FORMS))
+            write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    print(table(content["rows"], content["dims"]))
 
 
 def choose_samplings(diffusion: Process, config: Config) -> dict[str, Sampling]:

@@ -2,7 +2,7 @@
 
 Every scored run of adamatch (of metrics.adaptation) in these folders counts, whole or without a part; runs that differ
 only in their seed make one entry. What a part is worth is told by the seeds that were run with and without it.
-scripts/ablate_adamatch.sh makes the runs.
+scripts/reproduce.sh ablation makes the runs.
 """
 
 from collections import defaultdict
@@ -59,7 +59,7 @@ def main(config: Config) -> None:
     table = collect([run for run in read_scores(config.runs) if run["method"] == "adamatch"])
     if WHOLE not in table:
         folders = ", ".join(map(str, config.runs))
-        raise UserError(f"no scored whole run of adamatch in {folders}: make it with scripts/ablate_adamatch.sh")
+        raise UserError(f"no scored whole run of adamatch in {folders}: make it with scripts/reproduce.sh ablation")
     write_csv(table, config.out / "ablation.csv")
     text = markdown(table)
     write_atomically(config.out / "ablation.md", text.encode())

@@ -159,10 +159,12 @@ def main(config: Config) -> None:
     scored = read_scores(config.runs)
     folders = ", ".join(map(str, config.runs))
     if not scored:
-        raise UserError(f"no scored runs in {folders}: make them with scripts/sweep_dann.sh")
+        raise UserError(f"no scored runs in {folders}: make them with scripts/reproduce.sh adaptation")
     table = collect(scored)
     if not table:
-        raise UserError(f"only supervised runs are scored in {folders}: adapt something with scripts/sweep_dann.sh")
+        raise UserError(
+            f"only supervised runs are scored in {folders}: adapt something with scripts/reproduce.sh adaptation"
+        )
     write_csv(table, config.out / "table.csv")
     text = markdown(table)
     write_atomically(config.out / "table.md", text.encode())

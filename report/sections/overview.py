@@ -29,7 +29,7 @@ ADAPTATION_NOTE = (
     "weights, on splits drawn anew from the pooled official digits, fewer where only a part of a download was there; "
     "no label of the target took part in training."
 )
-ADAPTATION_COMMANDS = ".venv/bin/python -m metrics.adaptation runs/RUN\nbash scripts/sweep_dann.sh"
+ADAPTATION_COMMANDS = ".venv/bin/python -m metrics.adaptation runs/RUN\nbash scripts/reproduce.sh adaptation"
 Scores = dict[str, str]
 
 

@@ -25,8 +25,11 @@ def config(tmp_path, monkeypatch, unet_and_classifier):
 def test_rows(config, capsys):
     main(config)
     printed = capsys.readouterr().out
-    rows = json.loads(config.weights.with_name("samplers.json").read_text())
-    assert set(rows) == {f"{name} steps, guidance 1" for name in ("ddpm, 4", "ddim, 2", "dpm++, 2")}
+    content = json.loads(config.weights.with_name("samplers.json").read_text())
+    rows = content["rows"]
+    assert content["dims"] == 64 and set(rows) == {
+        f"{name} steps, guidance 1" for name in ("ddpm, 4", "ddim, 2", "dpm++, 2")
+    }
     assert printed.count("left out: ") == 2  # 3 does not divide 4
     assert "FID-64" in printed
     for row in rows.values():
@@ -36,7 +39,7 @@ def test_rows(config, capsys):
     # What is there is not made again.
     config.seeds = (3,)
     main(config)
-    assert json.loads(config.weights.with_name("samplers.json").read_text()) == rows
+    assert json.loads(config.weights.with_name("samplers.json").read_text()) == content
 
 
 def test_without_inception_weights(config, error_of, monkeypatch, tmp_path):

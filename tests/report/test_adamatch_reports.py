@@ -1,8 +1,6 @@
-"""The ablation of AdaMatch, and the script that makes it."""
+"""The ablation of AdaMatch."""
 
 import json
-import os
-import shutil
 
 import pytest
 
@@ -86,40 +84,3 @@ def test_the_ablation_against_numbers_by_hand(tmp_path, error_of):
         line = error_of(lambda: adamatch_ablation.main(adamatch_ablation.Config(folders, tmp_path / "out")))
         wanted = f"a → b without alignment, averaged weights differs from the whole run in {differing}: make it alike"
         assert wanted in line
-
-
-def test_the_ablation_does_what_is_missing(run, root, tmp_path):
-    """With a stand-in for Python that trains nothing: a whole run of the sweep is used, and all parts are left out."""
-    shutil.copytree(root / "scripts", tmp_path / "copy" / "scripts")
-    (tmp_path / "copy" / "scripts" / "python.sh").write_text(
-        """#!/usr/bin/env bash
-        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
-        case $* in
-        *train_adamatch.py*) echo "$RUNS/$name: ${*: -3}" ;;
-        *metrics.adaptation*) mkdir -p "$3" && touch "$3/scores.json" ;;
-        *adamatch_ablation*) echo table ;;
-        esac
-        """
-    )
-    runs = tmp_path / "all runs"
-    (runs / "adamatch-dann32-a-b-rough-seed1").mkdir(parents=True)
-    (runs / "adamatch-dann32-a-b-rough-seed1" / "scores.json").touch()
-    settings = {"RUNS": str(runs), "SCENARIOS": "a-b", "SEEDS": "1 2", "PARTS": "strong-views alignment"}
-
-    def ablate(**changes):
-        script = tmp_path / "copy" / "scripts" / "ablate_adamatch.sh"
-        return run(script, "--width", 8, command=("bash",), env=os.environ | settings | changes, cwd=tmp_path)
-
-    done = ablate()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        f"{runs}/ablation/no-strong-views-dann32-a-b-rough-seed1: --augment weak --no-resume",
-        f"{runs}/ablation/no-alignment-dann32-a-b-rough-seed1: 8 --no-alignment --no-resume",
-        f"{runs}/adamatch-dann32-a-b-rough-seed2: --width 8 --no-resume",
-        f"{runs}/ablation/no-strong-views-dann32-a-b-rough-seed2: --augment weak --no-resume",
-        f"{runs}/ablation/no-alignment-dann32-a-b-rough-seed2: 8 --no-alignment --no-resume",
-        "table",
-    ]
-    assert ablate().stdout.splitlines() == ["table"]
-    wrong = ablate(PARTS="alignment nonsense")
-    assert wrong.returncode == 1 and wrong.stderr.startswith("error: no part nonsense: PARTS are among")

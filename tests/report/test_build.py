@@ -226,7 +226,7 @@ def test_repetitions_differ_in_their_seed_alone(runs):
 
 
 def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
-    """As scripts/ablate_adamatch.sh leaves them, with its table beside them."""
+    """With a table beside them."""
     shutil.copytree(runs / "sweep" / "dann1", one / "sweep" / "ablation" / "no-ramp")
     shutil.copytree(runs / "sweep" / "dann2", one / "sweep" / "dann2")
     (one / "sweep" / "ablation" / "table").mkdir()

@@ -1,10 +1,7 @@
-"""The table of adaptation runs, and the sweep that makes them."""
+"""The table of adaptation runs."""
 
 import json
-import os
-import shutil
 
-import pytest
 from PIL import Image
 
 from report import dann_table
@@ -134,77 +131,3 @@ def test_the_table_in_its_three_forms(tmp_path, error_of):
         line = error_of(lambda: dann_table.main(dann_table.Config((runs,), tmp_path / "out")))
         assert f"{runs / str(number) / 'scores.json'} is not by metrics.adaptation" in line
         (runs / str(number) / "scores.json").unlink()
-
-
-@pytest.fixture
-def sweep(root, digits, run, small, tmp_path):
-    """Call a copy of the sweep over the domains a and b; gives the words of every call of Python.
-
-    A stand-in for Python trains nothing, and leaves what training and scoring leave.
-    """
-    scripts = tmp_path / "copy" / "scripts"
-    shutil.copytree(root / "scripts", scripts)
-    (scripts / "python.sh").write_text(
-        """#!/usr/bin/env bash
-        (IFS=$'\\t' && echo "$*")
-        for ((i = 1; i <= $#; i++)); do [[ ${!i} == --name ]] && j=$((i + 1)) && name=${!j}; done
-        case $* in
-        *train_dann.py*) mkdir -p "$RUNS/$name" && touch "$RUNS/$name/config.json" ;;
-        *metrics.adaptation*--out*) out=${*: -1} && mkdir -p "$(dirname "$out")" && touch "$out" ;;
-        *metrics.adaptation*) touch "$3/scores.json" ;;
-        esac
-        """
-    )
-    settings = {"RUNS": tmp_path / "swept runs", "DATA": digits, "DOMAINS": "a b", "RECIPES": "dann"}
-    settings |= {"SEEDS": "1 2", "PICTURES": "plain moderate", "NETWORK": "dann-lenet", "BOUNDS": "--epochs 7 --lr 0.1"}
-    # One of the ensemble is also the pair's: it must not be trained twice, nor at once.
-    settings |= {"ENSEMBLE": "a b", "ENSEMBLE_NETWORKS": "dann28 dann-lenet", "JOBS": 2}
-    variables = os.environ | {key: str(value) for key, value in settings.items()}
-
-    def sweep():
-        done = run(scripts / "sweep_dann.sh", *small[2:], command=("bash",), env=variables, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return [line.split("\t") for line in done.stdout.splitlines()]
-
-    return sweep
-
-
-def test_the_sweep_does_what_is_missing(sweep, digits, small, tmp_path):
-    runs = tmp_path / "swept runs"
-    systems = [("supervised", "dann-lenet", domain, None) for domain in "ab"]
-    systems += [("dann", "dann-lenet", "a", "b"), ("dann", "dann-lenet", "b", "a")]
-    systems += [("dann", "dann28", "a", "b")]
-
-    def training(system, pictures, seed, last):
-        """The words of a run's training."""
-        recipe, network, source, target = system
-        scenario = [source, target] if target else [source]
-        name = "-".join([recipe, network, *scenario, pictures, f"seed{seed}"])
-        words = [recipe, "--runs", runs, "--name", name, "--data", digits, "--network", network, "--source", source]
-        words += ["--target", target] if target else []
-        words += ["--seed", seed, "--augment", pictures.replace("plain", "off"), *small[2:]]
-        return [*map(str, words), *([] if target else ["--epochs", "7", "--lr", "0.1"]), last]
-
-    def trainings(calls):
-        """The words of all trainings, in an order that does not depend on which went faster."""
-        return sorted(words[1:] for words in calls if words[0].endswith("train_dann.py"))
-
-    every = [(pictures, seed) for pictures in ("plain", "moderate") for seed in (1, 2)]
-    first = sweep()
-    expected = [training(system, *which, "--no-resume") for system in systems for which in every]
-    assert trainings(first) == sorted(expected)
-    votes = [words for words in first if "--out" in words and "metrics.adaptation" in words]
-    for (pictures, seed), words in zip(every, votes, strict=True):
-        voters = [runs / f"dann-{network}-a-b-{pictures}-seed{seed}" for network in ("dann28", "dann-lenet")]
-        out = runs / f"ensemble-a-b-{pictures}-seed{seed}" / "scores.json"
-        assert words == list(map(str, ("-m", "metrics.adaptation", *voters, "--out", out)))
-
-    table = ["-m", "report.dann_table", str(runs), "--out", str(runs / "table")]
-    assert first[-1] == table
-    assert sweep() == [table]
-    stopped = runs / "dann-dann28-a-b-plain-seed1"
-    (stopped / "scores.json").unlink()
-    resumed = training(("dann", "dann28", "a", "b"), "plain", 1, "--resume")
-    again = sweep()
-    assert trainings(again) == [resumed]
-    assert again[1:] == [["-m", "metrics.adaptation", str(stopped)], table]

@@ -1,0 +1,9 @@
+"""Every number that the repository states, as rows in plain Python, and the command that makes what is missing.
+
+- `rows`: a row is one run: how it is trained, how it is scored, at what length
+- `faces`, `digits`, `adaptation`, `reports`: the rows, by loops
+- `reported`: what the five course reports state (reported.csv)
+- `results`: what runs reached, read from run directories or from experiments/results/, summarised over seeds
+- `tables`: the tables of README.md and docs/
+- `python -m experiments NAME` runs what has no score yet
+"""

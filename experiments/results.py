@@ -1,0 +1,167 @@
+"""What runs reached: records of run directories or of experiments/results/, summarised over their seeds."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from metrics.adaptation import LOCAL_SETTINGS
+from runtime.errors import UserError
+from runtime.files import write_atomically
+
+RESULTS = Path(__file__).parent / "results"
+SCORE_FILES = ("curve.json", "scores.json", "reconstruction.json")
+NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion", "steps"}
+NAMES = {"hog_face_rate": "HOG face rate", "inception_score": "IS", "accuracy": "accuracy", "mse": "MSE"}
+OF_FEATURES = {"fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall"}
+Record = dict[str, Any]
+# `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
+# `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
+# `commit`, `command`; `note` where something is to be said of it.
+
+
+def record_of(folder: Path, system: str = "") -> Record | None:
+    """The record of a run directory, under the recipe's name unless another is given; None where it has no scores.
+
+    Raises UserError for a file that is damaged.
+    """
+    config = _read(folder / "config.json") or {}
+    scores: dict[str, float] = {}
+    for name in SCORE_FILES:
+        scores |= named_scores(_read(folder / name) or {})
+    if not scores:
+        return None
+    # Runs that voted have no config.json: their scores say what they were.
+    settings = dict(config.get("settings") or _read(folder / "scores.json"))
+    steps, per_epoch = config.get("total_steps", settings.get("steps", 0)), config.get("steps_per_epoch")
+    if settings.get("method") == "supervised":
+        settings.pop("target", None)  # it only drew a curve
+    return {
+        "system": system or settings["recipe"],
+        "seed": settings["seed"],
+        "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED} | {"steps": steps},
+        "epochs": round(steps / per_epoch, 2) if per_epoch else None,
+        "scores": scores,
+        "seconds": _seconds(folder / "metrics.jsonl"),
+        "hardware": config.get("hardware", ""),
+        "commit": config.get("commit", "")[:10],
+        "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", (config.get("commands") or [""])[0]),
+    }
+
+
+def named_scores(content: Any) -> dict[str, float]:
+    """The scores of a JSON file of metrics or inference under the names that tables give them.
+
+    Features' scores carry their width, FID-768 say; accuracies of an adaptation their domain and split, `svhn test`.
+    Of a curve over kept weights, those of the last.
+    """
+    if isinstance(content, list):
+        return named_scores(content[-1]) if content else {}
+    if isinstance(content.get("scores"), dict):
+        domains = content["scores"].items()
+        return {f"{domain} {split}": value for domain, splits in domains for split, value in splits.items()}
+    names = NAMES | {key: f"{name}-{content.get('dims')}" for key, name in OF_FEATURES.items()}
+    return {name: content[key] for key, name in names.items() if content.get(key) is not None}
+
+
+def load(name: str) -> list[Record]:
+    """The committed records of an experiment; raises UserError where there are none."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise UserError(f"no results in {path}: make them with `python -m experiments {name} --record`")
+    return json.loads(path.read_text())
+
+
+def save(path: Path, records: Iterable[Record]) -> None:
+    """Write records, a line each."""
+    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    write_atomically(path, f"[\n{lines}\n]\n".encode())
+
+
+def sampling_records(folder: Path, name: str) -> list[Record]:
+    """A record for each row of guidance.json or samplers.json (`name`) in a run directory, averaged over its seeds."""
+    content = _read(folder / f"{name}.json") or {"rows": {}, "dims": 0}
+    about, records = record_of(folder) or {}, []
+    names = NAMES | {key: f"{value}-{content['dims']}" for key, value in OF_FEATURES.items()}
+    names |= {"seconds_per_1000": "s per 1000", "spread": "spread"}
+    for row, values in content["rows"].items():
+        scores = pd.DataFrame(values).rename(columns=names)
+        record = {"system": f"guidance {row}" if name == "guidance" else row, "runs": len(scores)}
+        records.append(about | record | {"scores": scores.mean().to_dict(), "spread": scores.std().dropna().to_dict()})
+    return records
+
+
+def record(name: str, records: Iterable[Record]) -> None:
+    """Write records into the committed ones, in place of those of the same system, settings and seed."""
+    records, path = list(records), RESULTS / f"{name}.json"
+    old = load(name) if path.exists() else []
+    if records:
+        save(path, {(_key(record), str(record["seed"])): record for record in (*old, *records)}.values())
+
+
+def summarise(records: list[Record]) -> pd.DataFrame:
+    """A line for each system and settings: `mean`, `std`, `n` of each score (columns of two levels), and what is alike.
+
+    Only runs that differ in nothing but their seed are averaged; what is off counts as an option that is not there.
+    Raises UserError when two of them have one seed.
+    """
+    frame = pd.json_normalize(records, max_level=0)
+    frame["key"] = [_key(record) for record in records]
+    twice = frame[frame.duplicated(["key", "seed"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise UserError(f"two runs of {first['system']} have the same settings and seed {first['seed']}: keep one")
+    lines = []
+    for _, group in frame.groupby("key", sort=False):
+        one = group.iloc[0].to_dict()
+        scores = pd.DataFrame(group["scores"].tolist())
+        line = {"system": one["system"], "settings": one["settings"]}
+        line |= {name: one.get(name) for name in ("epochs", "hardware", "note", "command")}
+        line |= {"n": scores.count().to_dict(), "mean": scores.mean().to_dict(), "std": scores.std().to_dict()}
+        line["seconds"] = group["seconds"].astype(float).mean() if "seconds" in group else None
+        if pd.notna(one.get("runs")):  # averaged before
+            if len(group) > 1:
+                raise UserError(f"{one['system']} has an averaged result beside single ones: keep either")
+            line |= {"n": dict.fromkeys(one["scores"], int(one["runs"])), "std": one.get("spread") or {}}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def differing(summary: pd.DataFrame) -> list[str]:
+    """The settings in which lines of one system, and of one scenario, differ."""
+    names: dict[str, None] = {}
+    places = [(line.system, line.settings.get("source"), line.settings.get("target")) for line in summary.itertuples()]
+    for place in dict.fromkeys(places):
+        alike = [settings for settings, other in zip(summary["settings"], places, strict=True) if other == place]
+        for name in dict.fromkeys(name for settings in alike for name in settings):
+            if len({json.dumps(settings.get(name) or None) for settings in alike}) > 1:
+                names[name] = None
+    return list(names)
+
+
+def _read(path: Path) -> Any | None:
+    """What a JSON file holds; None where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: score the run again") from error
+
+
+def _seconds(log: Path) -> float | None:
+    """How long a run was trained, by the last line of its metrics.jsonl that can be read."""
+    for line in reversed(log.read_text().splitlines() if log.exists() else []):
+        try:
+            return json.loads(line)["seconds"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _key(record: Record) -> str:
+    settings = {name: value for name, value in record["settings"].items() if value not in (None, False, 0, "", "off")}
+    return json.dumps([record["system"], settings], sort_keys=True)

@@ -1,0 +1,140 @@
+"""What a row of an experiment is: one run, by the commands that train and score it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from runtime.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+PYTHON = (sys.executable, "-P")  # -P: the caller's folder must not shadow our packages
+
+# Commands that score a run: a module and its arguments. {run}, {data}, {dims}, {classifier} and {voters} are filled in.
+FACES = (
+    "inference.generate_faces --weights {run}/weights.safetensors --out {run}/generated --sheet {run}/generated.png",
+    "metrics.faces {run}/generated --reference {data}/face/val --dims {dims} --json {run}/scores.json",
+)
+RECONSTRUCTIONS = (
+    "inference.reconstruct_faces --weights {run}/weights.safetensors --images {data}/face/val"
+    " --out {run}/reconstructed --json {run}/reconstruction.json",
+    "metrics.tsne {run} --data {data}",
+)
+DIGITS = (
+    "inference.generate_digits --weights {run}/weights.safetensors --out {run}/generated --grid {run}/generated.png",
+    "metrics.digits {run}/generated --classifier {classifier} --reference {data}/digits/mnistm --dims {dims}"
+    " --json {run}/scores.json",
+)
+SAMPLING = (
+    "metrics.guidance {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
+    " --dims {dims} --scales 1 2 4 6 8 --per-class 40",
+    "metrics.samplers {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
+    " --dims {dims} --guidance 8 --per-class 25",
+)
+ADAPTATION = ("metrics.tsne {run} --data {data}", "metrics.adaptation {run} --data {data}")
+VOTE = ("metrics.adaptation {voters} --data {data} --out {run}/scores.json",)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run of an experiment."""
+
+    recipe: str
+    """Of a training script; of several voting runs any name."""
+    options: str = ""
+    """Options of the training script, beyond the recipe's settings and the length: they name the run directory."""
+    common: str = ""
+    """Options that all rows of an experiment share: of these the name has a check sum alone."""
+    scores: tuple[str, ...] = ()
+    """Commands that score the run; the last one leaves scores.json in its directory."""
+    full: str = ""
+    """Options for the whole length, where the recipe's own is not meant."""
+    short: str = ""
+    """Options for a length that CPUs bear; none where the whole one is short enough."""
+    seed: int = 999
+    system: str = ""
+    """What tables call it, the recipe's name by default."""
+    report: str = ""
+    """The report that states a number for it, 000 to 004."""
+    voters: tuple[Row, ...] = ()
+    """The rows whose runs vote together; nothing is trained then."""
+
+    def training(self, full: bool, overrides: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The words after the training script, from the recipe on, that say what the run is."""
+        return (*self.words(full), *self.common.split(), *overrides)
+
+    def name(self, full: bool, overrides: tuple[str, ...] = ()) -> str:
+        """The run directory: equal runs share it, and others never do."""
+        words = ["vote"] * bool(self.voters) + [*self.words(full), *overrides]
+        common = [f"{zlib.crc32(self.common.encode()):08x}"] if self.common else []
+        return re.sub(r"[^\w.]+", "-", " ".join([*words, *common])).strip("-")
+
+    def words(self, full: bool) -> tuple[str, ...]:
+        """Recipe, options, length and seed."""
+        length = self.full if full or not self.short else self.short
+        return (self.recipe, *self.options.split(), *length.split(), "--seed", str(self.seed))
+
+    def length(self, full: bool) -> str:
+        """The length in words, and where it is cut for CPUs the whole one."""
+        whole = self.full or "the recipe's length"
+        return whole if full or not self.short else f"{self.short} for CPUs, with --full {whole}"
+
+
+@cache
+def scripts() -> dict[str, str]:
+    """The training script of every recipe, train_dcgan.py say: the one place that knows."""
+    found = {}
+    for path in sorted(ROOT.glob("train_*.py")):
+        found |= dict.fromkeys(importlib.import_module(path.stem).RECIPES, path.name)
+    return found
+
+
+def script_of(recipe: str) -> str:
+    """The training script that has this recipe; raises UserError when none has."""
+    if recipe not in scripts():
+        raise UserError(f"no training script has the recipe {recipe}: there are {', '.join(scripts())}")
+    return scripts()[recipe]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row as the commands that make it."""
+
+    folder: Path
+    """The run directory."""
+    train: tuple[str, ...]
+    """Takes --resume where the run was stopped; nothing where runs vote."""
+    score: tuple[tuple[str, ...], ...] = ()
+    voting: bool = False
+    """Whether it needs the runs of other rows."""
+
+    @property
+    def state(self) -> str:
+        """scored, stopped or missing."""
+        if (self.folder / "scores.json").exists():
+            return "scored"
+        return "stopped" if (self.folder / "config.json").exists() else "missing"
+
+
+def task_of(row: Row, full: bool, overrides: tuple[str, ...], runs: Path, data: Path, **places: object) -> Task:
+    """The commands of a row whose run directory lies in `runs`; `places` are what its scoring needs besides.
+
+    Raises UserError for a recipe that no script has.
+    """
+    name = row.name(full, overrides)
+    voters = [str(runs / voter.name(full, overrides)) for voter in row.voters]
+
+    def filled(word: str) -> list[str]:
+        return voters if word == "{voters}" else [word.format(run=runs / name, data=data, **places)]
+
+    commands = [[text for word in command.split() for text in filled(word)] for command in row.scores]
+    train: tuple[str, ...] = ()
+    if not voters:
+        where = ("--data", str(data), "--runs", str(runs), "--name", name)
+        train = (*PYTHON, str(ROOT / script_of(row.recipe)), *row.training(full, overrides), *where)
+    return Task(runs / name, train, tuple((*PYTHON, "-m", *words) for words in commands), bool(voters))

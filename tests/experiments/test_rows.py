@@ -1,0 +1,80 @@
+"""The rows of all experiments are runs that the training scripts know, and numbers that a report states."""
+
+import importlib
+
+import pytest
+
+from experiments.__main__ import EXPERIMENTS
+from experiments.reported import BOUNDS, best, of_system, reported
+from experiments.rows import script_of, scripts
+from experiments.tables import TABLES
+from runtime.errors import UserError
+from training.config import parse_command_line
+
+ROWS = {name: list(rows()) for name, rows in EXPERIMENTS.items()}
+
+
+def test_every_table_has_an_experiment():
+    assert set(EXPERIMENTS) <= set(TABLES)
+    for _, command in TABLES.values():
+        assert command.split()[-1] in EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_training_scripts_know_every_option(name):
+    """Of rows that differ in domains, seeds and numbers alone, one."""
+    kinds = {}
+    for row in ROWS[name]:
+        for full in (False, True):
+            words = row.training(full)
+            kinds[tuple(word for word in words if word.startswith("--")), row.recipe] = words
+    for (_, recipe), words in kinds.items():
+        module = importlib.import_module(script_of(recipe).removesuffix(".py"))
+        config = parse_command_line(module.RECIPES, list(words))
+        assert config.recipe == recipe
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_one_name_are_one_run(name):
+    for full in (False, True):
+        runs = {row.name(full): (row.training(full), row.scores, row.voters) for row in ROWS[name]}
+        for row in ROWS[name]:
+            assert runs[row.name(full)] == (row.training(full), row.scores, row.voters)
+            assert len(row.name(full)) < 200
+
+
+def test_every_script_is_found_and_no_other():
+    assert {"train_dcgan.py", "train_vae.py", "train_acgan.py", "train_ddpm.py", "train_dann.py"} <= {
+        *scripts().values()
+    }
+    with pytest.raises(UserError, match="no training script has the recipe gan: there are"):
+        script_of("gan")
+
+
+@pytest.mark.parametrize("report", ["000", "001", "002", "003", "004"])
+def test_each_report_trains_every_system_that_it_states_a_number_of(report):
+    """Adaptations in each of its scenarios, with their bounds."""
+    rows = ROWS[f"report-{report}"]
+    assert {row.report for row in rows} == {report}
+    trained = {(row.system or row.recipe) for row in rows}
+    for line in reported():
+        if line.report == report and " with" not in line.system:
+            if line.system in BOUNDS:
+                domain = line.scenario.split("-")[line.system == "on target"]
+                assert any(row.recipe == "supervised" and f"--source {domain} " in row.options for row in rows)
+            else:
+                assert line.system in trained
+                options = [row.options for row in rows if (row.system or row.recipe) == line.system]
+                domains = "--source {} --target {}".format(*line.scenario.split("-")) if line.scenario else ""
+                assert any(domains in each for each in options)
+
+
+def test_reported_numbers():
+    assert len(reported()) == len(set(reported())) > 60
+    assert best("mnistm", "svhn", "source only") == 39 and best("mnistm", "svhn") == 56.16
+    assert best("usps", "mnistm") == 68 and best("usps", "mnistm", "dann-cnn") == 61
+    assert best("a", "b") is None
+    assert [line.value for line in of_system("pixelshuffle", "002")] == ["35.30", "94.6"]
+    for line in reported():
+        float(line.value)
+        assert line.report in ("", "000", "001", "002", "003", "004")
