@@ -162,9 +162,7 @@ def main(config: Config) -> None:
         raise UserError(f"no scored runs in {folders}: make them with scripts/reproduce.sh adaptation")
     table = collect(scored)
     if not table:
-        raise UserError(
-            f"only supervised runs are scored in {folders}: adapt something with scripts/reproduce.sh adaptation"
-        )
+        raise UserError(f"only supervised runs are scored in {folders}: adapt something")
     write_csv(table, config.out / "table.csv")
     text = markdown(table)
     write_atomically(config.out / "table.md", text.encode())

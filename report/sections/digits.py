@@ -122,18 +122,17 @@ def guidance_figure(curve: dict[str, Any]) -> Figure:
 
 def samplers(run: Run) -> list[Block]:
     """The table of samplers, where metrics.samplers was run."""
-    rows = run.json(
+    compared = run.json(
         "samplers.json",
-        lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content.values()),
+        lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content["rows"].values()),
     )
-    if not rows:
+    if not compared:
         command = f".venv/bin/python -m metrics.samplers {run.weights} {_scoring(run)}"
         return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
-    lines = [[name, *cells] for name, cells in cells_of(rows)]
-    header = ["sampler", "classified as requested", "FID", "precision", "recall", "seconds per 1000 digits"]
-    note = (
-        f"`{run.name}`: mean ± standard deviation over seeds; FID, precision and recall on the features chosen there."
-    )
+    lines = [[name, *cells] for name, cells in cells_of(compared["rows"])]
+    of_features = [f"{name}-{compared['dims']}" for name in ("FID", "precision", "recall")]
+    header = ["sampler", "classified as requested", *of_features, "seconds per 1000 digits"]
+    note = f"`{run.name}`: mean ± standard deviation over seeds."
     return [Table(header, lines, note)]
 
 

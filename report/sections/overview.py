@@ -147,7 +147,8 @@ def digit_scores(run: Run) -> Scores:
     """What score.json says of a run that makes digits; else what samplers.json says of a diffusion network."""
     content = run.json("score.json", lambda content: 0 <= content["accuracy"] <= 1)
     if content is None:
-        rows = run.json("samplers.json", lambda content: all(row["accuracy"] for row in content.values())) or {}
+        compared = run.json("samplers.json", lambda content: all(row["accuracy"] for row in content["rows"].values()))
+        rows = (compared or {"rows": {}})["rows"]
         name = next((name for name in rows if name.startswith("dpm++, 20 steps")), None)
         return {"accuracy": f"{100 * np.mean(rows[name]['accuracy']):.2f} % (of {name})"} if name else {}
     scores = {"accuracy": f"{100 * content['accuracy']:.2f} %"}

@@ -79,7 +79,7 @@ def write_runs(root, faces, digits, adapted):
     (unet / "guidance.json").write_text(json.dumps({"dims": 64, "steps": 5, "real_spread": 0.2, "rows": rows}))
     row = {"accuracy": [0.5, 0.6], "fid": [1.0, 2.0], "precision": [0.1] * 2, "recall": [0.2] * 2}
     row["seconds_per_1000"] = [3.0, 4.0]
-    (unet / "samplers.json").write_text(json.dumps({"dpm++, 5 steps, guidance 2": row}))
+    (unet / "samplers.json").write_text(json.dumps({"dims": 64, "rows": {"dpm++, 5 steps, guidance 2": row}}))
 
     for source, name in zip(adapted, ("supervised1", "dann1", "dann2"), strict=True):
         shutil.copytree(source, root / "sweep" / name)
