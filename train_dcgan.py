@@ -2,16 +2,19 @@
 
 A generator turns noise into faces; a discriminator learns to tell them from real ones; each is trained against the
 other (Goodfellow et al., *Generative Adversarial Networks*, 2014). The recipes are systems of networks and settings.
+The discriminator judges pixels, frozen features of a classifier, or both, each a network of its own.
 """
 
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from data.batches import ImageBatches
+from data.diff_augment import DRAWS, diff_augment
 from data.faces import load_faces
 from models import NETWORKS
 from models.adversarial import (
@@ -22,9 +25,15 @@ from models.adversarial import (
     flip_labels,
     gradient_penalty,
     hinge_discriminator_loss,
+    per_logit_penalty,
+    relativistic_loss,
     wasserstein_discriminator_loss,
 )
+from models.minibatch import GROUP
+from models.projected import MissingWeights, ProjectedFeatures, pretrained_lite0, projected_heads
+from runtime.device import Execution
 from runtime.errors import UserError, run_command
+from runtime.images import from_uint8
 from runtime.sampling import sample_images
 from runtime.seeds import derived_seed, image_latents, random_stream
 from training.config import TrainConfig, parse_command_line
@@ -37,8 +46,10 @@ from training.run import Run
 class Config(TrainConfig):
     """Settings of a face GAN."""
 
-    networks: Literal["dcgan", "pixelshuffle", "sagan"] = "dcgan"
-    """Which generator and discriminator."""
+    networks: Literal["dcgan", "pixelshuffle", "sagan", "fastgan"] = "dcgan"
+    """Which generator and discriminator of pixels (fastgan: R3GAN's residual discriminator)."""
+    discriminator: Literal["pixels", "features", "both"] = "pixels"
+    """What is judged: the image, frozen ImageNet features of it at three scales, or both."""
     latent_size: int = 100
     """Components of the noise vector."""
     width: int = 64
@@ -47,9 +58,23 @@ class Config(TrainConfig):
     """Biases in the convolutions (dcgan only)."""
     flip: bool = False
     """Mirror every second training image."""
+    augment: bool = False
+    """Change colours and position of all that is judged, real or generated (DiffAugment)."""
 
-    loss: Literal["bce", "hinge", "wgan-gp"] = "bce"
+    loss: Literal["bce", "hinge", "wgan-gp", "relativistic"] = "bce"
     """The adversarial loss."""
+    r1: float = 0.0
+    """Weight γ of the penalty γ/2 |gradient|² on the discriminator of pixels at real images (0: none)."""
+    r2: float = 0.0
+    """The same at generated images."""
+    feature_r1: float = 0.0
+    """Weight γ of the penalty on the discriminators of features, at features of real images."""
+    feature_r2: float = 0.0
+    """The same at features of generated images."""
+    penalty_every: int = 4
+    """Updates between these penalties, which are multiplied by it (lazy regularisation)."""
+    feature_weight: float = 1.0
+    """Weight of the discriminators of features, together, where that of pixels weighs 1."""
     gradient_penalty: float = 10.0
     """Weight of the gradient penalty (wgan-gp only)."""
     real_labels: tuple[float, float] = (1.0, 1.0)
@@ -77,6 +102,8 @@ class Config(TrainConfig):
     """Adam's decay rates."""
     momentum: float = 0.5
     """Momentum of SGD."""
+    ema_share: float = 0.0
+    """Largest half-life of the EMA as a share of the steps done (0: a short warm-up instead)."""
     halve_every: int = 0
     """Epochs after which both learning rates are halved, again and again (0: never)."""
 
@@ -85,7 +112,7 @@ class Config(TrainConfig):
         super().check()
         if min(self.d_steps, self.g_steps, self.width, self.latent_size) < 1:
             raise UserError("--d-steps, --g-steps, --width and --latent-size must be at least 1")
-        divisor = {"dcgan": 1, "pixelshuffle": 2, "sagan": 8}[self.networks]  # of the smallest layer
+        divisor = {"dcgan": 1, "pixelshuffle": 2, "sagan": 8, "fastgan": 2}[self.networks]  # of the smallest layer
         if self.width % divisor:
             raise UserError(f"--width must be a multiple of {divisor} for {self.networks}")
         if min(self.d_lr, self.g_lr) <= 0:
@@ -94,12 +121,33 @@ class Config(TrainConfig):
             raise UserError("--betas and --momentum must be at least 0 and below 1")
         if self.halve_every < 0 or not 0 <= self.label_flips <= 1:
             raise UserError("--halve-every must be at least 0, --label-flips from 0 to 1")
+        if min(self.r1, self.r2, self.feature_r1, self.feature_r2) < 0 or self.penalty_every < 1:
+            raise UserError("--r1, --r2, --feature-r1 and --feature-r2 must be at least 0, --penalty-every at least 1")
+        if self.ema_share < 0 or self.feature_weight <= 0:
+            raise UserError("--ema-share must be at least 0, --feature-weight above 0")
+        if self.discriminator != "pixels" and self.loss in ("bce", "wgan-gp"):
+            raise UserError(f"--loss {self.loss} judges pixels alone: use relativistic or hinge on features")
+        if self.discriminator == "pixels" and (self.feature_r1 or self.feature_r2):
+            raise UserError("--feature-r1 and --feature-r2 are of --discriminator features or both, not of pixels")
+        if self.discriminator == "features" and (self.r1 or self.r2):
+            raise UserError("--r1 and --r2 are of --discriminator pixels or both, not of features")
         labels = (self.real_labels, self.fake_labels, self.label_flips)
         if self.loss != "bce" and labels != ((1.0, 1.0), (0.0, 0.0), 0.0):
             raise UserError(f"--real-labels, --fake-labels and --label-flips are of --loss bce, not of {self.loss}")
 
 
 DCGAN = Config()
+RELATIVISTIC = Config(
+    networks="fastgan",
+    latent_size=128,
+    flip=True,
+    augment=True,
+    loss="relativistic",
+    batch_size=64,
+    betas=(0.0, 0.99),
+    ema_decay=0.998,
+    ema_share=0.05,
+)
 RECIPES = {
     "dcgan": ("DCGAN as its tutorial trains it (139 epochs).", replace(DCGAN, epochs=139)),
     "dcgan-2g": (
@@ -136,6 +184,18 @@ RECIPES = {
             g_lr=1e-4,
         ),
     ),
+    "r3gan": (
+        "Relativistic loss with R1 and R2 on pixels, augmentation, residual discriminator without norm.",
+        replace(RELATIVISTIC, r1=1.0, r2=1.0),
+    ),
+    "projected": (
+        "The same on frozen ImageNet features of the image.",
+        replace(RELATIVISTIC, discriminator="features", feature_r1=1.0, feature_r2=1.0),
+    ),
+    "projected-pixel": (
+        "The same on both: features for the whole, pixels for the details.",
+        replace(RELATIVISTIC, discriminator="both", r1=0.1, r2=0.1, feature_r1=1.0, feature_r2=1.0),
+    ),
 }
 
 
@@ -151,13 +211,27 @@ def describe_networks(config: Config) -> tuple[tuple[str, dict], tuple[str, dict
             return ("pixelshuffle-generator", size), discriminator
         case "sagan":
             return ("sagan-generator", size), ("sagan-discriminator", {"width": config.width})
+        case "fastgan":
+            return ("fastgan-generator", size), ("r3gan-discriminator", {"width": config.width})
 
 
-def make_optimizer(network: nn.Module, kind: str, lr: float, config: Config) -> torch.optim.Optimizer:
-    """Adam or SGD over all parameters of `network`."""
+def make_optimizer(networks: list[nn.Module], kind: str, lr: float, config: Config) -> torch.optim.Optimizer:
+    """Adam or SGD over all parameters of `networks`."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
     if kind == "adam":
-        return torch.optim.Adam(network.parameters(), lr, config.betas, fused=True)
-    return torch.optim.SGD(network.parameters(), lr, config.momentum)
+        return torch.optim.Adam(parameters, lr, config.betas, fused=True)
+    return torch.optim.SGD(parameters, lr, config.momentum)
+
+
+def make_features(images: np.ndarray, execution: Execution) -> ProjectedFeatures:
+    """The frozen features, of unit deviation over real `images` uint8 (N, 64, 64, 3)."""
+    try:
+        features = execution.place(ProjectedFeatures(pretrained_lite0()))
+    except MissingWeights as error:
+        raise UserError(str(error)) from error
+    with execution.autocast():
+        features.calibrate(from_uint8(images, execution.device))
+    return features
 
 
 def main(config: Config) -> None:
@@ -166,56 +240,92 @@ def main(config: Config) -> None:
     execution = config.execution()
     share = share_of(config.batch_size)
     stream = partial(random_stream, config.seed)
+    count = share.stop - share.start
+    if (config.networks == "fastgan" or config.discriminator != "pixels") and (count < 2 or count % min(GROUP, count)):
+        raise UserError(
+            f"--batch-size: {count} images a process do not divide into groups of {GROUP}, which share a deviation"
+        )
 
     # Real faces.
-    faces = ImageBatches(load_faces(config.data), config.batch_size, stream, execution.device, config.flip, share)
+    images = load_faces(config.data)
+    faces = ImageBatches(images, config.batch_size, stream, execution.device, config.flip, share)
 
-    # Networks, their optimizers, and the averaged generator that samples are made of.
+    # The generator, and the discriminators by name: of pixels, of three scales of frozen features, or all of them.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     (g_name, g_arguments), (d_name, d_arguments) = describe_networks(config)
     generator = synchronise_batch_norm(execution.place(NETWORKS[g_name](**g_arguments)), execution)
-    discriminator = synchronise_batch_norm(execution.place(NETWORKS[d_name](**d_arguments)), execution)
-    g_optimizer = make_optimizer(generator, config.g_optimizer, config.g_lr, config)
-    d_optimizer = make_optimizer(discriminator, config.d_optimizer, config.d_lr, config)
-    average = EMA(generator, config.ema_decay)
+    discriminators = {}
+    if config.discriminator != "features":
+        discriminators["discriminator"] = NETWORKS[d_name](**d_arguments)
+    if config.discriminator != "pixels":
+        features = make_features(images[:64], execution)
+        heads = projected_heads()
+        discriminators |= heads
+    discriminators = {
+        name: synchronise_batch_norm(execution.place(network), execution) for name, network in discriminators.items()
+    }
+    weights = {name: 1.0 if name == "discriminator" else config.feature_weight / len(heads) for name in discriminators}
+    gammas = {
+        name: (config.r1, config.r2) if name == "discriminator" else (config.feature_r1, config.feature_r2)
+        for name in discriminators
+    }
+    penalises = any(map(any, gammas.values()))
+
+    # Their optimizers, and the averaged generator that samples are made of.
+    g_optimizer = make_optimizer([generator], config.g_optimizer, config.g_lr, config)
+    d_optimizer = make_optimizer(list(discriminators.values()), config.d_optimizer, config.d_lr, config)
+    average = EMA(generator, config.ema_decay, config.ema_share)
 
     # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
     # no gradient of the discriminator's own, so that is called without averaging. Second derivatives are not compiled.
     generate = in_parallel(execution.compiled(generator), execution)
-    judge = execution.compiled(discriminator)
-    discriminate = in_parallel(judge, execution)
+    judges = {name: execution.compiled(network) for name, network in discriminators.items()}
+    discriminate = {
+        name: in_parallel(network if penalises else judges[name], execution) for name, network in discriminators.items()
+    }
 
     def draw_noise(*number: int) -> Tensor:
         """This process's share (n, latent_size) of the latents of this number."""
         noise = torch.randn(config.batch_size, config.latent_size, generator=stream("noise", *number))
         return noise[share].to(execution.device)
 
-    def discriminator_loss(real: Tensor, fake: Tensor, update: int) -> Tensor:
-        """The chosen loss; `real` and `fake` are images (n, 3, 64, 64)."""
-        draws = torch.rand(3, config.batch_size, 1, generator=stream("labels", update))[:, share].to(execution.device)
-        with execution.autocast():
-            real_logits, fake_logits = discriminate(real).float(), discriminate(fake).float()
+    def look(images: Tensor, *name: str | int) -> dict[str, Tensor]:
+        """What each discriminator sees of images (n, 3, 64, 64), augmented by the draws of this name."""
+        if config.augment:
+            draws = torch.rand(config.batch_size, DRAWS, generator=stream("augmentation", *name))
+            images = diff_augment(images, draws[share].to(execution.device))
+        seen = {"discriminator": images}
+        if config.discriminator != "pixels":
+            with execution.autocast():
+                seen |= zip(heads, features(images), strict=True)
+        return {name: seen[name] for name in discriminators}
+
+    def discriminator_loss(name: str, real: Tensor, fake: Tensor, logits: tuple[Tensor, Tensor], update: int) -> Tensor:
+        """The chosen loss of a discriminator that sees `real` and `fake` and gives them `logits` (n, L)."""
+        if config.loss == "relativistic":
+            return relativistic_loss(*logits)
         if config.loss == "hinge":
-            return hinge_discriminator_loss(real_logits, fake_logits)
+            return hinge_discriminator_loss(*logits)
+        draws = torch.rand(3, config.batch_size, 1, generator=stream("labels", update))[:, share].to(execution.device)
         if config.loss == "wgan-gp":
             with execution.autocast():
-                penalty = gradient_penalty(discriminator, real, fake, draws[0, :, 0])
-            return wasserstein_discriminator_loss(real_logits, fake_logits) + config.gradient_penalty * penalty
+                penalty = gradient_penalty(discriminators[name], real, fake, draws[0, :, 0])
+            return wasserstein_discriminator_loss(*logits) + config.gradient_penalty * penalty
         real_labels = draw_labels(*config.real_labels, draws[0], config.clip_labels)
         fake_labels = draw_labels(*config.fake_labels, draws[1], config.clip_labels)
-        labels = flip_labels(real_labels, fake_labels, draws[2] < config.label_flips)
-        return bce_discriminator_loss(real_logits, fake_logits, *labels)
+        return bce_discriminator_loss(*logits, *flip_labels(real_labels, fake_labels, draws[2] < config.label_flips))
 
-    generator_loss = bce_generator_loss if config.loss == "bce" else critic_generator_loss
+    def generator_loss(fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        """The generator's part in the chosen loss."""
+        if config.loss == "relativistic":
+            return relativistic_loss(fake_logits, real_logits)
+        return bce_generator_loss(fake_logits) if config.loss == "bce" else critic_generator_loss(fake_logits)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
-    parts = {
-        "generator": generator,
-        "discriminator": discriminator,
-        "average": average,
-        "g_optimizer": g_optimizer,
-        "d_optimizer": d_optimizer,
-    }
+    parts = {"generator": generator, **discriminators, "average": average}
+    parts |= {"g_optimizer": g_optimizer, "d_optimizer": d_optimizer}
+    if config.discriminator != "pixels":
+        parts["features"] = features
     run = Run(config, execution, max(1, faces.per_epoch // config.d_steps), parts)
     sheet_latents = image_latents(config.seed, range(64), config.latent_size)
     statistics_latents = torch.randn(20, 64, config.latent_size, generator=stream("batch norm"))
@@ -225,30 +335,56 @@ def main(config: Config) -> None:
         for optimizer, lr in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
             optimizer.param_groups[0]["lr"] = lr * 0.5**halvings
 
-        # Teach the discriminator to tell real from generated; the last generated batch serves the generator too.
+        # Teach the discriminators to tell real from generated; the last generated batch serves the generator too.
         for update in range(step * config.d_steps, (step + 1) * config.d_steps):
-            real = faces.batch(update)
+            penalised = penalises and update % config.penalty_every == 0
+            with torch.no_grad():
+                real_seen = look(faces.batch(update), "real", update)
             with execution.autocast():
                 fake = generate(draw_noise(update))
-            d_loss = discriminator_loss(real, fake.detach().float(), update)
+            fake_seen = look(fake.float(), "fake", update)
+            penalty = torch.zeros((), device=execution.device)
+            real_logits, d_losses = {}, {}
+            for name in discriminators:
+                real = real_seen[name].requires_grad_(penalised)
+                fake = fake_seen[name].detach().requires_grad_(penalised)
+                with execution.autocast():
+                    logits = discriminate[name](real).float(), discriminate[name](fake).float()
+                d_losses[name] = discriminator_loss(name, real, fake, logits, update)
+                if penalised:
+                    for gamma, judged, at in zip(gammas[name], logits, (real, fake), strict=True):
+                        if gamma:
+                            weight = weights[name] * gamma / 2 * config.penalty_every
+                            penalty = penalty + weight * per_logit_penalty(judged, at)
+                real_logits[name] = logits[0].detach()
+            d_loss = sum(weights[name] * loss for name, loss in d_losses.items())
             d_optimizer.zero_grad()
-            d_loss.backward()
+            (d_loss + penalty).backward()
             d_optimizer.step()
 
-        # Teach the generator to have its images taken for real.
-        discriminator.requires_grad_(False)
+        # Teach the generator to have its images taken for real, by the discriminators as they are now.
+        for network in discriminators.values():
+            network.requires_grad_(False)
         for update in range(config.g_steps):
-            with execution.autocast():
-                if update > 0:
+            if update > 0:
+                with execution.autocast():
                     fake = generate(draw_noise(step, update))
-                g_loss = generator_loss(judge(fake).float())
+                fake_seen = look(fake.float(), "fake", step, update)
+            with execution.autocast():
+                g_loss = sum(
+                    weights[name] * generator_loss(judge(fake_seen[name]).float(), real_logits[name])
+                    for name, judge in judges.items()
+                )
             g_optimizer.zero_grad()
             g_loss.backward()
             g_optimizer.step()
-        discriminator.requires_grad_(True)
+        for network in discriminators.values():
+            network.requires_grad_(True)
         average.update(generator, step)
 
-        run.log(d_loss=d_loss, g_loss=g_loss)
+        details = {f"{name}_loss": loss for name, loss in d_losses.items()} if len(d_losses) > 1 else {}
+        details |= {"penalty": penalty} if penalises else {}
+        run.log(d_loss=d_loss, g_loss=g_loss, **details)
         if run.sample_due() or run.checkpoint_due():
             estimate_batch_norm(average.network, statistics_latents, execution)
         if run.sample_due():

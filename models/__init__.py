@@ -9,7 +9,9 @@ from models.dann import dann
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.digit_classifiers import DANN_NETWORKS, digit_classifier
 from models.dsn import DSN, dsn_classifier
+from models.fastgan import FastGANGenerator
 from models.pixelshuffle import PixelShuffleGenerator
+from models.r3gan import R3GANDiscriminator
 from models.residual_unet import ResidualUNet
 from models.sagan import SAGANDiscriminator, SAGANGenerator
 from models.vae import VAE
@@ -20,6 +22,8 @@ NETWORKS = {
     "pixelshuffle-generator": PixelShuffleGenerator,
     "sagan-generator": SAGANGenerator,
     "sagan-discriminator": SAGANDiscriminator,
+    "fastgan-generator": FastGANGenerator,
+    "r3gan-discriminator": R3GANDiscriminator,
     "vae": VAE,
     **{name: partial(dann, name) for name in DANN_NETWORKS},
     **{f"{name}-classifier": partial(digit_classifier, name) for name in DANN_NETWORKS},

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
 DiscriminatorLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -37,6 +37,15 @@ def critic_generator_loss(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def relativistic_loss(ahead: Tensor, behind: Tensor) -> Tensor:
+    """log(1 + exp(behind - ahead)), paired: the discriminator wants real logits ahead of fake ones, the generator the
+    contrary (Huang et al., *The GAN is dead*, NeurIPS 2024, equation 2; Jolicoeur-Martineau, ICLR 2019).
+
+    Both are logits (N, L); ln 2 where neither is ahead.
+    """
+    return softplus(behind - ahead).mean()
+
+
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
     """(|gradient of D| - 1)² between real and fake images (Gulrajani et al., *Improved Training of WGANs*, section 4).
 
@@ -55,6 +64,14 @@ def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return gradient.flatten(1).square().sum(1).mean()
+
+
+def per_logit_penalty(logits: Tensor, judged: Tensor) -> Tensor:
+    """`r1_penalty` for L logits (N, L) an image: |gradient of their sum|² divided by L, averaged over the batch.
+
+    At generated input `judged` (N, C, H, W) it is R2 (Mescheder et al., 2018, section 4.1).
+    """
+    return r1_penalty(logits, judged) / logits.shape[1]
 
 
 def draw_labels(low: float, high: float, uniform: Tensor, clip: bool) -> Tensor:

@@ -26,6 +26,9 @@ SYSTEMS = (
     System("dcgan-short", FACES, "train_dcgan"),
     System("pixelshuffle", FACES, "train_dcgan", (("002-B", {"FID-2048": "35.30", "HOG face rate": "94.6 %"}),)),
     System("sagan", FACES, "train_dcgan"),
+    System("r3gan", FACES, "train_dcgan"),
+    System("projected", FACES, "train_dcgan"),
+    System("projected-pixel", FACES, "train_dcgan"),
     System("vae", VAES, "train_vae", (("003-1", {"reconstruction MSE": "0.0027 to 0.0038"}),)),
     System("acgan28", DIGITS, "train_acgan", (("000", {"accuracy": "90 %"}),)),
     System("acgan64", DIGITS, "train_acgan", (("001", {"accuracy": "88.1 %"}),)),
@@ -74,9 +77,11 @@ def training_command(system: System, source: str = "mnistm", target: str = "usps
 def discriminator_of(run: Run) -> tuple[str, dict] | None:
     """Name in models.NETWORKS and arguments of what was trained beside the network that a run's weights hold.
 
-    That is a GAN's discriminator, or the whole network whose classifier was kept; None where there is nothing else.
+    That is a GAN's discriminator of pixels, or the whole network whose classifier was kept; None if there is no other.
     """
     settings = run.settings
+    if settings.get("discriminator") == "features":
+        return None
     width = {"width": settings.get("width", 0)}
     match settings.get("networks") or settings.get("method"):
         case "dcgan":
@@ -85,6 +90,8 @@ def discriminator_of(run: Run) -> tuple[str, dict] | None:
             return "dcgan-discriminator", width | {"spectral_norm": True}
         case "sagan" | "acgan28" | "acgan64" as networks:
             return f"{networks}-discriminator", width
+        case "fastgan":
+            return "r3gan-discriminator", width
         case "dsn":
             return "dsn", width | {"network": settings["network"]}
         case "dann":

@@ -12,6 +12,9 @@ import train_dcgan
 from runtime.weights import load_weights
 from training.config import parse_command_line
 
+RELATIVISTIC = {"loss": "relativistic", "networks": "fastgan", "flip": True, "augment": True, "batch_size": 64}
+RELATIVISTIC |= {"d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.0, 0.99), "penalty_every": 4, "latent_size": 128}
+RELATIVISTIC |= {"ema_decay": 0.998, "ema_share": 0.05}
 REPORTED = {
     "dcgan": {"epochs": 139, "batch_size": 128, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.5, 0.999), "seed": 999},
     "dcgan-2g": {"epochs": 120, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.9, 0.999), "bias": True, "g_steps": 2}
@@ -22,6 +25,10 @@ REPORTED = {
     | {"momentum": 0.5, "fake_labels": (0.0, 0.33), "real_labels": (0.7, 1.03), "clip_labels": True, "label_flips": 0}
     | {"g_optimizer": "adam", "latent_size": 100},
     "sagan": {"batch_size": 64, "latent_size": 128, "loss": "hinge", "betas": (0.0, 0.9), "d_lr": 4e-4, "g_lr": 1e-4},
+    "r3gan": RELATIVISTIC | {"discriminator": "pixels", "r1": 1.0, "r2": 1.0},
+    "projected": RELATIVISTIC | {"discriminator": "features", "feature_r1": 1.0, "feature_r2": 1.0, "r1": 0.0},
+    "projected-pixel": RELATIVISTIC
+    | {"discriminator": "both", "feature_r1": 1.0, "feature_r2": 1.0, "r1": 0.1, "r2": 0.1},
 }
 
 
@@ -54,6 +61,9 @@ RUNS = {
     "dcgan-short": ("dcgan-short", "--loss", "wgan-gp", "--g-optimizer", "sgd"),
     "pixelshuffle": ("pixelshuffle", "--label-flips", 0.3, "--no-clip-labels", "--no-channels-last"),
     "sagan": ("sagan",),
+    "r3gan": ("r3gan",),
+    "projected": ("projected",),
+    "projected-pixel": ("projected-pixel",),
 }
 
 

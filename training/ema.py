@@ -13,19 +13,22 @@ class EMA:
     """A copy of `network` whose parameters follow it slowly: p ← decay·p + (1 - decay)·p_live, after every step.
 
     The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the first, random weights are soon
-    forgotten. Buffers are copied. Batch norm statistics of averaged weights are neither the live network's nor their
-    average: `estimate_batch_norm` measures them before sampling. With decay 0 this is a plain copy.
+    forgotten; with `share`, so that its half-life is at most this share of the steps done (Karras et al., *Training
+    GANs with Limited Data*, NeurIPS 2020, in its code), for weights that soon become better. Buffers are copied. Batch
+    norm statistics of averaged weights are neither the live network's nor their average: `estimate_batch_norm` measures
+    them before sampling. With decay 0 this is a plain copy.
     (Karras et al., *Progressive Growing of GANs*, ICLR 2018, section 6: the generator's average makes the samples.)
     """
 
-    def __init__(self, network: nn.Module, decay: float):
-        self.decay = decay
+    def __init__(self, network: nn.Module, decay: float, share: float = 0.0):
+        self.decay, self.share = decay, share
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Follow `network` after its update number `step`, counted from 0."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        early = 0.5 ** (1 / (self.share * (step + 1))) if self.share else (1 + step) / (10 + step)
+        decay = min(self.decay, early)
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
         for average, live in zip(self.network.buffers(), network.buffers(), strict=True):
             average.copy_(live)

@@ -1,0 +1,50 @@
+"""A residual discriminator without normalisation, after R3GAN: Huang et al., *The GAN is dead; long live the GAN!*,
+NeurIPS 2024."""
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, leaky_relu
+
+from models.minibatch import minibatch_deviation
+
+
+class DownBlock(nn.Module):
+    """Half the resolution: 3x3 and strided 4x4 convolution beside an averaging shortcut; it starts as the shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, in_channels, 3, padding=1)
+        self.second = nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=False)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature maps (N, in_channels, H, W) to (N, out_channels, H / 2, W / 2)."""
+        residual = self.second(leaky_relu(self.first(leaky_relu(features, 0.2)), 0.2))
+        return self.shortcut(avg_pool2d(features, 2)) + residual
+
+
+class R3GANDiscriminator(nn.Module):
+    """Images (N, image_channels, 64, 64) in [-1, 1] to logits (N, 1): residual blocks, no norm anywhere.
+
+    The first convolution goes straight to 32 pixels, where it keeps all of the image: at 64 it would cost as much as
+    all the rest. Before the logits come the minibatch's deviation and one more convolution.
+    """
+
+    def __init__(self, width: int = 64, image_channels: int = 3):
+        super().__init__()
+        self.stem = nn.Conv2d(image_channels, width, 4, 2, 1)  # 32x32
+        self.blocks = nn.Sequential(
+            DownBlock(width, 2 * width),  # 16x16
+            DownBlock(2 * width, 4 * width),  # 8x8
+            DownBlock(4 * width, 4 * width),  # 4x4
+        )
+        self.last = nn.Conv2d(4 * width + 1, 4 * width, 3, padding=1)
+        self.to_logit = nn.Conv2d(4 * width, 1, 4)
+        for convolution in (self.stem, self.last, *(block.first for block in self.blocks)):
+            nn.init.kaiming_normal_(convolution.weight, 0.2)
+            nn.init.zeros_(convolution.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 1), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""
+        features = minibatch_deviation(leaky_relu(self.blocks(self.stem(images)), 0.2))
+        return self.to_logit(leaky_relu(self.last(features), 0.2)).flatten(1)
