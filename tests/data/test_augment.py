@@ -47,11 +47,15 @@ def test_shift(images):
     assert torch.allclose(shifted[..., :-2], images[:1, ..., 2:], atol=1e-5)
 
 
+def test_shift_down(images):
+    shifted = move(images[:1], torch.tensor([[0, -1.0, 0, 0]]), Augmentation(shift=2 / 28, rotation=0, scale=0))
+    assert torch.allclose(shifted[..., 2:, :], images[:1, ..., :-2, :], atol=1e-5)
+    assert torch.allclose(shifted[..., :2, :], images[:1, ..., :2, :].flip(2), atol=1e-5)  # mirrored beyond the edge
+
+
 def test_rotation(images):
     turned = move(images[:1], torch.tensor([[0, 0, 1.0, 0]]), Augmentation(shift=0, rotation=90, scale=0))
-    assert torch.allclose(turned, images[:1].rot90(1, (2, 3)), atol=1e-4) or torch.allclose(
-        turned, images[:1].rot90(-1, (2, 3)), atol=1e-4
-    )
+    assert torch.allclose(turned, images[:1].rot90(1, (2, 3)), atol=1e-4)
 
 
 def test_scale():
@@ -91,6 +95,17 @@ def test_blur_is_a_mean_over_five_pixels(images):
     assert torch.equal(blurred[0], images[0])
     assert torch.allclose(blurred[1], means[1], atol=1e-6)
     assert torch.allclose(blurred[2], (images[2] + means[2]) / 2, atol=1e-6)
+
+
+def test_every_change_has_draws_of_its_own(images, draws):
+    """All of them, one after the other, each by the numbers that are its."""
+    signed, limits = 2 * draws - 1, AUGMENTATIONS["strong"][0]
+    expected = recolour(move(images, signed[:, 0:4], limits), signed[:, 4:8], limits)
+    expected = expected * torch.where(draws[:, 8] < 0.5, -1, 1)[:, None, None, None]
+    expected = permute_channels(expected, draws[:, 9] < 0.5, draws[:, 10])
+    expected = cut_out(blur(expected, 1.0 * draws[:, 11]), draws[:, 12:15], limits)
+    expected = add_noise(expected, draws[:, 15:18], limits)
+    assert torch.allclose(augment(images, draws, limits), expected, atol=1e-6)
 
 
 def test_cutout_is_a_gray_square():

@@ -57,6 +57,13 @@ def test_domain_is_split_without_loss_and_always_alike(tmp_path):
     assert np.array_equal(read[0], np.repeat(images[int(members[0][1][0][:5])][..., None], 3, axis=2))
 
 
+def test_the_split_is_the_one_that_was_trained_on(tmp_path):
+    """That of numpy's first generator and seed 0."""
+    write_domain(tmp_path / "d", np.zeros((10, 28, 28), np.uint8), np.arange(10))
+    members = [read_labels(tmp_path / "d" / f"{split}.csv")[1].tolist() for split in ("train", "val", "test")]
+    assert members == [[1, 2, 4, 6, 8, 9], [3, 7], [0, 5]]
+
+
 def test_building_leaves_nothing_behind_when_it_fails(tmp_path):
     with pytest.raises(KeyboardInterrupt), building(tmp_path / "deep" / "part") as folder:
         (folder / "half").write_text("half")

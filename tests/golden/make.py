@@ -5,7 +5,8 @@ that it prints: they are those whose numbers changed.
 
 Of every network in models.NETWORKS, narrow and with weights drawn here, the file holds the outputs in evaluation and in
 training mode, the lengths of its gradients and its buffers after the latter, and the lengths of its initial weights; of
-every shipped weights file, the outputs. Long outputs are thinned out evenly. All in float32 on a CPU with one thread.
+every shipped weights file, the outputs; of every augmentation, the images. Long outputs are thinned out evenly. All in
+float32 on a CPU with one thread.
 """
 
 import inspect
@@ -17,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
 from runtime.files import write_atomically
 from runtime.weights import load_weights
@@ -139,11 +141,21 @@ def network_name(path: Path) -> str:
         return file.metadata()["network"]
 
 
+def augmented(name: str) -> dict[str, np.ndarray]:
+    """What the augmentation of this name makes of images."""
+    draws = torch.Generator().manual_seed(5)
+    images = torch.rand(4, 3, 28, 28, generator=draws) * 2 - 1
+    images = augment_by_turns(images, torch.rand(4, DRAWS, generator=draws), AUGMENTATIONS[name])
+    return {f"augmentation/{name}/{index}": thinned(image) for index, image in enumerate(images)}
+
+
 def make() -> dict[str, np.ndarray]:
     """All answers, by name."""
     kept = {}
     for name in NETWORKS:
         kept |= answers(name)
+    for name in AUGMENTATIONS:
+        kept |= augmented(name)
     for path in sorted(SHIPPED.glob("*.safetensors")):
         kept |= shipped_answers(path)
     return kept

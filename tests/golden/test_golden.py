@@ -1,10 +1,11 @@
-"""Every network, and every shipped weights file, answers what it answered when the numbers here were kept."""
+"""Networks, shipped weights and augmentations answer what they answered when the numbers here were kept."""
 
 import numpy as np
 import pytest
 
+from data.augment import AUGMENTATIONS
 from models import NETWORKS
-from tests.golden.make import PATH, SHIPPED, answers, close, shipped_answers
+from tests.golden.make import PATH, SHIPPED, answers, augmented, close, shipped_answers
 
 KEPT = dict(np.load(PATH))
 REMEDY = "where this is meant, run: PYTHONPATH=. python tests/golden/make.py"
@@ -28,7 +29,12 @@ def test_shipped_weights_answer_as_they_did(name):
     assert_kept(shipped_answers(SHIPPED / f"{name}.safetensors"), f"weights/{name}")
 
 
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_images_are_augmented_as_they_were(name):
+    assert_kept(augmented(name), f"augmentation/{name}")
+
+
 def test_nothing_is_kept_of_what_is_gone():
-    names = {name.removeprefix("weights/").split("/")[0] for name in KEPT}
-    assert names == NETWORKS.keys() | set(FILES), REMEDY
+    names = {name.removeprefix("weights/").removeprefix("augmentation/").split("/")[0] for name in KEPT}
+    assert names == {*NETWORKS, *FILES, *AUGMENTATIONS}, REMEDY
     assert PATH.stat().st_size < 200_000
