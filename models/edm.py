@@ -109,10 +109,34 @@ class EDM(Process):
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         noisy = math.sqrt(1 + time**2) * x
         sigma = x.new_full(x.shape[:1], time)
-        c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
-        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, self.guidance_at(time, sampling))
-        clean = _per_image(c_skip) * noisy + _per_image(c_out) * output
+        clean = self.denoise(network, noisy, sigma, labels, self.guidance_at(time, sampling))
         return clean, (noisy - clean) / time
+
+    def denoise(
+        self, network: Denoiser, noisy: Tensor, sigma: Tensor, labels: Tensor, scale: float | Tensor = 1.0
+    ) -> Tensor:
+        """D(y), the clean images (N, C, H, W) that the network sees in y (N, C, H, W) at noise levels (N,)."""
+        c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
+        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, scale)
+        return _per_image(c_skip) * noisy + _per_image(c_out) * output
+
+    def heun_step(
+        self, network: Denoiser, noisy: Tensor, sigma: Tensor, next_sigma: Tensor, labels: Tensor, sampling: Sampling
+    ) -> Tensor:
+        """y (N, C, H, W) at `next_sigma` (N,) from `noisy` at `sigma` (N,) by Heun's method (EDM, algorithm 1).
+
+        Both noise levels are above 0, each image's its own; guidance is that of `sampling`.
+        """
+
+        def slope(noisy: Tensor, sigma: Tensor) -> Tensor:
+            low, high = sampling.guidance_interval or self.default_interval
+            scale = self.guidance_at(low, sampling)
+            scales = torch.where((low <= sigma) & (sigma <= high), scale, 1.0).to(noisy)
+            return (noisy - self.denoise(network, noisy, sigma, labels, scales)) / _per_image(sigma)
+
+        step, first = _per_image(next_sigma - sigma), slope(noisy, sigma)
+        second = slope(noisy + step * first, next_sigma)
+        return noisy + step * (first + second) / 2
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -6,12 +6,16 @@ is done by convolutions with many channels on small maps, which matrix units do 
 channels of each position, which is cheaper than group norm.
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention, silu
 
 from models.attention_unet import sinusoids
-from models.diffusion import Diffusion, Prediction, Schedule
+from models.consistency import Consistency
+from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
 from models.guidance import label_vectors
 
@@ -74,8 +78,9 @@ class ResidualUNet(nn.Module):
     """The prediction for images (N, 3, 28, 28), given their noise and labels.
 
     `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters); `fold` is the side
-    of the squares of pixels that are folded into channels. With the prediction `edm`, `sigma_data` makes `diffusion`,
-    the process that the network belongs to; with another one, `steps`, `schedule` and `prediction` do.
+    of the squares of pixels that are folded into channels. `diffusion` is the process that the network belongs to: by
+    `sigma_data` with the prediction `edm`, by `sigma_data` and `edges` with `consistency`, and else by `steps`,
+    `schedule` and `prediction`. Raises ValueError for edges that are no phases.
     """
 
     def __init__(
@@ -83,14 +88,21 @@ class ResidualUNet(nn.Module):
         width: int = 96,
         classes: int = 10,
         fold: int = 2,
-        prediction: Prediction | str = "edm",
+        prediction: Literal["edm", "consistency", "epsilon", "v"] = "edm",
         sigma_data: float = 0.5,
+        edges: Sequence[float] = Consistency.edges,
         steps: int = 1000,
         schedule: Schedule = "linear",
     ):
         super().__init__()
-        self.classes, self.fold = classes, fold
-        self.diffusion = EDM(sigma_data) if prediction == "edm" else Diffusion(steps, schedule, prediction)
+        self.width, self.classes, self.fold = width, classes, fold
+        match prediction:
+            case "edm":
+                self.diffusion = EDM(sigma_data)
+            case "consistency":
+                self.diffusion = Consistency(sigma_data, edges=tuple(edges))
+            case _:
+                self.diffusion = Diffusion(steps, schedule, prediction)
         self.embedding_size = 2 * width
 
         def block(in_channels: int, out_channels: int) -> ResidualBlock:

@@ -42,6 +42,7 @@ class Sampling:
 class Process(ABC):
     """A diffusion process as the samplers see it."""
 
+    default_sampler: ClassVar[str] = "dpm++"
     default_guidance: ClassVar[float]
     default_interval: ClassVar[tuple[float, float]]
 
@@ -110,7 +111,7 @@ class Process(ABC):
         yield times[0], x
         for time, next_time in pairwise(times):
             clean, predicted_noise = self.predict(network, x, time, labels, sampling)
-            match sampling.sampler:
+            match sampling.sampler or self.default_sampler:
                 case "ddpm":
                     x = self._ddpm_step(x, clean, time, next_time, sampling.variance, draw_noise)
                 case "ddim":
@@ -120,7 +121,7 @@ class Process(ABC):
                     if next_time > 0:
                         _, next_noise = self.predict(network, x, next_time, labels, sampling)
                         x = self._heun_step(clean, predicted_noise, next_noise, time, next_time)
-                case "dpm++" | None:
+                case "dpm++":
                     x = self._dpm_step(x, clean, older, time, next_time)
                     older = time, clean
             yield next_time, x

@@ -1,0 +1,173 @@
+"""Distil a diffusion model of digits into a few-step one: `python train_distill.py RECIPE --data ROOT --teacher W`.
+
+The teacher is a network of `train_ddpm.py edm`. The student learns where the teacher's guided sampling path leaves each
+phase of noise levels, so that an image takes one evaluation a phase, and guidance costs nothing (Heek, Hoogeboom,
+Salimans, *Multistep Consistency Models*, 2024). It begins with the teacher's weights and learns from itself: one step
+of the teacher's and the student's own jump from there are the target of its jump from here.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from data.batches import ImageBatches
+from data.digits import load_classes
+from models import NETWORKS
+from models.consistency import Consistency
+from models.edm import EDM
+from models.samplers import Sampling
+from runtime.errors import UserError, run_command
+from runtime.sampling import check_sampling, grid_requests, sample_digits
+from runtime.seeds import random_stream
+from runtime.weights import load_weights
+from training.config import TrainConfig, parse_command_line
+from training.ema import EMA
+from training.processes import in_parallel, share_of
+from training.run import Run
+from training.schedules import learning_rate
+
+NETWORK = "residual-unet"
+
+
+@dataclass
+class Config(TrainConfig):
+    """Settings of the distillation of a diffusion model of digits."""
+
+    teacher: Path = Path("runs/edm/weights.safetensors")
+    """Weights of a network of train_ddpm.py edm."""
+    student: str = ""
+    """Weights of an earlier student of the same edges to go on with; the teacher's if empty."""
+    domain: str = "mnistm"
+    """Which digits: a folder under ROOT/digits."""
+
+    edges: tuple[float, ...] = Consistency.edges
+    """Noise levels between the student's phases, falling from 80 to 0: one sampling step each."""
+    substeps: int = 8
+    """Steps that the teacher takes through a phase."""
+    guidance: float = 2.0
+    """Guidance scale that the student learns."""
+    guidance_interval: tuple[float, float] = EDM.default_interval
+    """Noise levels sigma between which the teacher is guided."""
+
+    lr: float = 3e-4
+    """Highest learning rate."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """Learning-rate schedule."""
+    warmup: int = 50
+    """Steps over which the learning rate rises to its highest."""
+    max_gradient_norm: float = 1.0
+    """Scale larger gradients down to this norm (0: leave them)."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if self.lr <= 0 or self.substeps < 1:
+            raise UserError("--lr must be above 0 and --substeps at least 1")
+        if min(self.warmup, self.max_gradient_norm) < 0:
+            raise UserError("--warmup and --max-gradient-norm must not be negative")
+        check_sampling(EDM(), self.teacher_sampling())
+        try:
+            Consistency(edges=self.edges)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def teacher_sampling(self) -> Sampling:
+        """How the teacher is guided."""
+        return Sampling(guidance=self.guidance, guidance_interval=self.guidance_interval)
+
+
+RECIPES = {
+    "consistency": (
+        "Multistep consistency distillation, guidance included (9 epochs are 400,000 images).",
+        Config(epochs=9, ema_decay=0.9993),
+    ),
+}
+
+
+def load_network(path: Path, process: type[EDM]) -> nn.Module:
+    """The network of a weights file whose process is exactly `process`; raises UserError for another one."""
+    network, _ = load_weights(path, kind=NETWORK)
+    if type(network.diffusion) is not process:
+        needed = "one of train_ddpm.py edm" if process is EDM else "a student of train_distill.py"
+        raise UserError(f"{path} is a network of {type(network.diffusion).__name__}, but {needed} is needed")
+    return network
+
+
+def main(config: Config) -> None:
+    """Train as `config` says and leave the run in its directory."""
+    # Where this runs, and this process's share of every batch.
+    execution = config.execution()
+    share = share_of(config.batch_size)
+    stream = partial(random_stream, config.seed)
+
+    # The teacher, and a student of the same shape that begins as its copy or as an earlier student.
+    teacher = execution.place(load_network(config.teacher, EDM))
+    arguments = {
+        "width": teacher.width,
+        "fold": teacher.fold,
+        "prediction": "consistency",
+        "sigma_data": teacher.diffusion.sigma_data,
+        "edges": list(config.edges),
+    }
+    network = execution.place(NETWORKS[NETWORK](**arguments))
+    start = load_network(Path(config.student), Consistency) if config.student else teacher
+    if (start.width, start.fold) != (teacher.width, teacher.fold):
+        raise UserError(f"{config.student} is not of the teacher's width and fold: leave out --student")
+    network.load_state_dict(start.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
+    average = EMA(network, config.ema_decay)
+    denoise = in_parallel(execution.compiled(network), execution)
+
+    # Real digits, and the noise levels to learn at, each as often as the others.
+    images, labels = load_classes(config.data, config.domain)
+    digits = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+    levels, edges = network.diffusion.grid(config.substeps)
+
+    def noisy_batch(step: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """This process's noisy images (n, 3, 28, 28), labels (n,), and (n,) each: their levels, the next, the edges."""
+        noise = torch.randn(config.batch_size, 3, 28, 28, generator=stream("noise", step))[share]
+        numbers = 1 + (step * config.batch_size + torch.arange(config.batch_size)[share]) % (len(levels) - 1)
+        images, labels = digits.labelled_batch(step)
+        sigma, next_sigma, edge = (
+            values.to(images) for values in (levels[numbers], levels[numbers - 1], edges[numbers])
+        )
+        noisy = images + sigma[:, None, None, None] * noise.to(execution.device)
+        return noisy, labels, (sigma, next_sigma, edge)
+
+    # The run: its directory, and everything that a checkpoint must hold to go on.
+    run = Run(config, execution, digits.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
+    sheet_seeds, sheet_labels = grid_requests(config.seed)
+
+    for step in run.steps():
+        lr = learning_rate(config.lr, config.lr_schedule, step, run.total, config.warmup)
+        optimizer.param_groups[0]["lr"] = lr
+
+        # The teacher goes one step along its path, and the student must jump as from there.
+        noisy, labels, (sigma, next_sigma, edge) = noisy_batch(step)
+        with execution.autocast():
+            with torch.no_grad():
+                sampling = config.teacher_sampling()
+                next_noisy = teacher.diffusion.heun_step(teacher, noisy, sigma, next_sigma, labels, sampling)
+            loss = network.diffusion.distillation_loss(denoise, noisy, labels, sigma, next_noisy, next_sigma, edge)
+        optimizer.zero_grad()
+        loss.backward()
+        if config.max_gradient_norm:
+            nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient_norm)
+        optimizer.step()
+        average.update(network, step)
+
+        run.log(loss=loss, lr=torch.full_like(loss, lr))
+        if run.sample_due():
+            run.save_sheet(sample_digits(average.network, sheet_seeds, sheet_labels, execution), 10)
+        if run.checkpoint_due():
+            run.save(average.network, NETWORK, arguments)
+
+    run.close()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_command_line(RECIPES)))
