@@ -200,6 +200,8 @@ def test_outside_its_interval_guidance_is_off():
 
     sampled(Diffusion(T), network, normal(*SHAPE), LABELS, Sampling("ddim", 4, 2.0, guidance_interval=(0.3, 0.8)))
     assert sizes == {1.0: 3, 0.75: 6, 0.5: 6, 0.25: 3}
+    sampled(Diffusion(T), network, normal(*SHAPE), LABELS, Sampling("ddim", 4, 2.0, guidance_interval=(0.5, 0.75)))
+    assert sizes == {1.0: 3, 0.75: 6, 0.5: 6, 0.25: 3}  # its ends belong to it
 
 
 def test_the_process_is_shown_from_noise_to_image():
