@@ -99,6 +99,8 @@ def scheduled(peak, schedule, step, total, warmup=0):
         return peak * (step + 1) / warmup
     if schedule == "cosine":
         return peak * math.cos(math.pi / 2 * (step - warmup) / (total - warmup)) ** 2
+    if schedule == "linear":
+        return peak * (total - step) / (total - warmup)
     return peak
 
 

@@ -54,6 +54,10 @@ VARIANTS = {
         *("--diffusion-steps", 8, "--sample-steps", 4, "--guidance", 0.5, "--lr-schedule", "constant"),
         "--no-channels-last",
     ),
+    "edm": (
+        *("edm", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--warmup", 1, "--lr", 2e-3),
+        *("--max-gradient-norm", 0.1, "--sample-steps", 5, "--guidance", 3),
+    ),
 }
 
 
@@ -71,18 +75,24 @@ def alpha_bars(settings):
 class Account:
     """The run again: its data and draws, its steps, and the images of its average."""
 
+    betas = (0.9, 0.999)
+
     def __init__(self, settings, pictures):
         self.settings, self.images = settings, in_unit_range(pictures)
-        self.alpha_bar = torch.from_numpy(alpha_bars(settings))
         torch.manual_seed(seed_of("weights"))
-        self.network = NETWORKS[settings.network](
-            width=settings.width,
-            steps=settings.diffusion_steps,
-            schedule=settings.noise_schedule,
-            prediction=settings.prediction,
-        )
-        self.optimizer = Adam(self.network, (0.9, 0.999))
+        self.network = NETWORKS[settings.network](width=settings.width, **self.process())
+        self.optimizer = Adam(self.network, self.betas)
         self.logged, self.averages = [], []
+
+    def process(self):
+        """The arguments that make the network's process."""
+        settings = self.settings
+        self.alpha_bar = torch.from_numpy(alpha_bars(settings))
+        return {
+            "steps": settings.diffusion_steps,
+            "schedule": settings.noise_schedule,
+            "prediction": settings.prediction,
+        }
 
     def noisy_batch(self, purpose, number):
         """Noisy images, their times t/T and labels, -1 where dropped; the clean images and the noise; a_t and s_t."""
@@ -156,6 +166,53 @@ class Account:
             former = half_log_snr, clean
 
 
+class EDMAccount(Account):
+    """The same with the noise levels and the preconditioning of EDM, in its own coordinates."""
+
+    betas = (0.9, 0.99)
+
+    def process(self):
+        self.deviation = self.images.double().std(correction=0).item()
+        return {"prediction": "edm", "sigma_data": self.deviation}
+
+    def noisy_batch(self, purpose, number):
+        indices = batch_indices(number, PICTURES, BATCH)
+        images, labels = self.images[indices], torch.from_numpy(LABELS)[indices]
+        draws = stream(purpose, number)
+        sigma = torch.exp(1.2 * torch.randn(BATCH, generator=draws) - 1.2)
+        dropped = torch.rand(BATCH, generator=draws) < self.settings.label_dropout
+        noisy = images + sigma[:, None, None, None] * torch.randn(BATCH, 3, 28, 28, generator=draws)
+        total, level = (sigma**2 + self.deviation**2)[:, None, None, None], sigma[:, None, None, None]
+        target = (images - self.deviation**2 / total * noisy) * total.sqrt() / (level * self.deviation)
+        return (noisy / total.sqrt(), sigma.log() / 4, torch.where(dropped, -1, labels)), target
+
+    def denoised(self, network, noisy, sigma, labels):
+        total = sigma**2 + self.deviation**2
+        output = network(noisy / math.sqrt(total), torch.full((len(noisy),), math.log(sigma) / 4), labels)
+        return self.deviation**2 / total * noisy + sigma * self.deviation / math.sqrt(total) * output
+
+    @torch.no_grad()
+    def sheet(self, network):
+        """By DPM-Solver++(2M), guided between the noise levels 0.3 and 5."""
+        noise = torch.stack([torch.randn(3, 28, 28, generator=stream("image", index)) for index in range(10)])
+        labels, settings = torch.arange(10).repeat_interleave(10), self.settings
+        share = [step / (settings.sample_steps - 1) for step in range(settings.sample_steps)]
+        levels = [(80 ** (1 / 7) * (1 - part) + 0.002 ** (1 / 7) * part) ** 7 for part in share]
+        x, former = math.sqrt(1 + 80**2) * noise.repeat(10, 1, 1, 1), None
+        for sigma, lower in zip(levels, [*levels[1:], 0], strict=True):
+            clean = direction = self.denoised(network, x, sigma, labels)
+            if 0.3 <= sigma <= 5:
+                without = self.denoised(network, x, sigma, torch.full_like(labels, -1))
+                clean = direction = without + settings.guidance * (clean - without)
+            if not lower:
+                return clean
+            if former is not None:
+                higher, former_clean = former
+                ratio = math.log(higher / sigma) / math.log(sigma / lower)
+                direction = clean + (clean - former_clean) / (2 * ratio)
+            x, former = lower / sigma * x + (1 - lower / sigma) * direction, (sigma, clean)
+
+
 @pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
 def both(request, tmp_path_factory):
     """What a run left, and the account of it."""
@@ -168,7 +225,8 @@ def both(request, tmp_path_factory):
     config = parse_command_line(train_ddpm.RECIPES, [str(word) for word in words])
     train_ddpm.main(config)
     left = Left(config.folder)
-    return left, Account(SimpleNamespace(**left.settings), pictures).train(config.max_steps)
+    account = EDMAccount if recipe == "edm" else Account
+    return left, account(SimpleNamespace(**left.settings), pictures).train(config.max_steps)
 
 
 def test_losses_and_learning_rates(both):
