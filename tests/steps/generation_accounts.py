@@ -26,14 +26,15 @@ STEP_TOLERANCE = 0.01  # of parameters, beside the steps that they took
 
 
 def write_pictures(folder, count, size, first=0):
-    """Write `count` pictures, smooth, colourful and not symmetric; returns them as uint8 (count, size, size, 3)."""
+    """Write `count` pictures, colourful and not symmetric; returns them as uint8 (count, size, size, 3)."""
     random = np.random.default_rng(first)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
     for index in range(first, first + count):
-        picture = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).resize((size, size), Image.BICUBIC)
-        picture.save(folder / f"{index:05d}.png")
-        pictures.append(np.asarray(picture))
+        coarse = Image.fromarray(random.integers(30, 226, (4, 4, 3), np.uint8)).resize((size, size), Image.BICUBIC)
+        noise = random.integers(-30, 31, (size, size, 3))
+        pictures.append((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8))
+        Image.fromarray(pictures[-1]).save(folder / f"{index:05d}.png")
     return np.stack(pictures)
 
 
@@ -85,6 +86,11 @@ def cross_entropy_with(logits, labels):
     return (labels * torch.log1p(torch.exp(-logits)) + (1 - labels) * torch.log1p(torch.exp(logits))).mean()
 
 
+def class_entropy(logits, labels):
+    """-log p of the labels (N,), p = softmax(logits), averaged."""
+    return (logits.exp().sum(1).log() - logits[torch.arange(len(labels)), labels]).mean()
+
+
 def scheduled(peak, schedule, step, total, warmup=0):
     """The learning rate of a step, counted from 0."""
     if schedule == "one-cycle":
@@ -97,6 +103,8 @@ def scheduled(peak, schedule, step, total, warmup=0):
         return optimizer.param_groups[0]["lr"]
     if step < warmup:
         return peak * (step + 1) / warmup
+    if schedule == "linear":
+        return peak * (total - step) / (total - warmup)
     if schedule == "cosine":
         return peak * math.cos(math.pi / 2 * (step - warmup) / (total - warmup)) ** 2
     if schedule == "linear":
@@ -136,7 +144,7 @@ class Optimizer:
                 self.slack[name] += STEP_TOLERANCE * change.abs().max()
                 if isinstance(self, Adam):
                     uncertain = rounding + 2e-4 * gradient.abs().max()
-                    self.slack[name] += 2 * lr * (uncertain / gradient.abs()).nan_to_num(0).clamp(max=1)
+                    self.slack[name] += 3 * lr * (uncertain / gradient.abs()).nan_to_num(0).clamp(max=1)
                 value -= change
 
 
@@ -279,8 +287,8 @@ def assert_optimizer(state, optimizer):
     for saved, (name, expected) in zip(state["state"].values(), optimizer.state.items(), strict=True):
         assert saved.get("step", optimizer.count) == optimizer.count, name
         for kind, value in expected.items():
-            rounding = optimizer.rounding**2 if kind == "exp_avg_sq" else optimizer.rounding
-            assert_close(saved[kind], value, (name, kind), TOLERANCE, rounding)
+            power = 2 if kind == "exp_avg_sq" else 1
+            assert_close(saved[kind], value, (name, kind), power * TOLERANCE, optimizer.rounding**power)
 
 
 def assert_pictures(actual, expected):
