@@ -252,8 +252,8 @@ def test_the_report_s(run):
 
 
 def test_the_report_s_with_all_its_options(run):
-    options = ("--max-steps", 3, "--lr-schedule", "annealed", "--adversarial-start", 0.3)
-    settings = replace(everything(), reported=True, alternating=True, start=0.3, schedule="annealed")
+    options = ("--max-steps", 3, "--lr-schedule", "annealed", "--adversarial-start", 0.3, "--ema-decay", 0.9)
+    settings = replace(everything(), reported=True, alternating=True, start=0.3, ema=0.9, schedule="annealed")
     check(run("dsn-report", *SMALL, *EVERYTHING, *options), settings)
 
 
