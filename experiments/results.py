@@ -40,7 +40,7 @@ def record_of(folder: Path, system: str = "") -> Record | None:
     if settings.get("method") == "supervised":
         settings.pop("target", None)  # it only drew a curve
     return {
-        "system": system or settings["recipe"],
+        "system": system or config.get("recipe") or settings["recipe"],
         "seed": settings["seed"],
         "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED} | {"steps": steps},
         "epochs": round(steps / per_epoch, 2) if per_epoch else None,
@@ -99,7 +99,7 @@ def record(name: str, records: Iterable[Record]) -> None:
     records, path = list(records), RESULTS / f"{name}.json"
     old = load(name) if path.exists() else []
     if records:
-        save(path, {(_key(record), str(record["seed"])): record for record in (*old, *records)}.values())
+        save(path, {identity(record): record for record in (*old, *records)}.values())
 
 
 def summarise(records: list[Record]) -> pd.DataFrame:
@@ -108,6 +108,8 @@ def summarise(records: list[Record]) -> pd.DataFrame:
     Only runs that differ in nothing but their seed are averaged; what is off counts as an option that is not there.
     Raises UserError when two of them have one seed.
     """
+    if not records:
+        return pd.DataFrame({name: [] for name in ("system", "settings", "n", "mean", "std", "seconds")})
     frame = pd.json_normalize(records, max_level=0)
     frame["key"] = [_key(record) for record in records]
     twice = frame[frame.duplicated(["key", "seed"])]
@@ -160,6 +162,11 @@ def _seconds(log: Path) -> float | None:
         except (ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def identity(record: Record) -> tuple[str, str]:
+    """What a record is of: system and settings, and the seed."""
+    return _key(record), str(record["seed"])
 
 
 def _key(record: Record) -> str:

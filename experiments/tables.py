@@ -59,7 +59,7 @@ def systems(records: list[Record]) -> Lines:
         stated = [one for one in of_system(line.system) if not one.metric.startswith("parameters")]
         reports = ", ".join(f"{one.metric} {one.value} ({one.report})" for one in stated)
         about = [_name(line), in_words(conditions[number]), epochs_of(line)]
-        lines.append([*about, *scores, str(max(line.n.values())), reports, time_of(line)])
+        lines.append([*about, *scores, str(max(line.n.values())), reports, duration(line.seconds)])
     return without_empty_columns(lines)
 
 
@@ -132,8 +132,8 @@ def ablation(records: list[Record]) -> Lines:
 
 def beside_reported(records: list[Record], report: str) -> Lines:
     """Every number that a report states, and what was measured here for its system."""
-    summary = results.summarise(records) if records else pd.DataFrame()
-    conditions = conditions_of(summary) if records else []
+    summary = results.summarise(records)
+    conditions = conditions_of(summary)
     lines = [["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs", "our conditions"]]
     for one in (one for one in reported() if one.report == report and not one.metric.startswith("parameters")):
         found = [line for line in summary.itertuples() if _stands_beside(line, one)] or [None]
@@ -234,18 +234,13 @@ def epochs_of(line: NamedTuple) -> str:
     return f"{line.epochs:.4g}" if pd.notna(line.epochs) else ""
 
 
-def time_of(line: NamedTuple) -> str:
-    """How long a line's runs were trained, on average."""
-    seconds = line.seconds
+def duration(seconds: float | None) -> str:
+    """A time in the unit that suits it; empty for none."""
     if seconds is None or pd.isna(seconds):
         return ""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def scenario(source: str, target: str) -> str:

@@ -7,60 +7,24 @@ and PDF. What has no run is not shown; a line names the command that would make 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from report.context import Context
 from report.gallery import Gallery
-from report.page import Section, render
+from report.page import render
 from report.runs import find_runs
 from report.sections.adaptation import adaptation_section
 from report.sections.digits import digits_section
 from report.sections.faces import faces_section, vae_section
-from report.sections.overview import runs_section, scores_section
+from report.sections.overview import reported_section, runs_section, scores_section
 from report.sections.training import curves_section, networks_section, settings_section
 from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.files import write_atomically
 
 TITLE = "Faces and digits: what was run"
-
-
-@dataclass
-class Config:
-    """Turn run directories into one page with figures."""
-
-    runs: Path = Path("runs")
-    """Folder of run directories, or of folders of them."""
-    out: Path = Path("outputs/report")
-    """Folder for report.html, report.md and figures/; what an earlier report wrote there is replaced."""
-    data: Path | None = None
-    """The data tree for t-SNE, confusions and reconstructions; each run's own if not given."""
-    attributes: tuple[str, ...] = ("Male", "Smiling")
-    """Attributes that colour the latents of faces, columns of face/attributes.csv."""
-    seed: int = 999
-    """Seed of the faces and digits that are made for the report."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-
-def main(config: Config) -> None:
-    """Read the runs, draw, and write both pages; raises UserError for what the user can put right."""
-    found = find_runs(config.runs)
-    for line in found.skipped:
-        print(f"skipped: {line}", file=sys.stderr)
-    gallery = Gallery(config.out / "figures")
-    execution = choose_execution(config.device, "float32")
-    context = Context(found.runs, found.accuracies, gallery, execution, config.data, config.seed, config.attributes)
-    sections = [make(context) for make in SECTIONS]
-    sections.insert(0, runs_section(context, found.skipped))
-    for run in found.runs:
-        for problem in run.problems:
-            print(f"{run.name} {problem}", file=sys.stderr)
-    write_page(config.out, sections, lead_of(config, len(found.runs)))
-    print(f"{config.out / 'report.html'}: {len(found.runs)} runs, {gallery.count} figures")
-
-
 SECTIONS = (
     scores_section,
     faces_section,
@@ -73,18 +37,47 @@ SECTIONS = (
 )
 
 
-def lead_of(config: Config, count: int) -> list[str]:
-    """What stands under the title."""
-    return [
+@dataclass
+class Config:
+    """Turn run directories into one page with figures."""
+
+    runs: Path = Path("runs")
+    """Folder of run directories, or of folders of them."""
+    out: Path = Path("outputs/report")
+    """Folder for report.html, report.md and figures/; what an earlier report wrote there is replaced."""
+    report: Literal["", "000", "001", "002", "003", "004"] = ""
+    """The course report whose numbers stand first, each beside what was measured."""
+    data: Path | None = None
+    """The data tree for reconstructions and interpolations of faces; each run's own if not given."""
+    attributes: tuple[str, ...] = ("Male", "Smiling")
+    """Attributes that colour the latents of faces, columns of face/attributes.csv."""
+    seed: int = 999
+    """Seed of the faces and digits that are generated for the report."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def main(config: Config) -> None:
+    """Read the runs, draw, and write both pages; raises UserError for what the user can put right."""
+    found = find_runs(config.runs)
+    for line in found.skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    gallery = Gallery(config.out / "figures")
+    made_from = (config.data, config.seed, config.attributes, config.report)
+    context = Context(found.runs, found.votes, gallery, choose_execution(config.device, "float32"), *made_from)
+    sections = [make(context) for make in ((reported_section,) if config.report else ()) + SECTIONS]
+    sections.insert(0, runs_section(context, found.skipped))
+    for run in found.runs:
+        for problem in run.problems:
+            print(f"{run.name} {problem}", file=sys.stderr)
+    count = len(found.runs)
+    lead = (
         f"{count} run{'s' * (count > 1)} found in `{config.runs}`. What has no run is not shown; a line says how to "
         "make it. Every figure lies in `figures/` as PNG and PDF, animations as GIF."
-    ]
-
-
-def write_page(out: Path, sections: list[Section], lead: list[str]) -> None:
-    """Write report.html and report.md, each whole or not at all."""
+    )
     for name in ("report.html", "report.md"):
-        write_atomically(out / name, render(f"{name}.j2", TITLE, lead, sections).encode())
+        write_atomically(config.out / name, render(f"{name}.j2", TITLE, [lead], sections).encode())
+    print(f"{config.out / 'report.html'}: {count} runs, {gallery.count} figures")
 
 
 if __name__ == "__main__":

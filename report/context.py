@@ -9,16 +9,14 @@ import numpy as np
 from torch import nn
 
 from data import DataError
-from report import dann_table
+from experiments.results import Record, identity
+from experiments.rows import ROOT, scripts
 from report.gallery import Gallery
 from report.page import Block, Missing
-from report.runs import Run
-from report.systems import System, training_command
+from report.runs import ADAPTATION, KINDS, Run
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.weights import load_weights
-
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -26,16 +24,18 @@ class Context:
     """What every section is made from."""
 
     runs: list[Run]
-    accuracies: list[dict]
-    """The scores.json of metrics.adaptation."""
+    votes: list[Record]
+    """What runs reached that voted."""
     gallery: Gallery
     execution: Execution
     data: Path | None
     """The data tree; where it is None, each run's own."""
     seed: int
-    """Seed of the pictures that are made."""
+    """Seed of the images that are generated."""
     attributes: tuple[str, ...]
     """Attributes that colour the latents of faces."""
+    report: str
+    """The course report that the page is about; empty for none."""
 
     def data_of(self, run: Run) -> Path:
         """The data tree that `run` is shown on; a relative path of its settings may also start at the repository."""
@@ -48,12 +48,13 @@ class Context:
             raise UserError("no weights were written yet")
         return self.execution.place(load_weights(run.weights, kind)[0])
 
-    def adaptations(self, show: Callable[[dann_table.Table], list[Block]]) -> list[Block]:
-        """What `show` makes of the table of all adaptations; a line with the reason where runs do not compare."""
-        try:
-            return show(dann_table.collect(self.accuracies))
-        except UserError as error:
-            return [Missing(f"No table: {error}.")]
+    def records(self, runs: list[Run]) -> list[Record]:
+        """What the scored ones of `runs` reached; of equal runs with equal seeds the first."""
+        records: dict[object, Record] = {}
+        for run in runs:
+            if run.record and records.setdefault(identity(run.record), run.record) is not run.record:
+                run.complain("has the settings and seed of another run: it is left out of the tables")
+        return list(records.values())
 
 
 def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]:
@@ -64,13 +65,20 @@ def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]
         return [Missing(f"`{run.name}`: {what} left out, {error}")]
 
 
-def not_run(systems: list[System]) -> list[Block]:
-    """A line on the systems that have no run, and the commands that would make them."""
-    if not systems:
+def not_run(runs: list[Run], kind: str) -> list[Block]:
+    """A line on the recipes of this problem that have no run, and the commands that would make them."""
+    trained = {run.recipe for run in runs}
+    missing = {
+        recipe: script
+        for recipe, script in scripts().items()
+        if KINDS.get(script, ADAPTATION) == kind and recipe not in trained
+    }
+    if not missing:
         return []
-    names = ", ".join(f"`{system.recipe}`" for system in systems)
-    commands = "\n".join(training_command(system) for system in systems)
-    return [Missing(f"No run of {names}; to make {'them' if len(systems) > 1 else 'it'}:", commands)]
+    domains = " --source mnistm --target svhn" if kind == ADAPTATION else ""
+    commands = [f"bash scripts/{script.removesuffix('.py')}.sh {recipe}{domains}" for recipe, script in missing.items()]
+    names = ", ".join(f"`{recipe}`" for recipe in missing)
+    return [Missing(f"No run of {names}; to make {'them' if len(missing) > 1 else 'it'}:", "\n".join(commands))]
 
 
 def about(run: Run) -> str:

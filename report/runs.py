@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from report.dann_table import are_scores
+from experiments.results import Record, record_of
+from experiments.rows import scripts
 from runtime.errors import UserError
 
-# A folder that holds one of these, and no config.json, was written by metrics.adaptation or with a table of runs.
-BY_PRODUCTS = ("scores.json", "table.csv", "ablation.csv")
+FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
+KINDS = {"train_dcgan.py": FACES, "train_vae.py": VAES, "train_acgan.py": DIGITS, "train_ddpm.py": DIGITS}
 # Settings that may differ between repetitions of one run.
 OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
 
@@ -49,6 +50,15 @@ class Run:
         return self.folder / "weights.safetensors"
 
     @cached_property
+    def record(self) -> Record | None:
+        """What the run reached, None where it was not scored or where its scores are damaged."""
+        try:
+            return record_of(self.folder)
+        except (UserError, KeyError, TypeError, AttributeError) as error:
+            self.complain(f"has scores that cannot be read, which are left out ({error})")
+            return None
+
+    @cached_property
     def log(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl that can be read."""
         try:
@@ -59,8 +69,7 @@ class Run:
         except OSError as error:
             self.problems.append(f"has a `metrics.jsonl` that cannot be read ({error.strerror})")
             return []
-        read = [_numbers(line) for line in lines]
-        whole = [line for line in read if line]
+        whole = [line for line in map(_numbers, lines) if line]
         if len(whole) < len(lines):
             lost = f"{len(lines) - len(whole)} of {len(lines)} lines"
             self.problems.append(f"has a damaged `metrics.jsonl`: {lost} cannot be read, the others are used")
@@ -89,22 +98,19 @@ class Run:
     @property
     def state(self) -> str:
         """How far the run is, in words."""
-        if self.finished:
-            return "finished"
-        return f"still going or interrupted at step {self.step} of {self.total}"
+        return "finished" if self.finished else f"still going or interrupted at step {self.step} of {self.total}"
 
     def json(self, name: str, fits: Callable[[Any], bool]) -> Any | None:
         """What the file `name` in the run directory holds, None where there is no such file.
 
         None, and a line in `problems`, where it is damaged or something else than `fits` asks for.
         """
-        path = self.folder / name
-        if not path.exists():
-            return None
         try:
-            content = json.loads(path.read_text())
+            content = json.loads((self.folder / name).read_text())
             if fits(content):
                 return content
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         self.complain(f"has a `{name}` that cannot be read, which is left out")
@@ -123,12 +129,12 @@ class Found:
     runs: list[Run]
     skipped: list[str]
     """A line for each folder that should be a run and is none."""
-    accuracies: list[dict]
-    """The scores.json of metrics.adaptation, those of several voting runs among them."""
+    votes: list[Record]
+    """What several runs reached that voted."""
 
 
 def find_runs(folder: Path) -> Found:
-    """All run directories in `folder`, in the order of their names, and in its folders of run directories (sweeps).
+    """All run directories in `folder`, in the order of their names, and in its folders of run directories.
 
     Raises UserError when there is none.
     """
@@ -152,15 +158,30 @@ def repetitions(runs: list[Run]) -> list[list[Run]]:
     return [sorted(group, key=lambda run: (not run.finished, run.config.get("seed", 0))) for group in groups.values()]
 
 
+def kind_of(run: Run) -> str:
+    """Which problem a run is about, by its recipe's script; by its settings where no script has the recipe any more."""
+    script = scripts().get(run.recipe)
+    if script:
+        return KINDS.get(script, ADAPTATION)
+    return ADAPTATION if "method" in run.settings else OTHER
+
+
+def of_kind(runs: list[Run], *kinds: str) -> list[Run]:
+    """The runs that are about one of these problems."""
+    return [run for run in runs if kind_of(run) in kinds]
+
+
 def _search(folder: Path, root: Path, found: Found) -> None:
     for entry in sorted(folder.iterdir()):
-        if not entry.is_dir() or entry.name.startswith("."):
+        if not entry.is_dir() or entry.name.startswith(".") or entry.name == "logs":
             continue
         name = entry.relative_to(root).as_posix()
         if (entry / "config.json").exists():
             _read_run(entry, name, found)
-        elif any((entry / by_product).exists() for by_product in BY_PRODUCTS):
-            _read_accuracies(Run(entry, name, {}), found)
+        elif (entry / "scores.json").exists():
+            vote = Run(entry, name, {})
+            found.votes += [vote.record] if vote.record else []
+            found.skipped += [f"{name} {problem}" for problem in vote.problems]
         elif any((inner / "config.json").exists() for inner in entry.iterdir()):
             if folder == root:
                 _search(entry, root, found)
@@ -179,15 +200,6 @@ def _read_run(folder: Path, name: str, found: Found) -> None:
         found.skipped.append(f"{name} has a config.json that cannot be read ({type(error).__name__}), skipped")
         return
     found.runs.append(run)
-    _read_accuracies(run, found)
-
-
-def _read_accuracies(run: Run, found: Found) -> None:
-    content = run.json("scores.json", are_scores)
-    if content:
-        found.accuracies.append(content)
-    elif run.problems and not run.config:
-        found.skipped.append(f"{run.name} has a scores.json that cannot be read, skipped")
 
 
 def _numbers(line: str) -> dict[str, float] | None:

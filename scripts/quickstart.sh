@@ -45,7 +45,7 @@ for recipe in "${gans[@]}"; do
     $python -m inference.generate_faces --weights "$out/runs/$recipe/weights.safetensors" --out "$out/faces-$recipe" \
         --count 100 --sheet "$out/$recipe.png"
     $python -m metrics.faces "$out/faces-$recipe" --reference "$data/face/val" --dims 64 \
-        --json "$out/runs/$recipe/score.json"
+        --json "$out/runs/$recipe/scores.json"
 done
 
 for recipe in "${autoencoders[@]}"; do
@@ -80,7 +80,7 @@ for recipe in "${acgans[@]}" "${diffusions[@]}"; do
     $python -m inference.generate_digits --weights "$out/runs/$recipe/weights.safetensors" --out "$out/digits-$recipe" \
         --per-class 10 --grid "$out/$recipe.png"
     $python -m metrics.digits "$out/digits-$recipe" --classifier "$out/runs/${adaptations[-1]}/weights.safetensors" \
-        --json "$out/runs/$recipe/score.json"
+        --json "$out/runs/$recipe/scores.json"
 done
 for recipe in "${diffusions[@]}"; do
     $python -m metrics.guidance "$out/runs/$recipe/weights.safetensors" --scales 0 1 2 4 --per-class 10 \

@@ -1,86 +1,85 @@
 """Domain adaptation: the three rows of every scenario, features in the plane, confusions, DSN's reconstructions."""
 
-from functools import partial
-from statistics import fmean
-
 import numpy as np
+from matplotlib.figure import Figure
 
+from experiments import tables
+from experiments.reported import ON_TARGET, SOURCE_ONLY, best
+from experiments.results import Record
 from metrics.labels import confusion_figure
-from report import dann_table
 from report.context import Context, about, attempt, not_run, points_of
-from report.dann_table import ON_TARGET, SOURCE_ONLY, are_scores
-from report.figures import LETTERING, cut_sheet, panels, scatter, sheet_figure
-from report.page import Block, Heading, Missing, Section, Table, Text
-from report.runs import Run, repetitions
+from report.figures import LETTERING, cut_sheet, label_axes, panels, scatter, sheet_figure
+from report.page import Block, Heading, Missing, Section, Text
+from report.runs import ADAPTATION, Run, of_kind, repetitions
+from report.sections.overview import table_of
 from report.sections.samples import read_sheets
-from report.systems import ADAPTATION, SYSTEMS, of_kind, training_command, without_run
+from runtime.errors import UserError
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
 
 def adaptation_section(context: Context) -> Section:
     """The table of every scenario, and of each adapted network what its features and its mistakes look like."""
-    groups = repetitions(of_kind(context.runs, ADAPTATION))
+    runs = of_kind(context.runs, ADAPTATION)
+    records = context.records(runs) + context.votes
     blocks: list[Block] = []
-    if groups:
-        rows = context.adaptations(partial(three_rows, context))
-        blocks += [Heading("Source, adapted, target"), *rows, *unscored(groups)]
-    for group in groups:
+    if records:
+        blocks += [Heading("Source, adapted, target"), *table_of(lambda: transposed(tables.scenarios(records)), "")]
+        blocks += bars(context, records)
+    for group in repetitions(runs):
         run = group[0]
-        blocks.append(Heading(f"{title_of(run)}, `{run.name}`"))
+        domains = [run.settings.get("source"), run.settings.get("target")]
+        blocks.append(Heading(f"{run.recipe} {' → '.join(domain for domain in domains if domain)}, `{run.name}`"))
         if len(group) > 1:
             blocks.append(Text(f"One of {len(group)} seeds: {run.config.get('seed')}."))
         blocks += attempt(run, "t-SNE", lambda run=run: features_in_the_plane(context, run))
-        blocks += attempt(run, "confusion matrix", lambda run=run: confusion(context, run))
+        blocks += confusion(context, run)
         if run.settings.get("method") == "dsn":
             blocks += reconstructions(context, run)
-    if context.accuracies and not any(run.settings.get("method") == "supervised" for run in context.runs):
-        system = next(system for system in SYSTEMS if system.recipe == "supervised")
-        line = "No bound was trained: one from the source is the lower, one from the target the upper bound."
-        blocks.append(Missing(line, training_command(system)))
-    return Section("Domain adaptation", blocks + not_run(without_run(context.runs, ADAPTATION)))
+    return Section("Domain adaptation", blocks + not_run(context.runs, ADAPTATION))
 
 
-def title_of(run: Run) -> str:
-    """Recipe and domains of an adaptation run."""
-    domains = [run.settings.get("source"), run.settings.get("target")]
-    return f"{run.recipe} {' → '.join(domain for domain in domains if domain)}"
+def transposed(lines: tables.Lines) -> tables.Lines:
+    """A table with a column for each scenario."""
+    return [list(line) for line in zip(*lines, strict=True)]
 
 
-def three_rows(context: Context, table: dann_table.Table) -> list[Block]:
-    """Accuracy on the target of what was trained on the source, adapted, and trained on the target."""
-    if not table:
+def bars(context: Context, records: list[Record]) -> list[Block]:
+    """Bars of target accuracy by scenario and system; nothing where the runs do not compare."""
+    try:
+        rows = tables.scenario_rows(records)
+    except UserError:
         return []
-    systems = dann_table.systems_of(table)
-    columns = list(table)
-    header = ["trained on", *(f"{row.source} → {row.target}" for row in columns)]
-    setting = [f"{row.network}, {dann_table.pictures_of(row.augment)}, {row.steps}" for row in columns]
-    names = {SOURCE_ONLY: "source only", ON_TARGET: "target"}
-    rows = [["network, pictures, steps", *setting]]
-    for system in systems:
-        name = names.get(system, f"adapted by {system}")
-        rows.append([name, *(_per_cent(table[row].get(system)) for row in columns)])
-    note = "Accuracy on the target's test.csv (val.csv where that has no labels), in per cent, mean over seeds."
-    figure = dann_table.bars(table)
-    alt = f"Bars of target accuracy in per cent for {len(columns)} scenarios and {', '.join(systems)}."
+    if not rows:
+        return []
+    figure = bar_figure(rows)
+    alt = f"Bars of target accuracy in per cent for {len(rows)} scenarios."
     caption = "Target accuracies, mean and standard deviation over seeds; black lines are the best reported."
-    return [Table(header, rows, note, frozenset({0})), context.gallery.add("adaptation", figure, alt, caption)]
+    return [context.gallery.add("adaptation", figure, alt, caption)]
 
 
-def _per_cent(entry: dann_table.Entry | None) -> str:
-    shares = (entry.test or entry.val) if entry else ()
-    return f"{100 * fmean(shares):.1f}" if shares else ""
-
-
-def unscored(groups: list[list[Run]]) -> list[Block]:
-    """The runs without scores.json, and the commands that score them."""
-    runs = [run for group in groups for run in group]
-    commands = [
-        f".venv/bin/python -m metrics.adaptation {run.folder}"
-        for run in runs
-        if run.weights.exists() and not (run.folder / "scores.json").exists()
-    ]
-    return [Missing("Not in the table, for want of scores; to score them:", "\n".join(commands))] if commands else []
+def bar_figure(rows: dict) -> Figure:
+    """Bars of tables.scenario_rows: accuracy on test.csv (val.csv where it has no labels), lines for the reported."""
+    named = dict.fromkeys(name for row in rows.values() for name in row if name not in (SOURCE_ONLY, ON_TARGET))
+    names, width = [SOURCE_ONLY, *named, ON_TARGET], 0.8 / (len(named) + 2)
+    figure, (axes,) = panels(1, height=3.2, width=2 + 1.6 * len(rows))
+    for place, ((source, target, _), row) in enumerate(rows.items()):
+        for number, name in enumerate(names):
+            left, stated = place + number * width, best(source, target, *([name] if name not in named else []))
+            if name in row:
+                split = f"{target} test" if f"{target} test" in row[name].mean else f"{target} val"
+                mean, std = (100 * part.get(split, np.nan) for part in (row[name].mean, row[name].std))
+                axes.bar(left, mean, width, yerr=None if np.isnan(std) else std, color=f"C{number}", capsize=2)
+            if stated:
+                axes.hlines(stated, left - width / 2, left + width / 2, color="black")
+    for number, name in enumerate(names):
+        axes.bar(0, 0, color=f"C{number}", label=name)
+    labels = [f"{tables.scenario(*place[:2])}\n{tables.in_words(dict(place[2]))}" for place in rows]
+    axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], labels, fontsize=LETTERING - 1)
+    axes.set_ylim(0, 100)
+    label_axes(axes, "", "accuracy / %")
+    axes.legend(fontsize=LETTERING - 1, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
 
 
 def features_in_the_plane(context: Context, run: Run) -> list[Block]:
@@ -99,9 +98,9 @@ def features_in_the_plane(context: Context, run: Run) -> list[Block]:
 
 def confusion(context: Context, run: Run) -> list[Block]:
     """The confusion matrix on the target (the source of a supervised run), where the run was scored with it."""
-    scores = run.json("scores.json", are_scores) or {}
+    scores = run.json("scores.json", lambda content: content["scores"]) or {}
     domain = run.settings.get("target") or run.settings["source"]
-    counted = scores.get("confusion", {}).get(domain)
+    counted = (scores.get("confusion") or {}).get(domain)
     if not counted:
         return []
     matrix = np.array(counted["matrix"])

@@ -13,9 +13,8 @@ from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import sheet_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
-from report.runs import Run, repetitions
+from report.runs import DIGITS, Run, of_kind, repetitions
 from report.sections.samples import over_training
-from report.systems import DIGITS, of_kind, without_run
 from runtime.figures import COLOURS
 from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
 
@@ -30,7 +29,7 @@ def digits_section(context: Context) -> Section:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(run, "digits", lambda run=run: digits_of(context, run))
         blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits")
-    return Section("Generated digits", blocks + not_run(without_run(context.runs, DIGITS)))
+    return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
 
 
 def digits_of(context: Context, run: Run) -> list[Block]:

@@ -11,10 +11,8 @@ from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
 from report.page import Block, Heading, Picture, Section
-from report.runs import Run, repetitions
-from report.sections.overview import curve_of
+from report.runs import FACES, VAES, Run, of_kind, repetitions
 from report.sections.samples import over_training, read_sheets
-from report.systems import FACES, VAES, of_kind, without_run
 from runtime.errors import UserError
 from runtime.images import sheet
 from runtime.reconstruction import encode, reconstruct
@@ -40,7 +38,7 @@ def faces_section(context: Context) -> Section:
         blocks.append(Heading("Between two latents"))
         for run in of_kind(runs, FACES):
             blocks += attempt(run, "interpolation", lambda run=run: [between_latents(context, run)])
-    return Section("Generated faces", blocks + not_run(without_run(context.runs, FACES)))
+    return Section("Generated faces", blocks + not_run(context.runs, FACES))
 
 
 def first_faces(context: Context, runs: list[Run]) -> list[Block]:
@@ -65,7 +63,8 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
 
 def score_curve(context: Context, run: Run) -> list[Block]:
     """FID and HOG rate over the training, where metrics.face_curve was run."""
-    curve = curve_of(run)
+    wanted = {"step", "epochs", "dims", "fid", "hog_face_rate"}
+    curve = run.json("curve.json", lambda content: all(wanted <= point.keys() for point in content))
     if not curve:
         return []
     alt = f"FID and HOG face rate against epochs of {run.name}."
@@ -122,7 +121,7 @@ def vae_section(context: Context) -> Section:
         blocks += attempt(run, "interpolation", lambda run=run: [between_faces(context, run)])
         blocks.append(Heading(f"Latents of `{run.name}`"))
         blocks += attempt(run, "t-SNE of latents", lambda run=run: [latents_by_attribute(context, run)])
-    return Section("Variational autoencoder", blocks + not_run(without_run(context.runs, VAES)))
+    return Section("Variational autoencoder", blocks + not_run(context.runs, VAES))
 
 
 def reconstructions(context: Context, run: Run) -> Picture:

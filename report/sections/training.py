@@ -11,7 +11,6 @@ from report.context import Context, about, attempt
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
 from report.runs import Run, repetitions
-from report.systems import discriminator_of
 
 # Which logged values share a panel: the panel's vertical axis, what their names match, and whether it is logarithmic.
 PANELS = (
@@ -171,6 +170,31 @@ def networks_section(context: Context) -> Section:
         for (title, text), names in users.items()
     ]
     return Section("Networks", shown + blocks)
+
+
+def discriminator_of(run: Run) -> tuple[str, dict] | None:
+    """Name in models.NETWORKS and arguments of what was trained beside the network that a run's weights hold.
+
+    That is a GAN's discriminator of pixels, or the whole network whose classifier was kept; None if there is no other.
+    """
+    settings = run.settings
+    if settings.get("discriminator") == "features":
+        return None
+    width = {"width": settings.get("width", 0)}
+    match settings.get("networks") or settings.get("method"):
+        case "dcgan":
+            return "dcgan-discriminator", width | {"bias": settings["bias"]}
+        case "pixelshuffle":
+            return "dcgan-discriminator", width | {"spectral_norm": True}
+        case "sagan" | "acgan28" | "acgan64" as networks:
+            return f"{networks}-discriminator", width
+        case "fastgan":
+            return "r3gan-discriminator", width
+        case "dsn":
+            return "dsn", width | {"network": settings["network"]}
+        case "dann":
+            return settings["network"], width
+    return None
 
 
 def _name_of(run: Run) -> str:

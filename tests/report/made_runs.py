@@ -71,7 +71,7 @@ def write_runs(root, faces, digits, adapted):
     losses = [(step, {"d_loss": 1.0, "g_loss": 1.0, "real_accuracy": step / 10}) for step in range(1, 11)]
     folder = write_run(root / "acgan28", "acgan28", settings, lines=losses, sheets=(10, 28), **DIGITS)
     score = {"pictures": 10, "missing": 0, "accuracy": 0.625, "by_class": [1.0] * 10}
-    (folder / "score.json").write_text(json.dumps(score))
+    (folder / "scores.json").write_text(json.dumps(score))
 
     losses = [(step, {"loss": 1 / step, "lr": 0.1}) for step in range(1, 11)]
     unet = write_run(root / "context-unet", "context-unet", settings, lines=losses, **UNET)
@@ -89,5 +89,3 @@ def write_runs(root, faces, digits, adapted):
     settings = {"method": "dsn", "network": "dann-lenet", "width": 4, "source": "a", "target": "b", "data": str(digits)}
     losses = [(step, {"class_loss": 1.0, "domain_loss": 1.0, "mask_rate": 0.5}) for step in range(1, 11)]
     write_run(root / "sweep" / "dsn", "dsn", settings, lines=losses, sheets=(8, 32), **DSN)
-    (root / "sweep" / "table").mkdir()
-    (root / "sweep" / "table" / "table.csv").write_text("")

@@ -12,20 +12,13 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 import train_acgan
-import train_adamatch
-import train_dann
 import train_dcgan
-import train_ddpm
-import train_dsn
-import train_vae
 from models import NETWORKS
 from report.build import Config, main
-from report.context import ROOT
 from report.figures import cut_sheet
 from report.page import Missing, Section, Table, render
 from report.runs import Run, find_runs, repetitions
-from report.sections.training import panels_of
-from report.systems import SYSTEMS, discriminator_of
+from report.sections.training import discriminator_of, panels_of, shares
 from runtime.images import sheet
 from runtime.weights import save_weights
 from tests.report.made_runs import write_runs
@@ -85,15 +78,23 @@ def test_every_figure_is_png_and_pdf_and_on_both_pages(report):
 
 def test_scores_stand_beside_the_reported(report):
     markdown = (report / "report.md").read_text()
-    assert "| dcgan | `dcgan` |" in markdown and "| 0.500 |" in markdown and "| 25.0 % |" in markdown
-    assert "| dcgan | report 000 |  |  |  | 27 |" in markdown
-    assert "0.01230 (at the last checkpoint)" in markdown and "0.0027 to 0.0038" in markdown
-    assert "62.50 %" in markdown and "99.6 %" in markdown
-    assert "| a → b | dann-lenet, width 4 | plain | 5 | 25.0 (25.0) | 50.0 (50.0) |  |" in markdown
+    assert "| `dcgan` | 2 | 0.500 | 25.0 | 1 | FID-2048 27 (000), IS 2.06 (000) | 10 s |" in markdown
+    assert "| `acgan28` | 2 | 62.5 | 1 | accuracy 90 (000) | 10 s |" in markdown
+    assert "| a → b | 25.0 (25.0) | 50.0 (50.0) | 1 |" in markdown
+    assert "| source only | 25.0 (25.0) |" in markdown  # the same, a column for each scenario
     assert "55.00% ± 7.07%" in markdown  # of the samplers
     assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
-    assert "The column" not in markdown and "metrics.guidance" not in markdown
+    assert "`vae` has no scores; to score it:" in markdown and "--json" in markdown
+    assert "`sweep/dann2` has no scores; to score it:" in markdown
+    assert "metrics.guidance" not in markdown
+
+
+def test_a_report_stands_beside_what_was_measured(one, tmp_path):
+    _, markdown = build(one, tmp_path / "out", report="000")
+    assert "## Report 000: reported and measured" in markdown
+    assert "| dcgan |  | FID-2048 | 27 | 139 epochs | FID-768 0.500 | 2 |" in markdown
+    assert "| dann-acgan | MNIST-M → USPS | accuracy | 73 |  | not run |  |" in markdown
 
 
 def test_networks_are_printed_with_their_parameters(report):
@@ -218,19 +219,23 @@ def test_values_share_a_panel_with_their_kind():
     assert list(panels)[-1] == "speed"
 
 
+def test_the_histogram_is_of_accepted_labels():
+    lines = [{f"pseudo_{digit}": 0.0 for digit in range(10)} for _ in range(2)]
+    assert shares(lines, "pseudo") == [0] * 10  # none accepted yet
+    lines[0]["pseudo_3"], lines[1]["pseudo_3"], lines[1]["pseudo_4"] = 0.1, 0.2, 0.1
+    assert shares(lines, "pseudo") == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0, 0, 0, 0])
+
+
 def test_repetitions_differ_in_their_seed_alone(runs):
     found = find_runs(runs)
     groups = [[run.name for run in group] for group in repetitions(found.runs)]
     assert ["sweep/dann1", "sweep/dann2"] in groups and ["sweep/dsn"] in groups
-    assert len(found.accuracies) == 2 and found.skipped == []
+    assert [run.name for run in found.runs if run.record] and found.skipped == []
 
 
 def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
-    """With a table beside them."""
     shutil.copytree(runs / "sweep" / "dann1", one / "sweep" / "ablation" / "no-ramp")
     shutil.copytree(runs / "sweep" / "dann2", one / "sweep" / "dann2")
-    (one / "sweep" / "ablation" / "table").mkdir()
-    (one / "sweep" / "ablation" / "table" / "ablation.csv").write_text("")
     found = find_runs(one)
     assert [run.name for run in found.runs] == ["dcgan", "sweep/dann2"]
     assert found.skipped == ["sweep/ablation holds runs deeper than is looked for: give it as --runs"]
@@ -243,12 +248,27 @@ def test_a_sheet_is_cut_where_it_was_joined():
     assert (cut_sheet(sheet(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
 
 
-def test_the_systems_are_those_of_the_training_scripts():
-    scripts = (train_dcgan, train_vae, train_acgan, train_ddpm, train_dann, train_dsn, train_adamatch)
-    for script in scripts:
-        assert {system.recipe for system in SYSTEMS if system.script == script.__name__} == set(script.RECIPES)
-    for system in SYSTEMS:
-        assert (ROOT / "scripts" / f"{system.script}.sh").exists()
+def test_equal_runs_of_one_seed_are_in_the_table_once(one, tmp_path):
+    shutil.copytree(one / "dcgan", one / "dcgan-again")
+    _, markdown = build(one, tmp_path / "out")
+    assert "`dcgan-again` has the settings and seed of another run: it is left out of the tables." in markdown
+    assert markdown.count("| `dcgan` | 2 |") == 1
+
+
+def test_runs_that_voted_have_no_directory_of_a_run(runs, tmp_path):
+    for name in ("dann1", "supervised1"):
+        shutil.copytree(runs / "sweep" / name, tmp_path / "runs" / name)
+    vote = tmp_path / "runs" / "vote"
+    vote.mkdir()
+    settings = {"recipe": "dann", "method": "dann", "network": "all", "source": "a", "target": "b", "seed": 1}
+    (vote / "scores.json").write_text(json.dumps(settings | {"steps": 2, "scores": {"b": {"val": 0.75}}}))
+    (tmp_path / "runs" / "logs").mkdir()
+    found = find_runs(tmp_path / "runs")
+    assert found.skipped == [] and [record["scores"] for record in found.votes] == [{"b val": 0.75}]
+    _, markdown = build(tmp_path / "runs", tmp_path / "out")
+    assert "– (75.0)" in markdown
+    (vote / "scores.json").write_text("{")
+    assert "vote has scores that cannot be read" in find_runs(tmp_path / "runs").skipped[0]
 
 
 def test_discriminators_are_those_that_were_trained(tmp_path):
