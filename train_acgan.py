@@ -6,9 +6,9 @@ is trained on its own half of the game, and both on reading: the one learns it, 
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
@@ -19,13 +19,12 @@ from models import NETWORKS
 from models.acgan import doubt_loss, joint_logits
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
 from runtime.errors import UserError, run_command
+from runtime.images import sheet
 from runtime.sampling import grid_requests, sample_digits
-from runtime.seeds import derived_seed, random_stream
+from runtime.seeds import RandomStream, derived_seed
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
-from training.schedules import LearningRateSchedule, learning_rate
 
 
 @dataclass
@@ -64,18 +63,14 @@ class Config(TrainConfig):
     """Highest learning rate of the generator."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates."""
-    lr_schedule: LearningRateSchedule = "constant"
-    """Course of both learning rates from the first step to the last."""
-    warmup: int = 0
-    """Steps over which the learning rates rise to their highest (constant and cosine)."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
         if min(self.width, self.latent_size) < 1:
             raise UserError("--width and --latent-size must be at least 1")
-        if min(self.d_lr, self.g_lr) <= 0 or min(self.warmup, self.class_weight, self.fake_class_weight) < 0:
-            raise UserError("--d-lr and --g-lr must be above 0, --warmup and both --…class-weight not negative")
+        if min(self.d_lr, self.g_lr) <= 0 or min(self.class_weight, self.fake_class_weight) < 0:
+            raise UserError("--d-lr and --g-lr must be above 0, both --…class-weight not negative")
         if min(self.doubt, self.r1) < 0 or self.r1_every < 1:
             raise UserError("--doubt and --r1 must not be negative, --r1-every at least 1")
         if not 0 < self.real_label <= 1:
@@ -113,30 +108,22 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
-    # Where this runs, and this process's share of every batch.
     execution = config.execution()
-    share = share_of(config.batch_size)
-    stream = partial(random_stream, config.seed)
+    stream = RandomStream(config.seed, execution.device)
 
     # Real digits.
     images, labels = load_classes(config.data, config.domain)
-    digits = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+    digits = ImageBatches(images, config.batch_size, stream, labels=labels)
 
     # Networks, their optimizers, and the averaged generator that samples are made of.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     g_name, d_name = f"{config.networks}-generator", f"{config.networks}-discriminator"
     g_arguments = {"latent_size": config.latent_size, "width": config.width}
-    generator = synchronise_batch_norm(execution.place(NETWORKS[g_name](**g_arguments)), execution)
-    discriminator = synchronise_batch_norm(execution.place(NETWORKS[d_name](width=config.width)), execution)
+    generator = execution.prepare(NETWORKS[g_name](**g_arguments))
+    discriminator = execution.prepare(NETWORKS[d_name](width=config.width))
     g_optimizer = make_optimizer(generator, config.g_lr, config)
     d_optimizer = make_optimizer(discriminator, config.d_lr, config)
     average = EMA(generator, config.ema_decay)
-
-    # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
-    # no gradient of the discriminator's own, so that is called without averaging. Second derivatives are not compiled.
-    generate = in_parallel(execution.compiled(generator), execution)
-    judge = execution.compiled(discriminator)
-    discriminate = in_parallel(judge, execution)
 
     def real_batch(number: int) -> tuple[Tensor, Tensor]:
         """This process's real images, at the networks' size and in [-1, 1], and their labels (n,)."""
@@ -145,10 +132,18 @@ def main(config: Config) -> None:
 
     def draw_inputs(purpose: str, number: int) -> tuple[Tensor, Tensor]:
         """This process's latents (n, latent_size) and labels (n,) for the generator."""
-        randomness = stream(purpose, number)
-        latents = torch.randn(config.batch_size, config.latent_size, generator=randomness)
-        labels = torch.randint(10, (config.batch_size,), generator=randomness)
-        return latents[share].to(execution.device), labels[share].to(execution.device)
+        draws = stream.draws(purpose, number)
+        return draws.normal(config.batch_size, config.latent_size), draws.integers(0, 10, config.batch_size)
+
+    grid_seeds, grid_labels = grid_requests(config.seed)
+
+    def refresh() -> None:
+        """Estimate the averaged generator's batch norm."""
+        estimate_batch_norm(average.network, (draw_inputs("batch norm", number) for number in range(20)), execution)
+
+    def sample() -> dict[str, np.ndarray]:
+        """A sample grid: a row a digit, the same noise down a column."""
+        return {"samples": sheet(sample_digits(average.network, grid_seeds, grid_labels, execution), columns=10)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {
@@ -158,21 +153,19 @@ def main(config: Config) -> None:
         "g_optimizer": g_optimizer,
         "d_optimizer": d_optimizer,
     }
-    run = Run(config, execution, digits.per_epoch, parts)
-    sheet_seeds, sheet_labels = grid_requests(config.seed)
+    run = Run(config, execution, digits.per_epoch, parts, (average.network, g_name, g_arguments))
 
     for step in run.steps():
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
-            lr = learning_rate(peak, config.lr_schedule, step, run.total, config.warmup)
-            optimizer.param_groups[0]["lr"] = lr
+            optimizer.param_groups[0]["lr"] = run.learning_rate(peak)
 
         # Teach the discriminator to tell real from generated, and to read both.
         real, real_labels = real_batch(step)
         latents, fake_labels = draw_inputs("noise", step)
         with execution.autocast():
-            fake = generate(latents, fake_labels)
-            real_source, real_classes = (logits.float() for logits in discriminate(real))
-            fake_source, fake_classes = (logits.float() for logits in discriminate(fake.detach()))
+            fake = generator(latents, fake_labels)
+            real_source, real_classes = (logits.float() for logits in discriminator(real))
+            fake_source, fake_classes = (logits.float() for logits in discriminator(fake.detach()))
         ones = torch.ones_like(real_source)
         source_loss = bce_discriminator_loss(real_source, fake_source, config.real_label * ones, 0 * ones)
         class_loss = cross_entropy(real_classes, real_labels)
@@ -183,7 +176,7 @@ def main(config: Config) -> None:
             d_loss = d_loss + config.doubt * doubt_loss(fake_classes)
         if config.r1 and step % config.r1_every == 0:  # rarely, for it takes a second derivative
             real = real.detach().requires_grad_()
-            penalty = r1_penalty(joint_logits(*discriminator(real), real_labels), real)
+            penalty = r1_penalty(joint_logits(*discriminator.forward(real), real_labels), real)
             d_loss = d_loss + config.r1_every * config.r1 / 2 * penalty
         d_optimizer.zero_grad()
         d_loss.backward()
@@ -192,7 +185,7 @@ def main(config: Config) -> None:
         # Teach the generator to have its images taken for real, and read as they were meant.
         discriminator.requires_grad_(False)
         with execution.autocast():
-            source, classes = (logits.float() for logits in judge(fake))
+            source, classes = (logits.float() for logits in discriminator(fake))
         g_loss = bce_generator_loss(source) + config.class_weight * cross_entropy(classes, fake_labels)
         g_optimizer.zero_grad()
         g_loss.backward()
@@ -206,13 +199,7 @@ def main(config: Config) -> None:
             real_accuracy=accuracy(real_classes, real_labels),
             fake_accuracy=accuracy(classes, fake_labels),
         )
-        if run.sample_due() or run.checkpoint_due():
-            statistics_inputs = (draw_inputs("batch norm", number) for number in range(20))
-            estimate_batch_norm(average.network, statistics_inputs, execution)
-        if run.sample_due():
-            run.save_sheet(sample_digits(average.network, sheet_seeds, sheet_labels, execution), 10)
-        if run.checkpoint_due():
-            run.save(average.network, g_name, g_arguments)
+        run.finish_step(refresh, sample)
 
     run.close()
 

@@ -14,13 +14,11 @@ from models import NETWORKS, adamatch
 from models.adamatch import Views
 from models.digit_classifiers import CLASSES
 from runtime.errors import UserError, run_command
-from runtime.seeds import derived_seed, random_stream
+from runtime.seeds import RandomStream, derived_seed
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
-from training.schedules import learning_rate_after
 
 
 @dataclass
@@ -81,6 +79,7 @@ RECIPES = {
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     execution = config.execution()
+    stream = RandomStream(config.seed, execution.device)
 
     # Labelled images of the source, unlabelled ones of the target, each in two views; validation for the curves.
     views = ["off" if config.augment == "off" else "weak", config.augment]
@@ -96,17 +95,29 @@ def main(config: Config) -> None:
     # The network, its optimizer, and the average that is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
-    network = synchronise_batch_norm(execution.place(NETWORKS[config.network](**arguments)), execution)
+    network = execution.place(NETWORKS[config.network](**arguments))
     average = EMA(network, config.ema_decay)
-    predict = in_parallel(execution.compiled(network.classifier), execution)
+    predict = execution.prepare(network.classifier)
     optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
+    def refresh() -> None:
+        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        if config.ema_decay:
+            inputs = (torch.cat(batch(number)[0]) for number in range(20))
+            estimate_batch_norm(average.network.classifier, inputs, execution)
+
+    def measure() -> dict[str, float]:
+        """Validation accuracies, for the curves."""
+        return validation.accuracies(average.network.classifier)
+
     # The run: its directory, and everything that a checkpoint must hold to go on.
-    run = Run(config, execution, sources.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    weights = average.network.classifier, f"{config.network}-classifier", arguments
+    run = Run(config, execution, sources.per_epoch, parts, weights)
 
     for step in run.steps():
         progress = step / run.total
-        optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
+        optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         mu = adamatch.ramp(progress, config.pseudo_ramp) * torch.tensor(config.pseudo_weight, device=execution.device)
         images, labels = batch(step)
 
@@ -116,10 +127,7 @@ def main(config: Config) -> None:
             if config.interpolation:
                 alone = adamatch.source_alone(predict, images)
         if config.interpolation:
-            shares = torch.rand(
-                2, config.batch_size, CLASSES, generator=random_stream(config.seed, "interpolation", step)
-            )
-            shares = shares[:, share_of(config.batch_size)].to(execution.device)
+            shares = stream.draws("interpolation", step).uniform(2, config.batch_size, CLASSES, batch_dim=1)
             logits = adamatch.interpolate_logits(logits, alone, shares)
 
         # Pseudo-labels by the weak views; learn the source's labels by both views, the pseudo-labels by the strong.
@@ -133,12 +141,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(**values)
-        if run.checkpoint_due():
-            classifier = average.network.classifier
-            if config.ema_decay:
-                estimate_batch_norm(classifier, (torch.cat(batch(number)[0]) for number in range(20)), execution)
-            run.record(**validation.accuracies(classifier))
-            run.save(classifier, f"{config.network}-classifier", arguments)
+        run.finish_step(refresh, measure=measure)
 
     run.close()
 

@@ -26,9 +26,7 @@ from training.adaptation import (
 )
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, synchronise_batch_norm
 from training.run import Run
-from training.schedules import learning_rate_after
 
 
 @dataclass
@@ -106,27 +104,37 @@ def main(config: Config | Supervised) -> None:
     # The network, its optimizers, and the average that is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
-    network = synchronise_batch_norm(execution.place(NETWORKS[config.network](**arguments)), execution)
+    network = execution.place(NETWORKS[config.network](**arguments))
     average = EMA(network, config.ema_decay)
-    predict = in_parallel(execution.compiled(network if adapting else network.classifier), execution)
+    predict = execution.prepare(network if adapting else network.classifier)
     alternating = adapting and config.alternating
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if alternating:
-        tell_domains = in_parallel(execution.compiled(network.domain_classifier), execution)
         d_optimizer = adam(network.domain_classifier.parameters())
         optimizer = adam([p for name, p in network.named_parameters() if not name.startswith("domain_classifier.")])
     else:
         optimizer = adam(predict.parameters())
 
+    def refresh() -> None:
+        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        if config.ema_decay:
+            inputs = (batch(number)[0] for number in range(20))
+            estimate_batch_norm(average.network if adapting else average.network.classifier, inputs, execution)
+
+    def measure() -> dict[str, float]:
+        """Validation accuracies, for the curves."""
+        return validation.accuracies(average.network.classifier)
+
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if alternating:
         parts["d_optimizer"] = d_optimizer
-    run = Run(config, execution, sources.per_epoch, parts)
+    weights = average.network.classifier, f"{config.network}-classifier", arguments
+    run = Run(config, execution, sources.per_epoch, parts, weights)
 
     for step in run.steps():
         progress = step / run.total
-        lr = optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
+        lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         images, labels = batch(step)
 
         if not adapting:
@@ -140,7 +148,7 @@ def main(config: Config | Supervised) -> None:
 
             # Teach the domain classifier by itself, on features that stay as they are.
             if alternating:
-                d_loss = domain_classifier_loss(network, tell_domains, images, execution)
+                d_loss = domain_classifier_loss(network, images, execution)
                 d_optimizer.param_groups[0]["lr"] = lr
                 d_optimizer.zero_grad()
                 d_loss.backward()
@@ -157,13 +165,7 @@ def main(config: Config | Supervised) -> None:
         average.update(network, step)
 
         run.log(**values)
-        if run.checkpoint_due():
-            classifier = average.network.classifier
-            if config.ema_decay:
-                inputs = (batch(number)[0] for number in range(20))
-                estimate_batch_norm(average.network if adapting else classifier, inputs, execution)
-            run.record(**validation.accuracies(classifier))
-            run.save(classifier, f"{config.network}-classifier", arguments)
+        run.finish_step(refresh, measure=measure)
 
     run.close()
 

@@ -6,8 +6,7 @@ The discriminator judges pixels, frozen features of a classifier, or both, each 
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,18 +32,20 @@ from models.minibatch import GROUP
 from models.projected import MissingWeights, ProjectedFeatures, pretrained_lite0, projected_heads
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
-from runtime.images import from_uint8
+from runtime.images import from_uint8, sheet
+from runtime.processes import share_of
 from runtime.sampling import sample_images
-from runtime.seeds import derived_seed, image_latents, random_stream
+from runtime.seeds import RandomStream, derived_seed, image_latents
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
 
 
 @dataclass
 class Config(TrainConfig):
     """Settings of a face GAN."""
+
+    RENAMED: ClassVar[dict[str, str]] = TrainConfig.RENAMED | {"halve_every": "halve_every_epochs"}
 
     networks: Literal["dcgan", "pixelshuffle", "sagan", "fastgan"] = "dcgan"
     """Which generator and discriminator of pixels (fastgan: R3GAN's residual discriminator)."""
@@ -104,8 +105,6 @@ class Config(TrainConfig):
     """Momentum of SGD."""
     ema_share: float = 0.0
     """Largest half-life of the EMA as a share of the steps done (0: a short warm-up instead)."""
-    halve_every: int = 0
-    """Epochs after which both learning rates are halved, again and again (0: never)."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
@@ -119,8 +118,8 @@ class Config(TrainConfig):
             raise UserError("--d-lr and --g-lr must be above 0")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.momentum)):
             raise UserError("--betas and --momentum must be at least 0 and below 1")
-        if self.halve_every < 0 or not 0 <= self.label_flips <= 1:
-            raise UserError("--halve-every must be at least 0, --label-flips from 0 to 1")
+        if not 0 <= self.label_flips <= 1:
+            raise UserError("--label-flips must be from 0 to 1")
         if min(self.r1, self.r2, self.feature_r1, self.feature_r2) < 0 or self.penalty_every < 1:
             raise UserError("--r1, --r2, --feature-r1 and --feature-r2 must be at least 0, --penalty-every at least 1")
         if self.ema_share < 0 or self.feature_weight <= 0:
@@ -152,7 +151,9 @@ RECIPES = {
     "dcgan": ("DCGAN as its tutorial trains it (139 epochs).", replace(DCGAN, epochs=139)),
     "dcgan-2g": (
         "DCGAN with biases and two generator updates for one of the discriminator.",
-        replace(DCGAN, epochs=120, bias=True, betas=(0.9, 0.999), g_steps=2, halve_every=40),
+        replace(
+            DCGAN, epochs=120, bias=True, betas=(0.9, 0.999), g_steps=2, lr_schedule="halved", halve_every_epochs=40
+        ),
     ),
     "dcgan-long": (
         "DCGAN, slower and longer (600 epochs).",
@@ -236,10 +237,9 @@ def make_features(images: np.ndarray, execution: Execution) -> ProjectedFeatures
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
-    # Where this runs, and this process's share of every batch.
     execution = config.execution()
+    stream = RandomStream(config.seed, execution.device)
     share = share_of(config.batch_size)
-    stream = partial(random_stream, config.seed)
     count = share.stop - share.start
     if (config.networks == "fastgan" or config.discriminator != "pixels") and (count < 2 or count % min(GROUP, count)):
         raise UserError(
@@ -248,12 +248,12 @@ def main(config: Config) -> None:
 
     # Real faces.
     images = load_faces(config.data)
-    faces = ImageBatches(images, config.batch_size, stream, execution.device, config.flip, share)
+    faces = ImageBatches(images, config.batch_size, stream, config.flip)
 
     # The generator, and the discriminators by name: of pixels, of three scales of frozen features, or all of them.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     (g_name, g_arguments), (d_name, d_arguments) = describe_networks(config)
-    generator = synchronise_batch_norm(execution.place(NETWORKS[g_name](**g_arguments)), execution)
+    generator = execution.prepare(NETWORKS[g_name](**g_arguments))
     discriminators = {}
     if config.discriminator != "features":
         discriminators["discriminator"] = NETWORKS[d_name](**d_arguments)
@@ -261,9 +261,7 @@ def main(config: Config) -> None:
         features = make_features(images[:64], execution)
         heads = projected_heads()
         discriminators |= heads
-    discriminators = {
-        name: synchronise_batch_norm(execution.place(network), execution) for name, network in discriminators.items()
-    }
+    discriminators = {name: execution.prepare(network) for name, network in discriminators.items()}
     weights = {name: 1.0 if name == "discriminator" else config.feature_weight / len(heads) for name in discriminators}
     gammas = {
         name: (config.r1, config.r2) if name == "discriminator" else (config.feature_r1, config.feature_r2)
@@ -276,24 +274,14 @@ def main(config: Config) -> None:
     d_optimizer = make_optimizer(list(discriminators.values()), config.d_optimizer, config.d_lr, config)
     average = EMA(generator, config.ema_decay, config.ema_share)
 
-    # What the steps call: compiled if asked, with gradients averaged over the processes. Judging the generator needs
-    # no gradient of the discriminator's own, so that is called without averaging. Second derivatives are not compiled.
-    generate = in_parallel(execution.compiled(generator), execution)
-    judges = {name: execution.compiled(network) for name, network in discriminators.items()}
-    discriminate = {
-        name: in_parallel(network if penalises else judges[name], execution) for name, network in discriminators.items()
-    }
-
     def draw_noise(*number: int) -> Tensor:
         """This process's share (n, latent_size) of the latents of this number."""
-        noise = torch.randn(config.batch_size, config.latent_size, generator=stream("noise", *number))
-        return noise[share].to(execution.device)
+        return stream.draws("noise", *number).normal(config.batch_size, config.latent_size)
 
     def look(images: Tensor, *name: str | int) -> dict[str, Tensor]:
         """What each discriminator sees of images (n, 3, 64, 64), augmented by the draws of this name."""
         if config.augment:
-            draws = torch.rand(config.batch_size, DRAWS, generator=stream("augmentation", *name))
-            images = diff_augment(images, draws[share].to(execution.device))
+            images = diff_augment(images, stream.draws("augmentation", *name).uniform(config.batch_size, DRAWS))
         seen = {"discriminator": images}
         if config.discriminator != "pixels":
             with execution.autocast():
@@ -306,10 +294,10 @@ def main(config: Config) -> None:
             return relativistic_loss(*logits)
         if config.loss == "hinge":
             return hinge_discriminator_loss(*logits)
-        draws = torch.rand(3, config.batch_size, 1, generator=stream("labels", update))[:, share].to(execution.device)
+        draws = stream.draws("labels", update).uniform(3, config.batch_size, 1, batch_dim=1)
         if config.loss == "wgan-gp":
             with execution.autocast():
-                penalty = gradient_penalty(discriminators[name], real, fake, draws[0, :, 0])
+                penalty = gradient_penalty(discriminators[name].forward, real, fake, draws[0, :, 0])
             return wasserstein_discriminator_loss(*logits) + config.gradient_penalty * penalty
         real_labels = draw_labels(*config.real_labels, draws[0], config.clip_labels)
         fake_labels = draw_labels(*config.fake_labels, draws[1], config.clip_labels)
@@ -321,19 +309,27 @@ def main(config: Config) -> None:
             return relativistic_loss(fake_logits, real_logits)
         return bce_generator_loss(fake_logits) if config.loss == "bce" else critic_generator_loss(fake_logits)
 
+    def refresh() -> None:
+        """Estimate the averaged generator's batch norm."""
+        latents = torch.randn(20, 64, config.latent_size, generator=stream("batch norm"))
+        estimate_batch_norm(average.network, latents, execution)
+
+    def sample() -> dict[str, np.ndarray]:
+        """A sample grid from fixed noise vectors."""
+        latents = image_latents(config.seed, range(64), config.latent_size)
+        return {"samples": sheet(sample_images(average.network, latents, execution))}
+
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"generator": generator, **discriminators, "average": average}
     parts |= {"g_optimizer": g_optimizer, "d_optimizer": d_optimizer}
     if config.discriminator != "pixels":
         parts["features"] = features
-    run = Run(config, execution, max(1, faces.per_epoch // config.d_steps), parts)
-    sheet_latents = image_latents(config.seed, range(64), config.latent_size)
-    statistics_latents = torch.randn(20, 64, config.latent_size, generator=stream("batch norm"))
+    per_epoch = max(1, faces.per_epoch // config.d_steps)
+    run = Run(config, execution, per_epoch, parts, (average.network, g_name, g_arguments))
 
     for step in run.steps():
-        halvings = step // run.steps_per_epoch // config.halve_every if config.halve_every else 0
-        for optimizer, lr in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
-            optimizer.param_groups[0]["lr"] = lr * 0.5**halvings
+        for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
+            optimizer.param_groups[0]["lr"] = run.learning_rate(peak)
 
         # Teach the discriminators to tell real from generated; the last generated batch serves the generator too.
         for update in range(step * config.d_steps, (step + 1) * config.d_steps):
@@ -341,15 +337,16 @@ def main(config: Config) -> None:
             with torch.no_grad():
                 real_seen = look(faces.batch(update), "real", update)
             with execution.autocast():
-                fake = generate(draw_noise(update))
+                fake = generator(draw_noise(update))
             fake_seen = look(fake.float(), "fake", update)
             penalty = torch.zeros((), device=execution.device)
             real_logits, d_losses = {}, {}
             for name in discriminators:
                 real = real_seen[name].requires_grad_(penalised)
                 fake = fake_seen[name].detach().requires_grad_(penalised)
+                judge = discriminators[name].forward if penalised else discriminators[name]  # second derivatives
                 with execution.autocast():
-                    logits = discriminate[name](real).float(), discriminate[name](fake).float()
+                    logits = judge(real).float(), judge(fake).float()
                 d_losses[name] = discriminator_loss(name, real, fake, logits, update)
                 if penalised:
                     for gamma, judged, at in zip(gammas[name], logits, (real, fake), strict=True):
@@ -368,12 +365,12 @@ def main(config: Config) -> None:
         for update in range(config.g_steps):
             if update > 0:
                 with execution.autocast():
-                    fake = generate(draw_noise(step, update))
+                    fake = generator(draw_noise(step, update))
                 fake_seen = look(fake.float(), "fake", step, update)
             with execution.autocast():
                 g_loss = sum(
-                    weights[name] * generator_loss(judge(fake_seen[name]).float(), real_logits[name])
-                    for name, judge in judges.items()
+                    weights[name] * generator_loss(network(fake_seen[name]).float(), real_logits[name])
+                    for name, network in discriminators.items()
                 )
             g_optimizer.zero_grad()
             g_loss.backward()
@@ -385,12 +382,7 @@ def main(config: Config) -> None:
         details = {f"{name}_loss": loss for name, loss in d_losses.items()} if len(d_losses) > 1 else {}
         details |= {"penalty": penalty} if penalises else {}
         run.log(d_loss=d_loss, g_loss=g_loss, **details)
-        if run.sample_due() or run.checkpoint_due():
-            estimate_batch_norm(average.network, statistics_latents, execution)
-        if run.sample_due():
-            run.save_sheet(sample_images(average.network, sheet_latents, execution))
-        if run.checkpoint_due():
-            run.save(average.network, g_name, g_arguments)
+        run.finish_step(refresh, sample)
 
     run.close()
 

@@ -6,9 +6,7 @@ levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based
 now and then left out, so that one network predicts with and without it, as guidance needs.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,13 +21,13 @@ from models.edm import EDM
 from models.guidance import drop_labels
 from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
+from runtime.images import sheet
+from runtime.processes import share_of
 from runtime.sampling import check_sampling, grid_requests, sample_digits
-from runtime.seeds import derived_seed, random_stream
+from runtime.seeds import RandomStream, derived_seed
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, share_of, synchronise_batch_norm
 from training.run import Run
-from training.schedules import LearningRateSchedule, learning_rate
 
 
 @dataclass
@@ -61,10 +59,6 @@ class Config(TrainConfig):
     """Highest learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of Adam's running means of the gradients and of their squares."""
-    lr_schedule: LearningRateSchedule = "constant"
-    """Course of the learning rate from the first step to the last."""
-    warmup: int = 0
-    """Steps over which the learning rate rises to its highest (not in one-cycle)."""
     max_gradient_norm: float = 0.0
     """Scale larger gradients down to this norm (0: leave them)."""
 
@@ -93,8 +87,8 @@ class Config(TrainConfig):
             raise UserError("--betas must be at least 0 and below 1")
         if not 0 <= self.label_dropout <= 1:
             raise UserError("--label-dropout is a share: from 0 to 1")
-        if min(self.warmup, self.max_gradient_norm) < 0:
-            raise UserError("--warmup and --max-gradient-norm must not be negative")
+        if self.max_gradient_norm < 0:
+            raise UserError("--max-gradient-norm must not be negative")
         process: Process = EDM() if self.prediction == "edm" else Diffusion(self.diffusion_steps)
         check_sampling(process, self.sampling())
 
@@ -136,7 +130,7 @@ RECIPES = {
             lr=6e-4,
             betas=(0.9, 0.99),
             lr_schedule="linear",
-            warmup=156,  # 20,000 images
+            warmup_steps=156,  # 20,000 images
             max_gradient_norm=1.0,
             ema_decay=0.9999,  # never reached: the average's half-life stays at 8 % of the images seen
             sample_steps=16,
@@ -161,52 +155,54 @@ def pixel_deviation(images: np.ndarray) -> float:
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
-    # Where this runs, and this process's share of every batch.
     execution = config.execution()
-    share = share_of(config.batch_size)
-    stream = partial(random_stream, config.seed)
+    stream = RandomStream(config.seed, execution.device)
 
     # Real digits.
     images, labels = load_classes(config.data, config.domain)
-    digits = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+    digits = ImageBatches(images, config.batch_size, stream, labels=labels)
 
     # The network, its optimizer, and the averaged network that samples are made by.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = config.network_arguments(images)
-    network = synchronise_batch_norm(execution.place(NETWORKS[config.network](**arguments)), execution)
+    network = execution.prepare(NETWORKS[config.network](**arguments))
     diffusion = network.diffusion
     optimizer = make_optimizer(network, config)
     average = EMA(network, config.ema_decay)
-    denoise = in_parallel(execution.compiled(network), execution)
 
     def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """This process's images (n, 3, 28, 28), labels (n,) with some dropped, times (n,) on the CPU, and noise."""
-        generator = stream(purpose, number)
-        times = diffusion.random_times(config.batch_size, generator)
-        uniform = torch.rand(config.batch_size, generator=generator)
-        noise = torch.randn(config.batch_size, 3, 28, 28, generator=generator)
+        draws = stream.draws(purpose, number)
+        times = diffusion.random_times(config.batch_size, draws.generator)[share_of(config.batch_size)]
+        uniform = draws.uniform(config.batch_size)
+        noise = draws.normal(config.batch_size, 3, 28, 28)
         images, labels = digits.labelled_batch(number)
-        labels = drop_labels(labels, uniform[share].to(execution.device), config.label_dropout)
-        return images, labels, times[share], noise[share].to(execution.device)
+        return images, drop_labels(labels, uniform, config.label_dropout), times, noise
 
-    def statistics_batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """What the network is given in training, for the averaged network's batch norm."""
-        for number in range(20):
-            images, labels, times, noise = noisy_batch("batch norm", number)
-            yield *diffusion.inputs(images, noise, times), labels
+    grid_seeds, grid_labels = grid_requests(config.seed)
+
+    def refresh() -> None:
+        """Estimate the averaged network's batch norm, on what the network is given in training."""
+        batches = (noisy_batch("batch norm", number) for number in range(20))
+        inputs = ((*diffusion.inputs(images, noise, times), labels) for images, labels, times, noise in batches)
+        estimate_batch_norm(average.network, inputs, execution)
+
+    def sample() -> dict[str, np.ndarray]:
+        """A sample grid: a row a digit, the same noise down a column."""
+        pictures = sample_digits(average.network, grid_seeds, grid_labels, execution, config.sampling())
+        return {"samples": sheet(pictures, columns=10)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
-    run = Run(config, execution, digits.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
-    sheet_seeds, sheet_labels = grid_requests(config.seed)
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    run = Run(config, execution, digits.per_epoch, parts, (average.network, config.network, arguments))
 
     for step in run.steps():
-        lr = learning_rate(config.lr, config.lr_schedule, step, run.total, config.warmup)
-        optimizer.param_groups[0]["lr"] = lr
+        lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
 
         # Teach the network to see the noise.
         images, labels, times, noise = noisy_batch("noise", step)
         with execution.autocast():
-            loss = diffusion.loss(denoise, images, labels, times, noise)
+            loss = diffusion.loss(network, images, labels, times, noise)
         optimizer.zero_grad()
         loss.backward()
         if config.max_gradient_norm:
@@ -215,12 +211,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(loss=loss, lr=torch.full_like(loss, lr))
-        if run.sample_due() or run.checkpoint_due():
-            estimate_batch_norm(average.network, statistics_batches(), execution)
-        if run.sample_due():
-            run.save_sheet(sample_digits(average.network, sheet_seeds, sheet_labels, execution, config.sampling()), 10)
-        if run.checkpoint_due():
-            run.save(average.network, config.network, arguments)
+        run.finish_step(refresh, sample)
 
     run.close()
 

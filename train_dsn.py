@@ -8,13 +8,14 @@ these alone. The source's digits are labelled, the target's are not: its labels 
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 import tyro
 
 from models import NETWORKS
 from models.dsn import dsn_loss
 from runtime.errors import UserError, run_command
-from runtime.images import to_uint8
+from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
 from training.adaptation import (
     AdaptationConfig,
@@ -25,9 +26,7 @@ from training.adaptation import (
 )
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.processes import in_parallel, synchronise_batch_norm
 from training.run import Run
-from training.schedules import learning_rate_after
 
 
 @dataclass
@@ -84,33 +83,48 @@ def main(config: Config) -> None:
     # The network, its optimizers, and the average that is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"network": config.network, "width": config.width}
-    network = synchronise_batch_norm(execution.place(NETWORKS["dsn"](**arguments)), execution)
+    network = execution.prepare(NETWORKS["dsn"](**arguments))
     average = EMA(network, config.ema_decay)
-    predict = in_parallel(execution.compiled(network), execution)
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if config.alternating:
-        tell_domains = in_parallel(execution.compiled(network.domain_classifier), execution)
         d_optimizer = adam(network.domain_classifier.parameters())
         optimizer = adam([p for name, p in network.named_parameters() if not name.startswith("domain_classifier.")])
     else:
-        optimizer = adam(predict.parameters())
+        optimizer = adam(network.parameters())
+
+    def refresh() -> None:
+        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        if config.ema_decay:
+            estimate_batch_norm(average.network, (batch(number)[0] for number in range(20)), execution)
+
+    def sample() -> dict[str, np.ndarray]:
+        """Up to eight images a row: themselves, restored, from shared and from private features only."""
+        images = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
+        with torch.inference_mode(), execution.autocast():
+            restored = average.network.reconstructions(images)
+        restored = restored.unflatten(0, (2, -1)).transpose(1, 2)
+        return {"samples": sheet(to_uint8(restored.flatten(0, 2)), columns=restored.shape[2])}
+
+    def measure() -> dict[str, float]:
+        """Validation accuracies, for the curves."""
+        return validation.accuracies(average.network.classifier)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if config.alternating:
         parts["d_optimizer"] = d_optimizer
-    run = Run(config, execution, sources.per_epoch, parts)
+    run = Run(config, execution, sources.per_epoch, parts, (average.network.classifier, "dsn-classifier", arguments))
 
     for step in run.steps():
         progress = step / run.total
-        lr = optimizer.param_groups[0]["lr"] = learning_rate_after(progress, config.lr, config.lr_schedule)
+        lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         adversarial = progress >= config.adversarial_start
         reversal_weight = adversarial * torch.tensor(config.domain_weight, device=execution.device)
         images, labels = batch(step)
 
         # Teach the domain classifier by itself, on features that stay as they are.
         if config.alternating:
-            d_loss = domain_classifier_loss(network, tell_domains, images, execution)
+            d_loss = domain_classifier_loss(network, images, execution)
             d_optimizer.param_groups[0]["lr"] = lr
             d_optimizer.zero_grad()
             d_loss.backward()
@@ -118,7 +132,7 @@ def main(config: Config) -> None:
 
         # Classify the source, restore both domains, keep private and shared features apart, the domain out of these.
         with execution.autocast():
-            output = predict(images, reversal_weight)
+            output = network(images, reversal_weight)
         loss, values = dsn_loss(
             output, images, labels, config.reconstruction_weight, config.difference_weight, config.reported_losses
         )
@@ -128,19 +142,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(**values, **{"lambda": reversal_weight})
-        sheet_due, checkpoint_due = run.sample_due(), run.checkpoint_due()
-        if config.ema_decay and (sheet_due or checkpoint_due):
-            estimate_batch_norm(average.network, (batch(number)[0] for number in range(20)), execution)
-        if sheet_due:
-            # Up to eight images a row: themselves, restored, from shared and from private features only.
-            images = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
-            with torch.inference_mode(), execution.autocast():
-                sheet = average.network.reconstructions(images)
-            sheet = sheet.unflatten(0, (2, -1)).transpose(1, 2)
-            run.save_sheet(to_uint8(sheet.flatten(0, 2)), columns=sheet.shape[2])
-        if checkpoint_due:
-            run.record(**validation.accuracies(average.network.classifier))
-            run.save(average.network.classifier, "dsn-classifier", arguments)
+        run.finish_step(refresh, sample, measure)
 
     run.close()
 

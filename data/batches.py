@@ -1,6 +1,5 @@
 """Endless shuffled batches from a uint8 array, kept on the device where it fits."""
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +7,8 @@ import torch
 from torch import Tensor
 
 from data import DataError
+from runtime.processes import share_of
+from runtime.seeds import RandomStream
 
 RESIDENT_BYTES = 8 * 2**30
 
@@ -15,12 +16,12 @@ RESIDENT_BYTES = 8 * 2**30
 class ImageBatches:
     """Batches of a uint8 array (N, H, W, 3) as float32 (n, 3, H, W) in [-1, 1], channels last in memory.
 
-    A batch is a function of its number alone: `batch(17)` is the same images, flipped alike, in every run of one
-    seed, so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch
-    is left for the next. `random_stream(*name)` gives the generator of a named stream. `part` is the slice of every
-    global batch that this process takes. An array larger than `resident_bytes` stays memory-mapped, and the next
-    batch is gathered while this one is used. `labels` (N,) are needed for `labelled_batch`, and for `balanced`: every
-    class is then met equally often, so in an epoch a rare picture more than once and not all of the frequent ones.
+    A batch is a function of its number alone: `batch(17)` is the same images, flipped alike, in every run of one seed,
+    so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch is left
+    for the next. Randomness is of `stream`, on whose device the batches are; this process takes its share of every
+    global batch. An array larger than `resident_bytes` stays memory-mapped, and the next batch is gathered while this
+    one is used. `labels` (N,) are needed for `labelled_batch`, and for `balanced`: every class is then met equally
+    often, so in an epoch a rare picture more than once and not all of the frequent ones.
 
     Raises DataError when there are fewer images than a batch.
     """
@@ -29,26 +30,24 @@ class ImageBatches:
         self,
         images: np.ndarray,
         batch_size: int,
-        random_stream: Callable[..., torch.Generator],
-        device: torch.device,
+        stream: RandomStream,
         flip: bool = False,
-        part: slice = slice(None),
-        resident_bytes: int = RESIDENT_BYTES,
         labels: np.ndarray | None = None,
         balanced: bool = False,
+        resident_bytes: int = RESIDENT_BYTES,
     ):
         if len(images) < batch_size:
             raise DataError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
-        self.batch_size, self.device, self.flip, self.part = batch_size, device, flip, part
-        self.balanced = balanced
-        self.random_stream = random_stream
+        self.batch_size, self.stream, self.device = batch_size, stream, stream.device
+        self.flip, self.balanced = flip, balanced
+        self.part = share_of(batch_size)
         self.count = len(images)
         self.per_epoch = self.count // batch_size
         self.images = images
         self.resident = images.nbytes <= resident_bytes
         if self.resident:
-            self.images = torch.from_numpy(np.array(images)).to(device)
-        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
+            self.images = torch.from_numpy(np.array(images)).to(self.device)
+        self.labels = None if labels is None else torch.from_numpy(labels).to(self.device)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._next: tuple[int, Future] | None = None
         self._reader = None if self.resident else ThreadPoolExecutor(1)
@@ -64,8 +63,7 @@ class ImageBatches:
             self._next = (number + 1, self._reader.submit(self._gather, self.indices(number + 1)))
         images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         if self.flip:
-            draws = torch.rand(self.batch_size, generator=self.random_stream("flip", number))
-            flipped = (draws < 0.5)[self.part].to(self.device)
+            flipped = self.stream.draws("flip", number).uniform(self.batch_size) < 0.5
             images = torch.where(flipped[:, None, None, None], images.flip(3), images)
         return images
 
@@ -83,7 +81,7 @@ class ImageBatches:
 
     def _order_of(self, epoch: int) -> Tensor:
         """The images of an epoch (N,): a permutation, or as many with one of each class in every round."""
-        generator = self.random_stream("order", epoch)
+        generator = self.stream("order", epoch)
         order = torch.randperm(self.count, generator=generator)
         if not self.balanced:
             return order

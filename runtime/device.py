@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from runtime.errors import UserError
+from runtime.processes import average_gradients, world_size
 
 Precision = Literal["auto", "float32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
@@ -30,11 +31,21 @@ class Execution:
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         return network.to(self.device, memory_format=memory_format)
 
-    def compiled(self, network: nn.Module) -> nn.Module:
-        """`network`, compiled if asked; it shares its parameters, so save and load the plain one."""
-        if self.compile == "off":
-            return network
-        return torch.compile(network, mode="reduce-overhead" if self.compile == "cuda-graphs" else "default")
+    def prepare(self, network: nn.Module) -> nn.Module:
+        """`network` ready to be trained: placed, compiled if asked, and one network in all processes if there are more.
+
+        Its gradients are then averaged over the processes; its batch norm sees the global batch on GPUs, on CPUs the
+        process's share. All of this is done to the network itself: what is called is also what is saved. To take a
+        second derivative, which is not compiled, call `network.forward`.
+        """
+        network = self.place(network)
+        if world_size() > 1:
+            if self.device.type == "cuda":
+                network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            average_gradients(network)
+        if self.compile != "off":
+            network.compile(mode="reduce-overhead" if self.compile == "cuda-graphs" else "default")
+        return network
 
     def autocast(self) -> AbstractContextManager:
         """The context in which networks are called."""

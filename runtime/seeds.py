@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from runtime.processes import share_of
 
 
 def derived_seed(seed: int, *stream: str | int) -> int:
@@ -16,6 +19,55 @@ def derived_seed(seed: int, *stream: str | int) -> int:
 def random_stream(seed: int, *stream: str | int) -> torch.Generator:
     """A CPU generator for the stream of this name: the same numbers on every device and in every process."""
     return torch.Generator().manual_seed(derived_seed(seed, *stream))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws, one after the other, from the generator of one name.
+
+    They are made for the global batch and do not depend on how many processes share it; each process gets its share of
+    dimension `batch_dim` of `shape`, on `device`.
+    """
+
+    generator: torch.Generator
+    device: torch.device | str = "cpu"
+
+    def normal(self, *shape: int, batch_dim: int = 0) -> Tensor:
+        """Standard normal numbers, float32."""
+        return self._share(torch.randn(shape, generator=self.generator), batch_dim)
+
+    def uniform(self, *shape: int, batch_dim: int = 0) -> Tensor:
+        """Numbers uniform in [0, 1), float32."""
+        return self._share(torch.rand(shape, generator=self.generator), batch_dim)
+
+    def integers(self, low: int, high: int, *shape: int, batch_dim: int = 0) -> Tensor:
+        """Whole numbers from `low` to `high` - 1, int64."""
+        return self._share(torch.randint(low, high, shape, generator=self.generator), batch_dim)
+
+    def _share(self, numbers: Tensor, batch_dim: int) -> Tensor:
+        share = share_of(numbers.shape[batch_dim])
+        return numbers.narrow(batch_dim, share.start, share.stop - share.start).to(self.device)
+
+
+@dataclass(frozen=True)
+class RandomStream:
+    """Randomness of a run, which derives from its seed by names: `stream.draws("noise", step).normal(128, 100)`."""
+
+    seed: int
+    device: torch.device | str = "cpu"
+    prefix: tuple[str | int, ...] = ()
+
+    def within(self, *prefix: str | int) -> "RandomStream":
+        """The streams whose names begin with `prefix`."""
+        return RandomStream(self.seed, self.device, (*self.prefix, *prefix))
+
+    def draws(self, *name: str | int) -> Draws:
+        """Draws from the stream of this name, from its start."""
+        return Draws(self(*name), self.device)
+
+    def __call__(self, *name: str | int) -> torch.Generator:
+        """The generator of this name, at its start."""
+        return random_stream(self.seed, *self.prefix, *name)
 
 
 def image_latents(seed: int, indices: Sequence[int], latent_size: int) -> Tensor:

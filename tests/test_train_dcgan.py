@@ -18,7 +18,7 @@ RELATIVISTIC |= {"ema_decay": 0.998, "ema_share": 0.05}
 REPORTED = {
     "dcgan": {"epochs": 139, "batch_size": 128, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.5, 0.999), "seed": 999},
     "dcgan-2g": {"epochs": 120, "d_lr": 2e-4, "g_lr": 2e-4, "betas": (0.9, 0.999), "bias": True, "g_steps": 2}
-    | {"d_steps": 1, "halve_every": 40},
+    | {"d_steps": 1, "lr_schedule": "halved", "halve_every_epochs": 40},
     "dcgan-long": {"epochs": 600, "batch_size": 256, "d_lr": 1e-4, "g_lr": 1e-4},
     "dcgan-short": {"epochs": 10, "d_lr": 1e-3, "g_lr": 1e-3},
     "pixelshuffle": {"epochs": 300, "batch_size": 256, "g_lr": 1e-4, "d_optimizer": "sgd", "d_lr": 1e-3}
@@ -83,7 +83,7 @@ def test_recipes_train_and_leave_a_generator(train, tmp_path, words):
 
 def test_updates_and_halvings_are_counted_in_steps(train, tmp_path):
     """48 pictures in batches of 8, two of them a step: three steps an epoch."""
-    counts = ("--d-steps", 2, "--g-steps", 3, "--epochs", 3, "--halve-every", 1)
+    counts = ("--d-steps", 2, "--g-steps", 3, "--epochs", 3, "--lr-schedule", "halved", "--halve-every-epochs", 1)
     folder = train(tmp_path, "dcgan", *counts)
     checkpoint, lines = load(folder)
     assert (checkpoint["step"], lines[-1]["epoch"]) == (9, 3)
@@ -117,7 +117,7 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--networks", "pixelshuffle", "--width", 1), "--width must be a multiple of 2 for pixelshuffle"),
         (("--g-lr", -1e-4), "--d-lr and --g-lr must be above 0"),
         (("--betas", 0.5, 1.0), "--betas and --momentum must be at least 0 and below 1"),
-        (("--label-flips", 2), "--halve-every must be at least 0, --label-flips from 0 to 1"),
+        (("--label-flips", 2), "--label-flips must be from 0 to 1"),
         (("--loss", "hinge", "--label-flips", 0.1), "--label-flips are of --loss bce, not of hinge"),
     ],
 )

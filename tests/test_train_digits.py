@@ -69,7 +69,7 @@ def test_every_recipe_is_tested():
 @pytest.mark.parametrize(
     ("recipe", "options"),
     [
-        ("acgan28", ("--lr-schedule", "cosine", "--warmup", 1)),
+        ("acgan28", ("--lr-schedule", "cosine", "--warmup-steps", 1)),
         ("acgan64", ("--real-label", 0.9, "--class-weight", 2, "--fake-class-weight", 1, "--doubt", 0, "--r1", 0)),
         ("context-unet", ("--prediction", "v", "--noise-schedule", "cosine", "--max-gradient-norm", 1)),
         ("attention-unet", ("--width", 4)),

@@ -52,7 +52,7 @@ def lines_of(folder):
 def test_the_recipe_has_the_reported_settings():
     config = parse_command_line(train_vae.RECIPES, ["vae"])
     assert (config.latent_size, config.width, config.kl_weight, config.kl_reduction) == (1024, 32, 1e-4, "mean")
-    assert (config.lr, config.halve_every, config.lr_schedule) == (1e-4, 10 * 40_000 // 128, "constant")
+    assert (config.lr, config.halve_every_steps, config.lr_schedule) == (1e-4, 10 * 40_000 // 128, "halved")
 
 
 def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
@@ -138,7 +138,7 @@ def test_resuming_changes_nothing(train, tmp_path):
 
 
 def test_the_learning_rate_is_halved_in_steps(train, tmp_path):
-    folder = train(tmp_path, "--max-steps", 5, "--halve-every", 2)
+    folder = train(tmp_path, "--max-steps", 5, "--halve-every-steps", 2)
     state = torch.load(folder / "checkpoint.pt", weights_only=True)["parts"]["optimizer"]
     assert state["param_groups"][0]["lr"] == pytest.approx(1e-4 / 4)
 
@@ -163,7 +163,7 @@ def test_a_plain_folder_has_no_validation_faces(train, faces, tmp_path):
         (("--data", "none"), "no such data folder: none"),
         (("--latent-size", 0), "--width and --latent-size must be at least 1, --lr above 0"),
         (("--width", 5), "--width must be at least 6 for a linear start (or give --no-linear-start)"),
-        (("--kl-weight", -1), "--kl-weight and --halve-every must not be negative"),
+        (("--kl-weight", -1), "--kl-weight must not be negative"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):

@@ -1,8 +1,7 @@
 """What the three scripts that adapt digit classifiers share: settings, batches of both domains, validation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,10 +20,8 @@ from models.dsn import DSN
 from runtime.classification import accuracy
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.seeds import random_stream
+from runtime.seeds import RandomStream
 from training.config import TrainConfig
-from training.processes import share_of
-from training.schedules import AdaptationSchedule
 
 
 @dataclass
@@ -52,8 +49,6 @@ class AdaptationConfig(TrainConfig):
 
     lr: float = 1e-3
     """Learning rate of Adam."""
-    lr_schedule: AdaptationSchedule = "constant"
-    """Learning-rate schedule: annealed is 1 / (1 + 10 p)^0.75, cosine falls to 0, fixmatch is cos(7 pi p / 16)."""
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW)."""
     ema_decay: float = 0.0
@@ -87,10 +82,8 @@ class AdaptationConfig(TrainConfig):
 class ViewBatches:
     """Batches of one domain in one or several views: every image augmented anew for each name in `augmentations`."""
 
-    def __init__(
-        self, batches: ImageBatches, augmentations: Sequence[str], random_stream: Callable[..., torch.Generator]
-    ):
-        self.batches, self.random_stream = batches, random_stream
+    def __init__(self, batches: ImageBatches, augmentations: Sequence[str], stream: RandomStream):
+        self.batches, self.stream = batches, stream
         self.augmentations = [AUGMENTATIONS[name] for name in augmentations]
         self.per_epoch = batches.per_epoch
 
@@ -105,19 +98,17 @@ class ViewBatches:
 
     def _augmented(self, images: Tensor, number: int) -> list[Tensor]:
         size = (len(self.augmentations), self.batches.batch_size, DRAWS)
-        draws = torch.rand(size, generator=self.random_stream(number))[:, self.batches.part].to(images.device)
+        draws = self.stream.draws(number).uniform(*size, batch_dim=1)
         return [augment_by_turns(images, *view) for view in zip(draws, self.augmentations, strict=True)]
 
 
 def source_batches(config: AdaptationConfig, execution: Execution, augmentations: Sequence[str]) -> ViewBatches:
     """Labelled batches of the source."""
     images, labels = load_digits(config.data, config.source, "train")
-    stream, size = partial(random_stream, config.seed), config.batch_size
+    stream, size = RandomStream(config.seed, execution.device), config.batch_size
     _check_count(images, config.source, size)
-    batches = ImageBatches(
-        images, size, stream, execution.device, part=share_of(size), labels=labels, balanced=config.balanced
-    )
-    return ViewBatches(batches, augmentations, partial(stream, "augment", "source"))
+    batches = ImageBatches(images, size, stream, labels=labels, balanced=config.balanced)
+    return ViewBatches(batches, augmentations, stream.within("augment", "source"))
 
 
 def target_batches(
@@ -125,10 +116,10 @@ def target_batches(
 ) -> ViewBatches:
     """Batches of the target, `ratio` times as large as the source's; no label of it is read."""
     images = load_unlabelled(config.data, config.target, "train")
-    stream, size = partial(random_stream, config.seed), ratio * config.batch_size
+    stream, size = RandomStream(config.seed, execution.device), ratio * config.batch_size
     _check_count(images, config.target, size)
-    batches = ImageBatches(images, size, partial(stream, "target"), execution.device, part=share_of(size))
-    return ViewBatches(batches, augmentations, partial(stream, "augment", "target"))
+    batches = ImageBatches(images, size, stream.within("target"))
+    return ViewBatches(batches, augmentations, stream.within("augment", "target"))
 
 
 def _check_count(images: np.ndarray, domain: str, size: int) -> None:
@@ -151,16 +142,14 @@ class Validation:
         return {f"{role}_accuracy": accuracy(classifier, *labelled, self.execution) for role, labelled in digits}
 
 
-def domain_classifier_loss(
-    network: DANN | DSN, domain_classifier: nn.Module, images: Tensor, execution: Execution
-) -> Tensor:
+def domain_classifier_loss(network: DANN | DSN, images: Tensor, execution: Execution) -> Tensor:
     """The domain loss of images, half source and half target, on features that stay as they are.
 
-    For updating the domain classifier by itself, before the rest; `domain_classifier` is the network's, compiled or
-    parallel. Running statistics of batch norm in the feature extractor are left to the step's own pass.
+    For updating the domain classifier by itself, before the rest. Running statistics of batch norm in the feature
+    extractor are left to the step's own pass.
     """
     with torch.no_grad(), frozen_statistics(network), execution.autocast():
         features = network.classifier.features(images)
     with execution.autocast():
-        logits = domain_classifier(features)
+        logits = network.domain_classifier(features)
     return domain_loss(logits.float())[0]

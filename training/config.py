@@ -11,12 +11,16 @@ import tyro
 
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
-from training.processes import join_processes
+from runtime.processes import join_processes
+from training.schedules import Schedule
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(Schedule):
     """Settings shared by all training scripts; each script adds those of its method."""
+
+    RENAMED: typing.ClassVar[dict[str, str]] = {"warmup": "warmup_steps"}
+    """Today's names of settings that earlier versions had under others."""
 
     RETIRED: typing.ClassVar[dict[str, typing.Any]] = {}
     """Settings that earlier versions had, each with the value that left a run as it is made today."""
@@ -75,6 +79,7 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work, before any work starts."""
+        self.check_schedule()
         for field in ("epochs", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, field) < 1:
                 raise UserError(f"--{field.replace('_', '-')} must be at least 1")
@@ -123,6 +128,9 @@ def _saved_settings(config: Config) -> Config:
         raise UserError(f"{path} cannot be read ({error}): start anew under another --name") from error
     if settings["recipe"] != config.recipe:
         raise UserError(f"{config.folder} is a run of {settings['recipe']}: give another --name, or that recipe")
+    settings = {config.RENAMED.get(name, name): value for name, value in settings.items()}
+    if settings.get("halve_every_epochs") or settings.get("halve_every_steps"):
+        settings["lr_schedule"] = "halved"  # halving was no schedule of its own once
     for name, value in config.RETIRED.items():
         if settings.get(name, value) != value:
             option = f"--{name.replace('_', '-')} {settings[name]}"

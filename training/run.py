@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,8 @@ from tqdm import tqdm
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.files import write_atomically
-from runtime.images import save_png, sheet
-from runtime.seeds import derived_seed
-from runtime.weights import save_weights
-from training.config import TrainConfig
-from training.processes import (
+from runtime.images import save_png
+from runtime.processes import (
     any_process,
     is_first,
     leave_processes,
@@ -35,6 +32,9 @@ from training.processes import (
     process_number,
     world_size,
 )
+from runtime.seeds import derived_seed
+from runtime.weights import save_weights
+from training.config import TrainConfig
 
 Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
 
@@ -43,12 +43,20 @@ class Run:
     """The directory `runs/NAME/` and the count of steps, from the first or from the last checkpoint to the end.
 
     config.json holds every setting; metrics.jsonl a line per `log_every` steps; checkpoint.pt the state of everything
-    in `parts` at the last checkpoint. An existing directory is refused without `--resume`. Only the first of several
-    processes writes.
+    in `parts` at the last checkpoint; weights.safetensors what inference needs: of `weights` = (network, name,
+    arguments), network being `NETWORKS[name](**arguments)`. An existing directory is refused without `--resume`. Only
+    the first of several processes writes.
     """
 
-    def __init__(self, config: TrainConfig, execution: Execution, steps_per_epoch: int, parts: dict[str, Stateful]):
-        self.config, self.execution, self.parts = config, execution, parts
+    def __init__(
+        self,
+        config: TrainConfig,
+        execution: Execution,
+        steps_per_epoch: int,
+        parts: dict[str, Stateful],
+        weights: tuple[nn.Module, str, dict[str, Any]],
+    ):
+        self.config, self.execution, self.parts, self.weights = config, execution, parts, weights
         self.folder = config.folder
         self.steps_per_epoch = steps_per_epoch
         steps = config.epochs * steps_per_epoch
@@ -91,6 +99,10 @@ class Run:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
+    def learning_rate(self, peak: float) -> float:
+        """The learning rate of the present step by the run's schedule, `peak` being the highest."""
+        return self.config.learning_rate(peak, self.step - 1, self.total, self.steps_per_epoch)
+
     def log(self, **values: Tensor) -> None:
         """Add this step's tensors, scalars or vectors, to the running means; call it once in every step.
 
@@ -108,6 +120,28 @@ class Run:
             self._sums, self._logged = {}, self.step
             self.record(**means)
 
+    def finish_step(
+        self,
+        refresh: Callable[[], None],
+        sample: Callable[[], dict[str, np.ndarray]] | None = None,
+        measure: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
+        """Leave sample grids and a checkpoint where they are due; call it last in every step, in all processes.
+
+        `refresh` then makes the averaged network ready, first of all; `sample` gives sample grids by folder, uint8
+        (H, W, 3) each; `measure` gives what the log is to say beside a checkpoint.
+        """
+        sample_due, checkpoint_due = sample is not None and self.sample_due(), self.checkpoint_due()
+        if sample_due or checkpoint_due:
+            refresh()
+        if sample_due:
+            for folder, grid in sample().items():
+                self.save_grid(grid, folder)
+        if checkpoint_due:
+            if measure is not None:
+                self.record(**measure())
+            self.save(*self.weights)
+
     def record(self, **values: float) -> None:
         """Write a line of metrics.jsonl: what was measured after this step, scores say."""
         if is_first():
@@ -124,10 +158,10 @@ class Run:
         """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
         return self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
 
-    def save_sheet(self, images: np.ndarray, columns: int = 8, folder: str = "samples") -> None:
-        """Write pictures (N, H, W, 3) uint8, in rows of `columns`, as the sheet of this step under `folder`."""
+    def save_grid(self, grid: np.ndarray, folder: str) -> None:
+        """Write a picture uint8 (H, W, 3) as the sample grid of this step under `folder`."""
         if is_first():
-            save_png(self.folder / folder / f"{self.step:07d}.png", sheet(images, columns))
+            save_png(self.folder / folder / f"{self.step:07d}.png", grid)
 
     def save(self, network: nn.Module, name: str, arguments: dict[str, Any]) -> None:
         """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`; call it in all processes.

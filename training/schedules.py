@@ -1,51 +1,71 @@
-"""Learning rates as functions of the step alone, so that going on after a stop needs no state."""
+"""Learning rates as functions of the step alone, so that a resumed run needs no state of them."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-LearningRateSchedule = Literal["constant", "linear", "cosine", "one-cycle"]
-AdaptationSchedule = Literal["constant", "annealed", "cosine", "fixmatch"]
+from runtime.errors import UserError
 
 
-def learning_rate(peak: float, schedule: LearningRateSchedule, step: int, total: int, warmup: int = 0) -> float:
-    """The learning rate of step `step`, counted from 0, of `total`; `peak` is the highest.
+@dataclass
+class Schedule:
+    """How learning rates change over a run."""
 
-    constant, linear and cosine rise linearly to `peak` over the first `warmup` steps; linear then falls to 0 along a
-    line, cosine along half a wave (Loshchilov, Hutter, *SGDR*, ICLR 2017, section 3). one-cycle rises from peak/25 to
-    `peak` over the first 30 % of the steps and falls to peak/250000, along half waves (Smith, Topin,
-    *Super-Convergence*, 2018, section 3; constants and shape are those of torch.optim.lr_scheduler.OneCycleLR, whose
-    cycle of momentum is left out).
-    """
-    if schedule == "one-cycle":
-        top = 0.3 * total - 1
-        if step <= top:
-            return half_wave(peak / 25, peak, step / top)
-        return half_wave(peak, peak / 25e4, (step - top) / (total - 1 - top))
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    if schedule == "constant":
+    lr_schedule: Literal["constant", "halved", "linear", "cosine", "fixmatch", "annealed", "one-cycle"] = "constant"
+    """Decay after the share p of the run: linear and cosine to 0, fixmatch cos(7 pi p / 16), annealed
+    1 / (1 + 10 p)^0.75, halved as --halve-every-…; one-cycle rises for 30 % of the run, then decays to 0."""
+    warmup_steps: int = 0
+    """Steps of a linear warm-up before the schedule begins; one-cycle has its own."""
+    halve_every_epochs: int = 0
+    """Epochs after which a halved learning rate is halved, again and again (0: --halve-every-steps says)."""
+    halve_every_steps: int = 0
+    """The same in steps."""
+
+    def check_schedule(self) -> None:
+        """Raise UserError for settings that cannot work together."""
+        if min(self.warmup_steps, self.halve_every_epochs, self.halve_every_steps) < 0:
+            raise UserError("--warmup-steps, --halve-every-epochs and --halve-every-steps must be at least 0")
+        if self.lr_schedule == "halved" and bool(self.halve_every_epochs) == bool(self.halve_every_steps):
+            raise UserError("--lr-schedule halved needs --halve-every-epochs or --halve-every-steps")
+
+    def learning_rate(self, peak: float, step: int, total: int, steps_per_epoch: int) -> float:
+        """The learning rate of step `step`, counted from 0, of `total`; `peak` is the highest.
+
+        After a linear warm-up: cosine decays along half a wave (Loshchilov, Hutter, *SGDR*, ICLR 2017, section 3),
+        fixmatch to a fifth (Sohn et al., *FixMatch*, NeurIPS 2020, section 2.3), annealed as in Ganin et al.,
+        *Domain-Adversarial Training of Neural Networks*, JMLR 2016, section 5.2.2.
+        """
+        if self.lr_schedule == "one-cycle":
+            return one_cycle(peak, step, total)
+        if step < self.warmup_steps:
+            return peak * (step + 1) / self.warmup_steps
+        done, total = step - self.warmup_steps, total - self.warmup_steps
+        match self.lr_schedule:
+            case "halved":
+                return peak * 0.5 ** (done // (self.halve_every_steps or self.halve_every_epochs * steps_per_epoch))
+            case "linear":
+                return peak * (1 - done / total)
+            case "cosine":
+                return half_wave(peak, 0.0, done / total)
+            case "fixmatch":
+                return peak * math.cos(7 * math.pi * (done / total) / 16)
+            case "annealed":
+                return peak / (1 + 10 * (done / total)) ** 0.75
         return peak
-    done = (step - warmup) / (total - warmup)
-    return peak * (1 - done) if schedule == "linear" else half_wave(peak, 0.0, done)
+
+
+def one_cycle(peak: float, step: int, total: int) -> float:
+    """From peak/25 to `peak` over the first 30 % of the steps, then to peak/250000, along half waves.
+
+    Smith, Topin, *Super-Convergence*, 2018, section 3; constants and shape are those of
+    torch.optim.lr_scheduler.OneCycleLR, whose cycle of momentum is left out.
+    """
+    top = 0.3 * total - 1
+    if step <= top:
+        return half_wave(peak / 25, peak, step / top)
+    return half_wave(peak, peak / 25e4, (step - top) / (total - 1 - top))
 
 
 def half_wave(start: float, end: float, fraction: float) -> float:
     """From `start` at fraction 0 to `end` at fraction 1, along half a cosine wave."""
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
-
-
-def learning_rate_after(progress: float, peak: float, schedule: AdaptationSchedule) -> float:
-    """The learning rate after the share `progress` of the run, at first `peak`.
-
-    annealed falls as 1 / (1 + 10 p)^0.75 (Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016,
-    section 5.2.2), cosine to 0 along half a wave, fixmatch as cos(7 pi p / 16), to a fifth (Sohn et al., *FixMatch*,
-    NeurIPS 2020, section 2.3).
-    """
-    match schedule:
-        case "annealed":
-            return peak / (1 + 10 * progress) ** 0.75
-        case "cosine":
-            return half_wave(peak, 0.0, progress)
-        case "fixmatch":
-            return peak * math.cos(7 * math.pi * progress / 16)
-    return peak

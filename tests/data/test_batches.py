@@ -4,10 +4,10 @@ import torch
 
 from data import DataError
 from data.batches import ImageBatches
-from runtime.seeds import random_stream
+from runtime import processes
+from runtime.seeds import RandomStream
 
 COUNT, BATCH = 24, 8  # three batches an epoch
-CPU = torch.device("cpu")
 # Picture i is i on its left half and 100 + i on its right.
 PICTURES = np.empty((COUNT, 4, 4, 3), np.uint8)
 PICTURES[:, :, :2] = np.arange(COUNT)[:, None, None, None]
@@ -15,7 +15,7 @@ PICTURES[:, :, 2:] = 100 + np.arange(COUNT)[:, None, None, None]
 
 
 def batches(images=PICTURES, seed=1, **options):
-    return ImageBatches(images, BATCH, lambda *name: random_stream(seed, *name), CPU, **options)
+    return ImageBatches(images, BATCH, RandomStream(seed), **options)
 
 
 @pytest.fixture(params=["resident", "memory-mapped"])
@@ -90,9 +90,11 @@ def test_balanced_batches_hold_every_class_equally_often(options):
     assert torch.equal(jumping.batch(7), source.batch(7))
 
 
-@pytest.mark.parametrize("part", [slice(None), slice(4, 8)])
-def test_labels_stay_with_their_pictures(options, part):
-    source = batches(labels=np.arange(COUNT)[::-1].copy(), part=part, **options)
+@pytest.mark.parametrize("count", [1, 2])
+def test_labels_stay_with_their_pictures(options, count, monkeypatch):
+    monkeypatch.setattr(processes, "world_size", lambda: count)
+    monkeypatch.setattr(processes, "process_number", lambda: count - 1)
+    source = batches(labels=np.arange(COUNT)[::-1].copy(), **options)
     for number in (0, 2, 3, 7, 1):  # over the ends of epochs, and back
         images, labels = source.labelled_batch(number)
         assert levels(images)[:, 0, 0, 0].tolist() == (COUNT - 1 - labels).tolist()
@@ -120,11 +122,16 @@ def test_about_half_of_the_pictures_are_flipped_anew_in_every_epoch():
     assert flipped[:COUNT] != flipped[COUNT : 2 * COUNT]
 
 
-def test_the_parts_of_two_processes_make_up_the_global_batch(options):
-    whole = batches(flip=True, **options)
-    parts = [batches(flip=True, part=part, **options) for part in (slice(0, 4), slice(4, 8))]
-    for number in range(4):
-        assert torch.equal(torch.cat([part.batch(number) for part in parts]), whole.batch(number))
+def test_the_parts_of_two_processes_make_up_the_global_batch(options, monkeypatch):
+    whole = list(map(batches(flip=True, **options).batch, range(4)))
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr(processes, "process_number", lambda rank=rank: rank)
+        parts.append(list(map(batches(flip=True, **options).batch, range(4))))
+    for one, two, batch in zip(*parts, whole, strict=True):
+        assert len(one) == len(two) == BATCH // 2
+        assert torch.equal(torch.cat([one, two]), batch)
 
 
 def test_fewer_pictures_than_a_batch_are_an_error():

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -57,11 +59,17 @@ def test_memory_format_changes_the_layout_and_not_the_images():
 
 
 def test_a_network_is_compiled_only_if_asked(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda network, mode: (network, mode))
-    network = nn.Linear(2, 2)
-    assert Execution(CPU).compiled(network) is network
-    assert Execution(CPU, compile="default").compiled(network) == (network, "default")
-    assert Execution(CPU, compile="cuda-graphs").compiled(network) == (network, "reduce-overhead")
+    monkeypatch.setattr(torch, "compile", lambda call, mode: lambda inputs: (call(inputs), mode))
+    inputs = torch.ones(1, 2)
+    for compile, mode in (("off", None), ("default", "default"), ("cuda-graphs", "reduce-overhead")):
+        network = nn.Linear(2, 2)
+        expected = network(inputs)
+        prepared = Execution(CPU, compile=compile).prepare(network)
+        assert prepared is network  # what is called is what is saved
+        outputs = prepared(inputs)
+        assert torch.equal(*((outputs, expected) if mode is None else (outputs[0], expected)))
+        assert mode is None or outputs[1] == mode
+        assert torch.equal(copy.deepcopy(prepared)(inputs), expected)  # an average is not compiled
 
 
 @pytest.mark.parametrize(

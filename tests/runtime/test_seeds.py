@@ -1,6 +1,7 @@
 import torch
 
-from runtime.seeds import derived_seed, image_latents, random_stream
+from runtime import processes
+from runtime.seeds import RandomStream, derived_seed, image_latents, random_stream
 
 
 def draw(*name):
@@ -35,3 +36,19 @@ def test_latents_are_standard_normal():
     assert latents.mean().abs() < 0.02
     assert (latents.std() - 1).abs() < 0.02
     assert len(latents[:, 0].unique()) == 1000
+
+
+def test_draws_of_one_name_come_from_one_generator():
+    draws, generator = RandomStream(5).draws("noise", 3), random_stream(5, "noise", 3)
+    assert torch.equal(draws.integers(1, 9, 6), torch.randint(1, 9, (6,), generator=generator))
+    assert torch.equal(draws.uniform(6), torch.rand(6, generator=generator))
+    assert torch.equal(draws.normal(6, 2), torch.randn(6, 2, generator=generator))
+    assert torch.equal(RandomStream(5).within("noise").draws(3).normal(6), RandomStream(5).draws("noise", 3).normal(6))
+
+
+def test_every_process_gets_its_share_of_what_is_drawn_for_the_global_batch(monkeypatch):
+    whole = RandomStream(5).draws("noise").normal(6, 2), RandomStream(5).draws("noise").uniform(3, 6, batch_dim=1)
+    monkeypatch.setattr(processes, "world_size", lambda: 3)
+    monkeypatch.setattr(processes, "process_number", lambda: 1)
+    assert torch.equal(RandomStream(5).draws("noise").normal(6, 2), whole[0][2:4])
+    assert torch.equal(RandomStream(5).draws("noise").uniform(3, 6, batch_dim=1), whole[1][:, 2:4])

@@ -37,14 +37,17 @@ RATES = ("--d-lr", 1e-3, "--g-lr", 2e-3)
 PLAIN_STEPS = ("--d-optimizer", "sgd", "--g-optimizer", "sgd", "--d-lr", 0.02, "--g-lr", 0.05)
 LABELS = ("--width", 4, "--real-labels", 0.8, 1.6, "--fake-labels", -0.1, 1.2)
 VARIANTS = {
-    "dcgan": ("dcgan", "--width", 4, "--flip", "--halve-every", 1, "--log-every", 2, "--keep-every", 2, *RATES),
+    "dcgan": (
+        *("dcgan", "--width", 4, "--flip", "--lr-schedule", "halved", "--halve-every-epochs", 1),
+        *("--log-every", 2, "--keep-every", 2, *RATES),
+    ),
     "dcgan-2g": ("dcgan-2g", "--width", 4, "--label-flips", 0.4, "--keep-every", 2),
     "dcgan-long": ("dcgan-long", "--width", 4, "--ema-decay", 0.15, "--d-optimizer", "sgd", "--momentum", 0.9),
     "dcgan-short": ("dcgan-short", "--width", 4, "--d-steps", 2, "--g-steps", 3, "--max-steps", 0, "--epochs", STEPS),
     "labels": ("dcgan", *LABELS, "--label-flips", 0.3, "--flip", *PLAIN_STEPS),
     "labels above 1": ("dcgan", *LABELS, "--no-clip-labels", "--ema-decay", 0, *PLAIN_STEPS),
     "pixelshuffle": ("pixelshuffle", "--width", 4, "--no-channels-last", "--keep-every", 2, "--g-steps", 2),
-    "sagan": ("sagan", "--width", 8, "--halve-every", 1, "--sample-every", STEPS),
+    "sagan": ("sagan", "--width", 8, "--lr-schedule", "halved", "--halve-every-epochs", 1, "--sample-every", STEPS),
     "wgan-gp": ("dcgan", "--width", 4, "--loss", "wgan-gp", "--gradient-penalty", 3, "--g-optimizer", "sgd", *RATES),
 }
 
@@ -107,7 +110,7 @@ def account(settings, pictures):
     logged, averages = [], {}
     for step in range(STEPS):
         torch.manual_seed(seed_of("step", step, 0))  # of dropout
-        share = 0.5 ** (step // per_epoch // settings.halve_every) if settings.halve_every else 1.0
+        share = 0.5 ** (step // per_epoch // settings.halve_every_epochs) if settings.halve_every_epochs else 1.0
         for turn in range(settings.d_steps):
             update = step * settings.d_steps + turn
             real = image_batch(pictures, update, BATCH, settings.flip)

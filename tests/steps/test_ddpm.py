@@ -38,12 +38,12 @@ CONTEXT, ATTENTION = ("context-unet", "--width", 8), ("attention-unet", "--width
 VARIANTS = {
     "context-unet": (
         *(*CONTEXT, "--max-steps", 4, "--log-every", 2, "--keep-every", 2),
-        *("--diffusion-steps", 12, "--sample-steps", 4, "--warmup", 3, "--lr", 1e-3),
+        *("--diffusion-steps", 12, "--sample-steps", 4, "--warmup-steps", 3, "--lr", 1e-3),
     ),
     "velocity": (
         *(*CONTEXT, "--max-steps", 3, "--prediction", "v", "--noise-schedule", "cosine", "--ema-decay", 0.15),
         *("--diffusion-steps", 9, "--sample-steps", 3, "--guidance", 1, "--optimizer", "adamw", "--lr", 2e-3),
-        *("--lr-schedule", "cosine", "--warmup", 1, "--max-gradient-norm", 0.2),
+        *("--lr-schedule", "cosine", "--warmup-steps", 1, "--max-gradient-norm", 0.2),
     ),
     "attention-unet": (
         *(*ATTENTION, "--max-steps", 4, "--sample-every", 9, "--keep-every", 2),
@@ -116,7 +116,7 @@ class Account:
         for step in range(steps):
             inputs, target = self.noisy_batch("noise", step)
             loss = ((self.network(*inputs) - target) ** 2).mean()
-            lr = scheduled(settings.lr, settings.lr_schedule, step, steps, settings.warmup)
+            lr = scheduled(settings.lr, settings.lr_schedule, step, steps, settings.warmup_steps)
             self.logged.append({"loss": loss.detach(), "lr": lr})
             before = [parameter.detach().clone() for parameter in self.network.parameters()]
             self.optimizer.step(loss * self.clipping(loss), lr)

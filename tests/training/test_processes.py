@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from data.tree import write_domain
+from runtime import processes
 from runtime.errors import UserError
 from tests.digit_tree import write_digit_domain
 from tests.toy_domains import bars
-from training import processes
 
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
 
@@ -44,7 +44,10 @@ def one_and_two(run, root, faces, tmp_path_factory):
     write_domain(data / "digits" / "plain", *bars(0, 0, count=60))
     write_domain(data / "digits" / "framed", *bars(3, 1, count=60))
     always = ("--data", data, "--batch-size", 8, "--max-steps", STEPS, "--log-every", 1, "--device", "cpu")
-    script, environment = Path(__file__).with_name("without_batch_norm.py"), os.environ | {"PYTHONPATH": str(root)}
+    script, environment = (
+        Path(__file__).parents[1] / "training" / "without_batch_norm.py",
+        os.environ | {"PYTHONPATH": str(root)},
+    )
     folders = []
     for name, launcher in (("one", ()), ("two", TWO_PROCESSES)):
         folders.append(tmp_path_factory.mktemp(name))

@@ -5,9 +5,8 @@ import os
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.autograd import Variable
 
-from runtime.device import Execution
 from runtime.errors import UserError
 
 
@@ -63,20 +62,27 @@ def share_of(batch_size: int) -> slice:
     return slice(process_number() * share, (process_number() + 1) * share)
 
 
-def in_parallel(network: nn.Module, execution: Execution) -> nn.Module:
-    """`network` with its gradients averaged over the processes; it shares its parameters, so save the plain one."""
-    if world_size() == 1:
-        return network
-    devices = [execution.device.index] if execution.device.type == "cuda" else None
-    # Batch norm statistics are never broadcast: on GPUs SyncBatchNorm keeps them equal, on CPUs the first's are saved.
-    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+def average_gradients(network: nn.Module) -> None:
+    """From now on every backward pass ends with the gradients of `network` averaged over the processes.
 
+    Each gradient sets out as soon as it is whole, while the rest of the pass goes on. What requires no gradient, as a
+    discriminator in its generator's update, is not sent around.
+    """
+    pending = []
 
-def synchronise_batch_norm(network: nn.Module, execution: Execution) -> nn.Module:
-    """`network` with batch norm over the global batch, where that exists (several GPUs)."""
-    if world_size() > 1 and execution.device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return network
+    def wait() -> None:
+        for work in pending:
+            work.wait()
+        pending.clear()
+
+    def send(parameter: torch.Tensor) -> None:
+        if not pending:
+            Variable._execution_engine.queue_callback(wait)  # at the end of this backward pass
+        parameter.grad /= world_size()
+        pending.append(dist.all_reduce(parameter.grad, async_op=True))
+
+    for parameter in network.parameters():
+        parameter.register_post_accumulate_grad_hook(send)
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
