@@ -7,10 +7,9 @@ of the teacher's and the student's own jump from there are the target of its jum
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +20,14 @@ from models.consistency import Consistency
 from models.edm import EDM
 from models.samplers import Sampling
 from runtime.errors import UserError, run_command
+from runtime.images import sheet
+from runtime.processes import share_of
 from runtime.sampling import check_sampling, grid_requests, sample_digits
-from runtime.seeds import random_stream
+from runtime.seeds import RandomStream
 from runtime.weights import load_weights
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
-from training.processes import in_parallel, share_of
 from training.run import Run
-from training.schedules import learning_rate
 
 NETWORK = "residual-unet"
 
@@ -55,10 +54,6 @@ class Config(TrainConfig):
 
     lr: float = 3e-4
     """Highest learning rate."""
-    lr_schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """Learning-rate schedule."""
-    warmup: int = 50
-    """Steps over which the learning rate rises to its highest."""
     max_gradient_norm: float = 1.0
     """Scale larger gradients down to this norm (0: leave them)."""
 
@@ -67,8 +62,8 @@ class Config(TrainConfig):
         super().check()
         if self.lr <= 0 or self.substeps < 1:
             raise UserError("--lr must be above 0 and --substeps at least 1")
-        if min(self.warmup, self.max_gradient_norm) < 0:
-            raise UserError("--warmup and --max-gradient-norm must not be negative")
+        if self.max_gradient_norm < 0:
+            raise UserError("--max-gradient-norm must not be negative")
         check_sampling(EDM(), self.teacher_sampling())
         try:
             Consistency(edges=self.edges)
@@ -83,7 +78,7 @@ class Config(TrainConfig):
 RECIPES = {
     "consistency": (
         "Multistep consistency distillation, guidance included (9 epochs are 400,000 images).",
-        Config(epochs=9, ema_decay=0.9993),
+        Config(epochs=9, ema_decay=0.9993, lr_schedule="linear", warmup_steps=50),
     ),
 }
 
@@ -99,10 +94,8 @@ def load_network(path: Path, process: type[EDM]) -> nn.Module:
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
-    # Where this runs, and this process's share of every batch.
     execution = config.execution()
-    share = share_of(config.batch_size)
-    stream = partial(random_stream, config.seed)
+    stream = RandomStream(config.seed, execution.device)
 
     # The teacher, and a student of the same shape that begins as its copy or as an earlier student.
     teacher = execution.place(load_network(config.teacher, EDM))
@@ -113,38 +106,46 @@ def main(config: Config) -> None:
         "sigma_data": teacher.diffusion.sigma_data,
         "edges": list(config.edges),
     }
-    network = execution.place(NETWORKS[NETWORK](**arguments))
+    network = execution.prepare(NETWORKS[NETWORK](**arguments))
     start = load_network(Path(config.student), Consistency) if config.student else teacher
     if (start.width, start.fold) != (teacher.width, teacher.fold):
         raise UserError(f"{config.student} is not of the teacher's width and fold: leave out --student")
     network.load_state_dict(start.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)
-    denoise = in_parallel(execution.compiled(network), execution)
 
     # Real digits, and the noise levels to learn at, each as often as the others.
     images, labels = load_classes(config.data, config.domain)
-    digits = ImageBatches(images, config.batch_size, stream, execution.device, part=share, labels=labels)
+    digits = ImageBatches(images, config.batch_size, stream, labels=labels)
     levels, edges = network.diffusion.grid(config.substeps)
 
     def noisy_batch(step: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         """This process's noisy images (n, 3, 28, 28), labels (n,), and (n,) each: their levels, the next, the edges."""
-        noise = torch.randn(config.batch_size, 3, 28, 28, generator=stream("noise", step))[share]
-        numbers = 1 + (step * config.batch_size + torch.arange(config.batch_size)[share]) % (len(levels) - 1)
+        noise = stream.draws("noise", step).normal(config.batch_size, 3, 28, 28)
+        places = torch.arange(config.batch_size)[share_of(config.batch_size)]
+        numbers = 1 + (step * config.batch_size + places) % (len(levels) - 1)
         images, labels = digits.labelled_batch(step)
         sigma, next_sigma, edge = (
             values.to(images) for values in (levels[numbers], levels[numbers - 1], edges[numbers])
         )
-        noisy = images + sigma[:, None, None, None] * noise.to(execution.device)
+        noisy = images + sigma[:, None, None, None] * noise
         return noisy, labels, (sigma, next_sigma, edge)
 
+    grid_seeds, grid_labels = grid_requests(config.seed)
+
+    def refresh() -> None:
+        """The network has no statistics to estimate."""
+
+    def sample() -> dict[str, np.ndarray]:
+        """A sample grid: a row a digit, the same noise down a column."""
+        return {"samples": sheet(sample_digits(average.network, grid_seeds, grid_labels, execution), columns=10)}
+
     # The run: its directory, and everything that a checkpoint must hold to go on.
-    run = Run(config, execution, digits.per_epoch, {"network": network, "average": average, "optimizer": optimizer})
-    sheet_seeds, sheet_labels = grid_requests(config.seed)
+    parts = {"network": network, "average": average, "optimizer": optimizer}
+    run = Run(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments))
 
     for step in run.steps():
-        lr = learning_rate(config.lr, config.lr_schedule, step, run.total, config.warmup)
-        optimizer.param_groups[0]["lr"] = lr
+        lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
 
         # The teacher goes one step along its path, and the student must jump as from there.
         noisy, labels, (sigma, next_sigma, edge) = noisy_batch(step)
@@ -152,7 +153,7 @@ def main(config: Config) -> None:
             with torch.no_grad():
                 sampling = config.teacher_sampling()
                 next_noisy = teacher.diffusion.heun_step(teacher, noisy, sigma, next_sigma, labels, sampling)
-            loss = network.diffusion.distillation_loss(denoise, noisy, labels, sigma, next_noisy, next_sigma, edge)
+            loss = network.diffusion.distillation_loss(network, noisy, labels, sigma, next_noisy, next_sigma, edge)
         optimizer.zero_grad()
         loss.backward()
         if config.max_gradient_norm:
@@ -161,10 +162,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(loss=loss, lr=torch.full_like(loss, lr))
-        if run.sample_due():
-            run.save_sheet(sample_digits(average.network, sheet_seeds, sheet_labels, execution), 10)
-        if run.checkpoint_due():
-            run.save(average.network, NETWORK, arguments)
+        run.finish_step(refresh, sample)
 
     run.close()
 

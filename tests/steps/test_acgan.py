@@ -37,11 +37,11 @@ PICTURES, BATCH, LATENT = 22, 8, 6  # two batches an epoch, and six pictures lef
 LABELS = torch.tensor([(7 * index + index // 10) % 10 for index in range(PICTURES)])
 SMALL = ("--batch-size", BATCH, "--latent-size", LATENT, "--max-steps", STEPS, "--log-every", 1, "--sample-every", 2)
 VARIANTS = {
-    "acgan28": ("acgan28", "--r1-every", 2, "--r1", 0.8, "--doubt-from", 1, "--warmup", 2, "--log-every", 2),
+    "acgan28": ("acgan28", "--r1-every", 2, "--r1", 0.8, "--doubt-from", 1, "--warmup-steps", 2, "--log-every", 2),
     "paper": ("acgan28", "--r1", 0, "--doubt", 0, "--fake-class-weight", 1, "--ema-decay", 0.15, "--keep-every", 2),
     "weights": (
         *("acgan28", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8, "--doubt", 0.7),
-        *("--r1-every", 1, "--lr-schedule", "cosine", "--warmup", 1, "--d-lr", 5e-4, "--g-lr", 1e-3),
+        *("--r1-every", 1, "--lr-schedule", "cosine", "--warmup-steps", 1, "--d-lr", 5e-4, "--g-lr", 1e-3),
         *("--betas", 0.3, 0.9, "--ema-decay", 0),
     ),
     "one-cycle": ("acgan28", "--lr-schedule", "one-cycle", "--g-lr", 1e-3, "--d-lr", 5e-4),
@@ -108,7 +108,7 @@ def account(settings, pictures):
             joint = source.sum() - BATCH * class_entropy(classes, labels)
             (gradient,) = torch.autograd.grad(joint, real, create_graph=True)
             d_loss = d_loss + settings.r1_every * settings.r1 / 2 * gradient.square().sum() / BATCH
-        rate = (settings.lr_schedule, step, STEPS, settings.warmup)
+        rate = (settings.lr_schedule, step, STEPS, settings.warmup_steps)
         d_optimizer.step(d_loss, scheduled(settings.d_lr, *rate))
 
         source, classes = discriminator(fake)

@@ -55,7 +55,7 @@ VARIANTS = {
         "--no-channels-last",
     ),
     "edm": (
-        *("edm", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--warmup", 1, "--lr", 2e-3),
+        *("edm", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--warmup-steps", 1, "--lr", 2e-3),
         *("--max-gradient-norm", 0.1, "--sample-steps", 5, "--guidance", 3),
     ),
 }

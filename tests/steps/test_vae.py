@@ -37,10 +37,10 @@ SMALL = ("--batch-size", BATCH, "--latent-size", LATENT, "--max-steps", STEPS, "
 FITTED = 7  # pictures that the start and the prior are fitted to; 4096 otherwise
 PRIOR = ("prior_mean", "prior_deviation", "prior_factor")
 VARIANTS = {
-    "vae": ("vae", "--flip", "--halve-every", 2, "--log-every", 2, "--kl-weight", 3e-4),
+    "vae": ("vae", "--flip", "--halve-every-steps", 2, "--log-every", 2, "--kl-weight", 3e-4),
     "random start": (
         *("vae", "--no-linear-start", "--kl-reduction", "sum", "--kl-weight", 0.02, "--no-fit-prior"),
-        *("--lr", 1e-3, "--lr-schedule", "cosine", "--halve-every", 1, "--ema-decay", 0.15, "--keep-every", 2),
+        *("--lr", 1e-3, "--lr-schedule", "cosine", "--ema-decay", 0.15, "--keep-every", 2),
     ),
     "summed": ("vae", "--kl-reduction", "sum", "--lr-schedule", "one-cycle", "--ema-decay", 0, "--keep-every", 2),
     "own pictures": ("vae", "--no-linear-start", "--kl-weight", 0.1, "--lr", 5e-4),
@@ -82,7 +82,7 @@ def account(settings, pictures, held_out):
         divergences = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1)
         weight = settings.kl_weight * (LATENT if settings.kl_reduction == "sum" else 1)
         loss = mse + weight * divergences.mean()
-        halvings = step // settings.halve_every if settings.halve_every else 0
+        halvings = step // settings.halve_every_steps if settings.lr_schedule == "halved" else 0
         optimizer.step(loss, scheduled(settings.lr, settings.lr_schedule, step, STEPS) / 2**halvings)
         follow(average, network, step, settings.ema_decay)
         logged.append({"mse": mse.detach(), "kl": divergences.mean().detach()})
