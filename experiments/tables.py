@@ -13,12 +13,14 @@ import pandas as pd
 
 from experiments import results
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
+from experiments.reports import REPORTS
 from experiments.results import Record
-from experiments.rows import ROOT
+from experiments.rows import ROOT, scripts
 from runtime.errors import UserError
 from runtime.files import write_atomically
 
 DOMAINS = {"mnistm": "MNIST-M", "svhn": "SVHN", "usps": "USPS"}
+ADAPTING = ("train_dann.py", "train_dsn.py", "train_adamatch.py")  # their commands name two domains
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -151,29 +153,81 @@ def beside_reported(records: list[Record], report: str) -> Lines:
     return without_empty_columns(lines)
 
 
-TABLES: dict[str, tuple[Callable[[list[Record]], Lines], str]] = {
-    "faces": (systems, "bash scripts/reproduce.sh faces"),
-    "vae": (systems, "bash scripts/reproduce.sh vae"),
-    "digits": (systems, "bash scripts/reproduce.sh digits"),
-    "guidance": (systems, "bash scripts/reproduce.sh digits"),
-    "samplers": (systems, "bash scripts/reproduce.sh digits"),
-    "adaptation": (scenarios, "bash scripts/reproduce.sh adaptation"),
-    "adamatch": (scenarios, "bash scripts/reproduce.sh adamatch"),
-    "ablation": (ablation, "bash scripts/reproduce.sh ablation"),
+def all_systems(records: list[Record]) -> Lines:
+    """A row for every recipe but the bounds: reports, command, result here, and what was reported of the same.
+
+    Of several results the one that was trained longest counts, the last of equally long ones: none is chosen by its
+    score. Of an adaptation the scenario is MNIST-M → SVHN, or the first that it has.
+    """
+    summary = list(results.summarise(records).itertuples())
+    shown_in = [(row.recipe, report) for report, rows in REPORTS.items() for row in rows()]
+    lines = [["reports", "system", "command", "result here", "reported"]]
+    for recipe, script in scripts().items():
+        if recipe.startswith("supervised"):
+            continue
+        found = [line for line in summary if line.system == recipe]
+        stated = [one for one in reported() if one.system == recipe and not one.metric.startswith("parameters")]
+        command, place = f"bash scripts/{script.removesuffix('.py')}.sh {recipe}", ""
+        if script in ADAPTING:
+            places = [one.scenario for one in stated]
+            places += [f"{line.settings['source']}-{line.settings['target']}" for line in found]
+            place = "mnistm-svhn" if "mnistm-svhn" in places or not places else places[0]
+            command += " --source {} --target {}".format(*place.split("-"))
+        figures = ", ".join(f"{one.metric} {one.value}" for one in stated if one.scenario == place)
+        reports = ", ".join(dict.fromkeys(report for name, report in shown_in if name == recipe))
+        where = f"{scenario(*place.split('-'))}: " if place else ""
+        cells = [f"{where}{text}" if text else "" for text in (result_of(found, place), figures)]
+        lines.append([reports, f"`{recipe}`", f"`{command}`", *cells])
+    return lines
+
+
+def result_of(lines: list[NamedTuple], place: str) -> str:
+    """The scores of the longest training among lines of one system; of adaptations in the scenario SOURCE-TARGET."""
+    if place:
+        lines = [line for line in lines if f"{line.settings['source']}-{line.settings['target']}" == place]
+    if not lines:
+        return ""
+    lengths = [line.settings.get("steps") or line.epochs or 0 for line in lines]
+    longest = [line for line, length in zip(lines, lengths, strict=True) if length == max(lengths)][-1]
+    if place:
+        return f"accuracy {cell(longest, place.split('-')[1] + ' test')}"
+    told = ("FID", "HOG face rate", "accuracy", "MSE")
+    return ", ".join(f"{name} {cell(longest, name)}" for name in longest.mean if name.startswith(told))
+
+
+class Table(NamedTuple):
+    """A table that documents may hold."""
+
+    make: Callable[[list[Record]], Lines]
+    experiment: str
+    """Whose rows make its numbers."""
+    sources: tuple[str, ...]
+    """The files of results that it is made from."""
+
+
+TABLES = {
+    "systems": Table(all_systems, "report-000", ("faces", "vae", "digits", "adaptation", "adamatch")),
+    **{name: Table(systems, name, (name,)) for name in ("faces", "vae", "digits")},
+    **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
+    **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
+    "ablation": Table(ablation, "ablation", ("ablation",)),
     **{
-        f"report-{report}": (partial(beside_reported, report=report), f"bash scripts/reproduce.sh report-{report}")
-        for report in ("000", "001", "002", "003", "004")
+        f"report-{report}": Table(partial(beside_reported, report=report), f"report-{report}", (f"report-{report}",))
+        for report in REPORTS
     },
 }
 
 
 def markdown(name: str, records: list[Record]) -> str:
     """The table of an experiment, and under it its hardware, its command and what is to be said of single rows."""
-    make, command = TABLES[name]
-    header, *lines = [f"| {' | '.join(line)} |" for line in make(records)]
+    header, *lines = [f"| {' | '.join(line)} |" for line in TABLES[name].make(records)]
     hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
     notes = dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
-    below = [f"Mean ± standard deviation over runs. {f'{hardware}: ' * bool(hardware)}`{command}`.", *notes]
+    below = [
+        f"Mean ± standard deviation over runs. {f'{hardware}: ' * bool(hardware)}"
+        f"`bash scripts/reproduce.sh {TABLES[name].experiment}`.",
+        *(notes if name != "systems" else ()),
+    ]
     return "\n".join([header, "|---" * (header.count("|") - 1) + "|", *lines, "", "  \n".join(below)]) + "\n"
 
 
@@ -188,7 +242,8 @@ def with_tables(text: str) -> str:
     def table(match: re.Match) -> str:
         if match[2] not in TABLES:
             raise UserError(f"no table {match[2]}: there are {', '.join(TABLES)}")
-        return f"{match[1]}\n{markdown(match[2], results.load(match[2]))}\n{match[3]}"
+        records = [record for source in TABLES[match[2]].sources for record in results.load(source)]
+        return f"{match[1]}\n{markdown(match[2], records)}\n{match[3]}"
 
     return MARKS.sub(table, text)
 

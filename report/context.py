@@ -69,9 +69,7 @@ def not_run(runs: list[Run], kind: str) -> list[Block]:
     """A line on the recipes of this problem that have no run, and the commands that would make them."""
     trained = {run.recipe for run in runs}
     missing = {
-        recipe: script
-        for recipe, script in scripts().items()
-        if KINDS.get(script, ADAPTATION) == kind and recipe not in trained
+        recipe: script for recipe, script in scripts().items() if KINDS[script] == kind and recipe not in trained
     }
     if not missing:
         return []

@@ -13,7 +13,9 @@ from experiments.rows import scripts
 from runtime.errors import UserError
 
 FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
-KINDS = {"train_dcgan.py": FACES, "train_vae.py": VAES, "train_acgan.py": DIGITS, "train_ddpm.py": DIGITS}
+KINDS = {"train_dcgan.py": FACES, "train_vae.py": VAES}
+KINDS |= dict.fromkeys(("train_acgan.py", "train_ddpm.py", "train_distill.py"), DIGITS)
+KINDS |= dict.fromkeys(("train_dann.py", "train_dsn.py", "train_adamatch.py"), ADAPTATION)
 # Settings that may differ between repetitions of one run.
 OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
 
@@ -160,10 +162,7 @@ def repetitions(runs: list[Run]) -> list[list[Run]]:
 
 def kind_of(run: Run) -> str:
     """Which problem a run is about, by its recipe's script; by its settings where no script has the recipe any more."""
-    script = scripts().get(run.recipe)
-    if script:
-        return KINDS.get(script, ADAPTATION)
-    return ADAPTATION if "method" in run.settings else OTHER
+    return KINDS.get(scripts().get(run.recipe), ADAPTATION if "method" in run.settings else OTHER)
 
 
 def of_kind(runs: list[Run], *kinds: str) -> list[Run]:

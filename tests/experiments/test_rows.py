@@ -16,8 +16,8 @@ ROWS = {name: list(rows()) for name, rows in EXPERIMENTS.items()}
 
 def test_every_table_has_an_experiment():
     assert set(EXPERIMENTS) <= set(TABLES)
-    for _, command in TABLES.values():
-        assert command.split()[-1] in EXPERIMENTS
+    for table in TABLES.values():
+        assert table.experiment in EXPERIMENTS and set(table.sources) <= set(TABLES)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments import results, tables
+from experiments.rows import scripts
 from runtime.errors import UserError
 
 
@@ -71,6 +72,18 @@ def test_a_part_is_worth_what_equal_seeds_lose_without_it():
     assert ema == ["without EMA", "60.0 (80.0)", ""]  # no whole run has its seed
 
 
+def test_every_system_has_a_row_with_its_longest_training():
+    runs = [record("pixelshuffle", 1, {"FID-64": fid}, steps=steps) for steps, fid in ((2, 3.0), (1, 2.5))]
+    runs += [adapted("dsn-report", 1, test, 0.1, steps=steps) for steps, test in ((9, 0.4), (5, 0.5))]
+    rows = {line[1].strip("`"): line for line in tables.all_systems(runs)[1:]}
+    assert set(rows) == {recipe for recipe in scripts() if not recipe.startswith("supervised")}
+    assert rows["pixelshuffle"][:3] == ["002", "`pixelshuffle`", "`bash scripts/train_dcgan.sh pixelshuffle`"]
+    assert rows["pixelshuffle"][3:] == ["FID-64 3.000", "FID-2048 35.30, HOG face rate 94.6"]
+    assert rows["dsn-report"][2] == "`bash scripts/train_dsn.sh dsn-report --source mnistm --target svhn`"
+    assert rows["dsn-report"][3:] == ["MNIST-M → SVHN: accuracy 40.0", "MNIST-M → SVHN: accuracy 52.3"]
+    assert rows["dcgan"][0] == "000, 004" and rows["sagan"][3:] == ["", ""]
+
+
 def test_every_number_of_a_report_has_a_line():
     runs = [adapted("dann32", 1, 0.5, 0.55), adapted("supervised", 1, 0.3, 0.31, "supervised")]
     runs += [record("pixelshuffle", 1, {"FID-768": 0.9, "HOG face rate": 0.9})]
@@ -97,7 +110,7 @@ def test_the_tables_of_all_documents_are_those_of_the_results():
 
 
 def test_a_mark_without_a_table_ends_in_one_line(monkeypatch, tmp_path):
-    with pytest.raises(UserError, match="no table x: there are faces"):
+    with pytest.raises(UserError, match="no table x: there are systems, faces"):
         tables.with_tables("<!-- table: x -->\n<!-- end -->")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     with pytest.raises(UserError, match=r"no results in .*make them with `python -m experiments faces --record`"):

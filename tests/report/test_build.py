@@ -13,11 +13,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import train_acgan
 import train_dcgan
+from experiments.rows import scripts
 from models import NETWORKS
 from report.build import Config, main
 from report.figures import cut_sheet
 from report.page import Missing, Section, Table, render
-from report.runs import Run, find_runs, repetitions
+from report.runs import KINDS, Run, find_runs, repetitions
 from report.sections.training import discriminator_of, panels_of, shares
 from runtime.images import sheet
 from runtime.weights import save_weights
@@ -246,6 +247,10 @@ def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
 def test_a_sheet_is_cut_where_it_was_joined():
     pictures = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
     assert (cut_sheet(sheet(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
+
+
+def test_every_training_script_is_about_something():
+    assert set(KINDS) == set(scripts().values())
 
 
 def test_equal_runs_of_one_seed_are_in_the_table_once(one, tmp_path):
