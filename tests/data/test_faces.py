@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from data import DataError
+from data.decoded import image_names
 from data.faces import attributes_of, load_attributes, load_faces
 
 
@@ -47,3 +50,13 @@ def test_attributes(tmp_path):
     assert attributes_of(tmp_path, ["00004.png"])[1].shape == (1, 0)
     with pytest.raises(DataError, match=r"no such table: .*attributes\.csv"):
         load_attributes(tmp_path)
+
+
+def test_pictures_come_by_name_whatever_the_file_system_says(tmp_path, monkeypatch):
+    for name in ("b.png", "a.png", "c.jpg"):
+        (tmp_path / name).touch()
+    for entries in (sorted, lambda entries, key: sorted(entries, key=key, reverse=True)):
+        listed = entries(os.scandir(tmp_path), key=lambda entry: entry.name)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", lambda _, listed=listed: listed)
+            assert image_names(tmp_path) == ["a.png", "b.png", "c.jpg"]
