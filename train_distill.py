@@ -87,8 +87,8 @@ def load_network(path: Path, process: type[EDM]) -> nn.Module:
     """The network of a weights file whose process is exactly `process`; raises UserError for another one."""
     network, _ = load_weights(path, kind=NETWORK)
     if type(network.diffusion) is not process:
-        needed = "one of train_ddpm.py edm" if process is EDM else "a student of train_distill.py"
-        raise UserError(f"{path} is a network of {type(network.diffusion).__name__}, but {needed} is needed")
+        needed = "a network of train_ddpm.py edm" if process is EDM else "a student of train_distill.py"
+        raise UserError(f"{path} is a {NETWORK} of another process: give {needed}")
     return network
 
 

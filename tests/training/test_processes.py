@@ -24,6 +24,7 @@ RUNS = {
     "acgan28": (*DIGITS, *RATES, "--latent-size", 8, "--fake-class-weight", 0.5),
     "context-unet": (*DIGITS, *RATE, "--label-dropout", 0.5, "--max-gradient-norm", 0.5, "--sample-steps", 4),
     "edm": (*DIGITS, *RATE, "--sample-steps", 2),
+    "consistency": (*RATE, "--substeps", 2, "--warmup", 0),
     "dann": (*DOMAINS, *RATE, "--augment", "strong", "--no-ramp"),
     "dann-alternating": (*DOMAINS, *RATE, "--balanced"),
     # The difference loss compares the features of a batch; alignment and the relative threshold, its predictions.
@@ -53,6 +54,7 @@ def one_and_two(run, root, faces, tmp_path_factory):
         folders.append(tmp_path_factory.mktemp(name))
         here = (*always, "--precision", "float32", "--runs", folders[-1])
         runs = [[str(word) for word in (recipe, *here, "--name", recipe, *RUNS[recipe])] for recipe in RUNS]
+        runs[list(RUNS).index("consistency")] += ["--teacher", str(folders[0] / "edm" / "weights.safetensors")]
         done = run(*launcher, script, json.dumps(runs), env=environment)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(f"done, step {STEPS} of {STEPS}") == len(RUNS)
