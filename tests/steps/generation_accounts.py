@@ -180,9 +180,12 @@ class SGD(Optimizer):
 
 
 @torch.no_grad()
-def follow(average, network, step, decay):
-    """Move the parameters of `average` as the documented moving average does; its buffers are copies."""
-    decay = min(decay, (1 + step) / (10 + step))
+def follow(average, network, step, decay, share=0.0):
+    """Move the parameters of `average` as the documented moving average does; its buffers are copies.
+
+    At first its half-life is `share` of the steps done, or where that is 0 the usual short warm-up.
+    """
+    decay = min(decay, 2 ** (-1 / (share * (step + 1))) if share else (1 + step) / (10 + step))
     for mine, live in zip(average.parameters(), network.parameters(), strict=True):
         mine.copy_(decay * mine + (1 - decay) * live)
     for mine, live in zip(average.buffers(), network.buffers(), strict=True):

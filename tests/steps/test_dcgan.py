@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 import train_dcgan
 from models import NETWORKS
@@ -48,6 +48,14 @@ VARIANTS = {
     "labels above 1": ("dcgan", *LABELS, "--no-clip-labels", "--ema-decay", 0, *PLAIN_STEPS),
     "pixelshuffle": ("pixelshuffle", "--width", 4, "--no-channels-last", "--keep-every", 2, "--g-steps", 2),
     "sagan": ("sagan", "--width", 8, "--lr-schedule", "halved", "--halve-every-epochs", 1, "--sample-every", STEPS),
+    "r3gan": (
+        *("r3gan", "--width", 4, "--r1", 0.7, "--r2", 0.4, "--penalty-every", 2, "--ema-share", 0.5),
+        *("--keep-every", 2, *PLAIN_STEPS, "--d-lr", 0.005),
+    ),
+    "r3gan, several updates": (
+        *("r3gan", "--width", 4, "--r1", 0.7, "--r2", 0, "--penalty-every", 3, "--no-flip", "--d-steps", 2),
+        *("--g-steps", 2, "--max-steps", 0, "--epochs", STEPS, *PLAIN_STEPS, "--d-lr", 0.005),
+    ),
     "wgan-gp": ("dcgan", "--width", 4, "--loss", "wgan-gp", "--gradient-penalty", 3, "--g-optimizer", "sgd", *RATES),
 }
 
@@ -63,11 +71,44 @@ def networks_of(settings):
             return generator, NETWORKS["dcgan-discriminator"](settings.width, spectral_norm=True)
         case "sagan":
             return NETWORKS["sagan-generator"](**size), NETWORKS["sagan-discriminator"](settings.width)
+        case "fastgan":
+            return NETWORKS["fastgan-generator"](**size), NETWORKS["r3gan-discriminator"](settings.width)
+
+
+def augmented(images, *name):
+    """Images brighter or darker, more or less saturated and of more or less contrast, and moved by up to 8 pixels."""
+    draws = torch.rand(BATCH, 5, generator=stream("augmentation", *name))
+    changed = []
+    for image, (brightness, saturation, contrast, down, across) in zip(images, draws.tolist(), strict=True):
+        image = image + brightness - 0.5
+        image = image.mean(0) + 2 * saturation * (image - image.mean(0))
+        image = image.mean() + (0.5 + contrast) * (image - image.mean())
+        top, left = 16 - int(17 * down), 16 - int(17 * across)  # 8 where the image stays
+        changed.append(pad(image, (8, 8, 8, 8))[:, top : top + 64, left : left + 64])
+    return torch.stack(changed)
 
 
 def discriminator_loss(settings, discriminator, real, fake, update):
-    """Real and generated images go through the discriminator one after the other, each normalised by themselves."""
+    """The loss, the lazy penalty beside it, and the logits of real images.
+
+    Real and generated images go through the discriminator one after the other, each normalised by themselves.
+    """
+    real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
     real_logits, fake_logits = discriminator(real), discriminator(fake)
+    penalty = torch.zeros(())
+    if update in range(0, 99, settings.penalty_every):
+        for gamma, logits, images in ((settings.r1, real_logits, real), (settings.r2, fake_logits, fake)):
+            if not gamma:
+                continue
+            (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+            penalty = penalty + settings.penalty_every * gamma / 2 * gradient.square().sum() / BATCH
+    loss = adversarial_loss(settings, discriminator, real, fake, real_logits, fake_logits, update)
+    return loss, penalty, real_logits.detach()
+
+
+def adversarial_loss(settings, discriminator, real, fake, real_logits, fake_logits, update):
+    if settings.loss == "relativistic":
+        return torch.log1p(torch.exp(fake_logits - real_logits)).mean()
     first, second, third = torch.rand(3, BATCH, 1, generator=stream("labels", update))
     if settings.loss == "hinge":
         return (1 - real_logits).clamp(min=0).mean() + (1 + fake_logits).clamp(min=0).mean()
@@ -115,15 +156,28 @@ def account(settings, pictures):
             update = step * settings.d_steps + turn
             real = image_batch(pictures, update, BATCH, settings.flip)
             fake = generator(noise(update))
-            d_loss = discriminator_loss(settings, discriminator, real, fake.detach(), update)
-            d_optimizer.step(d_loss, share * settings.d_lr)
+            seen = fake
+            if settings.augment:
+                real, seen = augmented(real, "real", update), augmented(fake, "fake", update)
+            d_loss, penalty, real_logits = discriminator_loss(settings, discriminator, real, seen, update)
+            d_optimizer.step(d_loss + penalty, share * settings.d_lr)
         for turn in range(settings.g_steps):
-            fake = generator(noise(step, turn)) if turn else fake
-            logits = discriminator(fake)
-            g_loss = softplus(-logits).mean() if settings.loss == "bce" else -logits.mean()
+            if turn:
+                seen = generator(noise(step, turn))
+                seen = augmented(seen, "fake", step, turn) if settings.augment else seen
+            logits = discriminator(seen)
+            match settings.loss:
+                case "bce":
+                    g_loss = softplus(-logits).mean()
+                case "relativistic":
+                    g_loss = softplus(real_logits - logits).mean()
+                case _:
+                    g_loss = -logits.mean()
             g_optimizer.step(g_loss, share * settings.g_lr)
-        follow(average, generator, step, settings.ema_decay)
+        follow(average, generator, step, settings.ema_decay, settings.ema_share)
         logged.append({"d_loss": d_loss.detach(), "g_loss": g_loss.detach()})
+        if settings.r1 or settings.r2:
+            logged[-1]["penalty"] = penalty.detach()
         if (step + 1) % settings.sample_every == 0 or step + 1 == STEPS:
             averages[step + 1] = measured(average, ((latents,) for latents in statistics))
     return SimpleNamespace(
