@@ -81,7 +81,7 @@ def test_it_begins_with_the_teacher_s_weights_or_a_student_s(train, teacher):
     assert first.keys() == load_file(teacher).keys()
     for name, value in load_file(teacher).items():
         torch.testing.assert_close(first[name], value, rtol=0, atol=1e-7)
-    moved = train("--name", "moved", "--max-steps", 2, "--lr", 0.01, "--warmup", 0) / "weights.safetensors"
+    moved = train("--name", "moved", "--max-steps", 2, "--lr", 0.01, "--warmup-steps", 0) / "weights.safetensors"
     second = load_file(train("--name", "second", "--student", moved, *still) / "weights.safetensors")
     assert any((second[name] - value).abs().max() > 1e-3 for name, value in first.items())
     for name, value in load_file(moved).items():
@@ -89,7 +89,7 @@ def test_it_begins_with_the_teacher_s_weights_or_a_student_s(train, teacher):
 
 
 def test_going_on_is_exact(train, monkeypatch):
-    options = ("--max-steps", 5, "--checkpoint-every", 2, "--warmup", 2)
+    options = ("--max-steps", 5, "--checkpoint-every", 2, "--warmup-steps", 2)
     whole = train("--name", "whole", *options)
     log = Run.log
 

@@ -24,7 +24,7 @@ RUNS = {
     "acgan28": (*DIGITS, *RATES, "--latent-size", 8, "--fake-class-weight", 0.5),
     "context-unet": (*DIGITS, *RATE, "--label-dropout", 0.5, "--max-gradient-norm", 0.5, "--sample-steps", 4),
     "edm": (*DIGITS, *RATE, "--sample-steps", 2),
-    "consistency": (*RATE, "--substeps", 2, "--warmup", 0),
+    "consistency": (*RATE, "--substeps", 2, "--warmup-steps", 0),
     "dann": (*DOMAINS, *RATE, "--augment", "strong", "--no-ramp"),
     "dann-alternating": (*DOMAINS, *RATE, "--balanced"),
     # The difference loss compares the features of a batch; alignment and the relative threshold, its predictions.
