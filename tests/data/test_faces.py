@@ -60,3 +60,10 @@ def test_pictures_come_by_name_whatever_the_file_system_says(tmp_path, monkeypat
         with monkeypatch.context() as patch:
             patch.setattr(os, "scandir", lambda _, listed=listed: listed)
             assert image_names(tmp_path) == ["a.png", "b.png", "c.jpg"]
+
+
+def test_attributes_may_stand_before_the_names(tmp_path):
+    (tmp_path / "face").mkdir()
+    (tmp_path / "face" / "attributes.csv").write_text("Male,image_name,Smiling\n1,b.png,-1\n-1,a.png,1\n")
+    names, columns, values = load_attributes(tmp_path)
+    assert (names, columns, values.tolist()) == (["b.png", "a.png"], ["Male", "Smiling"], [[1, -1], [-1, 1]])
