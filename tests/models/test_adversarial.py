@@ -1,5 +1,7 @@
 """Losses against formulas in NumPy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -89,3 +91,41 @@ def test_r1_penalty_is_taken_at_the_real_images():
     torch.testing.assert_close(penalty, 4 * expected)
     penalty.backward()
     torch.testing.assert_close(scale.grad, 4 * expected)
+
+
+def test_the_relativistic_loss_by_hand():
+    real, fake = torch.tensor([[1.0, -2.0], [0.5, 0.0]]), torch.tensor([[0.0, 1.0], [0.5, 2.0]])
+    margins = [1.0, -3.0, 0.0, -2.0]  # of real ahead of fake
+    expected = sum(math.log(1 + math.exp(-margin)) for margin in margins) / 4
+    assert adversarial.relativistic_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
+    expected = sum(math.log(1 + math.exp(margin)) for margin in margins) / 4
+    assert adversarial.relativistic_loss(fake, real).item() == pytest.approx(expected, rel=1e-5)
+    assert adversarial.relativistic_loss(real, real).item() == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_relativistic_gradients_are_those_of_differences():
+    real, fake = (torch.randn(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(adversarial.relativistic_loss, (real, fake))
+    adversarial.relativistic_loss(real, fake).backward()
+    torch.testing.assert_close(fake.grad, torch.sigmoid(fake - real).detach() / 6)
+    torch.testing.assert_close(real.grad, -fake.grad)
+
+
+def test_the_penalty_is_per_logit_and_image():
+    """Two logits an image, 3 and 5 times the sum of its 4 pixels: the gradient of their sum is 8 everywhere."""
+    judged = torch.randn(2, 1, 2, 2, requires_grad=True)
+    sums = judged.flatten(1).sum(1, keepdim=True)
+    penalty = adversarial.per_logit_penalty(torch.cat([3 * sums, 5 * sums], 1), judged)
+    assert penalty.item() == pytest.approx(4 * 8**2 / 2)
+
+
+def test_the_penalty_can_be_trained_on():
+    torch.manual_seed(0)
+    judged = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def penalty(first, second):
+        hidden = torch.nn.functional.softplus(torch.nn.functional.conv2d(judged, first, padding=1))
+        return adversarial.per_logit_penalty(torch.nn.functional.conv2d(hidden, second).flatten(1), judged)
+
+    weights = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2, 3, 3), (1, 3, 3, 3))]
+    assert torch.autograd.gradcheck(penalty, weights)

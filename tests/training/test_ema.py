@@ -89,3 +89,20 @@ def test_dropout_stays_off_while_batch_norm_is_measured():
         estimate_batch_norm(generator, latents, EXECUTION)
         statistics.append(generator.layers[-6].running_mean.clone())
     assert torch.equal(*statistics)
+
+
+def test_half_lives_follow_the_steps_done_up_to_the_decay():
+    """The network is 1 up to some step and 0 from there on: the average halves in a tenth of the steps done."""
+
+    def left_after(start, steps):
+        network = nn.Linear(1, 1, bias=False)
+        network.weight.data.fill_(1.0)
+        average = EMA(network, decay=0.5 ** (1 / 200), share=0.1)
+        network.weight.data.zero_()
+        for step in range(start, start + steps):
+            average.update(network, step)
+        return average.network.weight.item()
+
+    assert left_after(999, 100) == pytest.approx(0.5, abs=0.02)  # a little more, for the half-life grows on the way
+    assert left_after(1_000_000, 200) == pytest.approx(0.5, abs=1e-3)  # the decay's own half-life is shorter there
+    assert left_after(0, 5) < 1e-2
