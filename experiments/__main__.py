@@ -21,6 +21,7 @@ import tyro
 
 from experiments import adaptation, digits, faces, reports, results, tables
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
+from experiments.runs import read_run
 from runtime.errors import UserError, run_command
 
 EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -80,15 +81,15 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
             print(f"    {shlex.join(task.train[len(PYTHON) :]) or 'votes of the rows above'}")
         return
     failed = make_all(list(tasks.values()), config.jobs, runs / "logs")
-    records = [results.record_of(task.folder, rows[name].system) for name, task in tasks.items()]
-    if records := [record for record in records if record]:
+    made = [(row, read_run(task.folder)) for row, task in zip(rows.values(), tasks.values(), strict=True) if task.made]
+    records = [run.record | {"system": row.system or row.recipe} for row, run in made if run.record]
+    if records:
         results.save(runs / "results.json", records)
         print(tables.markdown(config.name, records))
     if config.record:
         results.record(config.name, records)
         for table in ("guidance", "samplers"):
-            for task in tasks.values():
-                results.record(table, results.sampling_records(task.folder, table))
+            results.record(table, [record for _, run in made for record in run.sampling_records(table)])
     if failed:
         raise UserError(f"{len(failed)} of {len(tasks)} rows failed, their logs are in {runs / 'logs'}")
 

@@ -1,7 +1,6 @@
-"""What runs reached: records of run directories or of experiments/results/, summarised over their seeds."""
+"""What runs reached: records of experiments/results/ or of run directories, summarised over their seeds."""
 
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,43 +12,13 @@ from runtime.errors import UserError
 from runtime.files import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
-SCORE_FILES = ("curve.json", "scores.json", "reconstruction.json")
-NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion", "steps"}
+NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion"}
 NAMES = {"hog_face_rate": "HOG face rate", "inception_score": "IS", "accuracy": "accuracy", "mse": "MSE"}
 OF_FEATURES = {"fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall"}
 Record = dict[str, Any]
 # `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
 # `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
 # `commit`, `command`; `note` where something is to be said of it.
-
-
-def record_of(folder: Path, system: str = "") -> Record | None:
-    """The record of a run directory, under the recipe's name unless another is given; None where it has no scores.
-
-    Raises UserError for a file that is damaged.
-    """
-    config = _read(folder / "config.json") or {}
-    scores: dict[str, float] = {}
-    for name in SCORE_FILES:
-        scores |= named_scores(_read(folder / name) or {})
-    if not scores:
-        return None
-    # Runs that voted have no config.json: their scores say what they were.
-    settings = dict(config.get("settings") or _read(folder / "scores.json"))
-    steps, per_epoch = config.get("total_steps", settings.get("steps", 0)), config.get("steps_per_epoch")
-    if settings.get("method") == "supervised":
-        settings.pop("target", None)  # it only drew a curve
-    return {
-        "system": system or config.get("recipe") or settings["recipe"],
-        "seed": settings["seed"],
-        "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED} | {"steps": steps},
-        "epochs": round(steps / per_epoch, 2) if per_epoch else None,
-        "scores": scores,
-        "seconds": _seconds(folder / "metrics.jsonl"),
-        "hardware": config.get("hardware", ""),
-        "commit": config.get("commit", "")[:10],
-        "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", (config.get("commands") or [""])[0]),
-    }
 
 
 def named_scores(content: Any) -> dict[str, float]:
@@ -81,17 +50,11 @@ def save(path: Path, records: Iterable[Record]) -> None:
     write_atomically(path, f"[\n{lines}\n]\n".encode())
 
 
-def sampling_records(folder: Path, name: str) -> list[Record]:
-    """A record for each row of guidance.json or samplers.json (`name`) in a run directory, averaged over its seeds."""
-    content = _read(folder / f"{name}.json") or {"rows": {}, "dims": 0}
-    about, records = record_of(folder) or {}, []
-    names = NAMES | {key: f"{value}-{content['dims']}" for key, value in OF_FEATURES.items()}
-    names |= {"seconds_per_1000": "s per 1000", "spread": "spread"}
-    for row, values in content["rows"].items():
-        scores = pd.DataFrame(values).rename(columns=names)
-        record = {"system": f"guidance {row}" if name == "guidance" else row, "runs": len(scores)}
-        records.append(about | record | {"scores": scores.mean().to_dict(), "spread": scores.std().dropna().to_dict()})
-    return records
+def sampling_scores(values: dict[str, list[float]], dims: int) -> tuple[dict[str, float], dict[str, float], int]:
+    """Mean, standard deviation and count over the seeds of a row of metrics.guidance or metrics.samplers."""
+    names = NAMES | {key: f"{name}-{dims}" for key, name in OF_FEATURES.items()} | {"seconds_per_1000": "s per 1000"}
+    scores = pd.DataFrame(values).rename(columns=names)
+    return scores.mean().to_dict(), scores.std().dropna().to_dict(), len(scores)
 
 
 def record(name: str, records: Iterable[Record]) -> None:
@@ -142,26 +105,6 @@ def differing(summary: pd.DataFrame) -> list[str]:
             if len({json.dumps(settings.get(name) or None) for settings in alike}) > 1:
                 names[name] = None
     return list(names)
-
-
-def _read(path: Path) -> Any | None:
-    """What a JSON file holds; None where there is none."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: score the run again") from error
-
-
-def _seconds(log: Path) -> float | None:
-    """How long a run was trained, by the last line of its metrics.jsonl that can be read."""
-    for line in reversed(log.read_text().splitlines() if log.exists() else []):
-        try:
-            return json.loads(line)["seconds"]
-        except (ValueError, KeyError, TypeError):
-            continue
-    return None
 
 
 def identity(record: Record) -> tuple[str, str]:

@@ -114,9 +114,14 @@ class Task:
     """Whether it needs the runs of other rows."""
 
     @property
+    def made(self) -> bool:
+        """Whether it has its scores."""
+        return (self.folder / "scores.json").exists()
+
+    @property
     def state(self) -> str:
         """scored, stopped or missing."""
-        if (self.folder / "scores.json").exists():
+        if self.made:
             return "scored"
         return "stopped" if (self.folder / "config.json").exists() else "missing"
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 import tyro
 
+from experiments.runs import find_runs
 from report.context import Context
 from report.gallery import Gallery
 from report.page import render
-from report.runs import find_runs
 from report.sections.adaptation import adaptation_section
 from report.sections.digits import digits_section
 from report.sections.faces import faces_section, vae_section

@@ -11,9 +11,9 @@ from torch import nn
 from data import DataError
 from experiments.results import Record, identity
 from experiments.rows import ROOT, scripts
+from experiments.runs import ADAPTATION, KINDS, Run
 from report.gallery import Gallery
 from report.page import Block, Missing
-from report.runs import ADAPTATION, KINDS, Run
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.weights import load_weights

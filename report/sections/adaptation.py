@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from experiments import tables
 from experiments.reported import ON_TARGET, SOURCE_ONLY, best
 from experiments.results import Record
+from experiments.runs import ADAPTATION, Run, of_kind, repetitions
 from metrics.labels import confusion_figure
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import LETTERING, cut_sheet, label_axes, panels, scatter, sheet_figure
 from report.page import Block, Heading, Missing, Section, Text
-from report.runs import ADAPTATION, Run, of_kind, repetitions
 from report.sections.overview import table_of
 from report.sections.samples import read_sheets
 from runtime.errors import UserError

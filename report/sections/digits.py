@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.runs import DIGITS, Run, of_kind, repetitions
 from inference.generate_digits import FRAMES, requests
 from metrics.guidance import NAMES, ordered_rows
 from metrics.samplers import FORMS, cells_of
@@ -13,7 +14,6 @@ from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import sheet_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
-from report.runs import DIGITS, Run, of_kind, repetitions
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
 from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.faces import load_faces
+from experiments.runs import FACES, VAES, Run, of_kind, repetitions
 from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
 from report.page import Block, Heading, Picture, Section
-from report.runs import FACES, VAES, Run, of_kind, repetitions
 from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
 from runtime.images import sheet

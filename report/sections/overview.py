@@ -1,9 +1,9 @@
 """What was run, what is damaged, and all scores beside the reported ones."""
 
 from experiments import tables
+from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, Run, kind_of, of_kind
 from report.context import Context
 from report.page import Block, Heading, Missing, Section, Table
-from report.runs import ADAPTATION, DIGITS, FACES, VAES, Run, kind_of, of_kind
 from runtime.errors import UserError
 
 FACE_NOTE = (

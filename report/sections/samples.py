@@ -3,10 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from experiments.runs import Run
 from report.context import Context
 from report.figures import cut_sheet, sheet_figure
 from report.page import Block
-from report.runs import Run
 from runtime.images import sheet
 
 FRAMES = 24  # of an animation

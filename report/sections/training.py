@@ -6,11 +6,11 @@ import re
 from matplotlib.axes import Axes
 from torch import nn
 
+from experiments.runs import Run, repetitions
 from models import NETWORKS
 from report.context import Context, about, attempt
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
-from report.runs import Run, repetitions
 
 # Which logged values share a panel: the panel's vertical axis, what their names match, and whether it is logarithmic.
 PANELS = (

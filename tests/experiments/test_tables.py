@@ -6,6 +6,7 @@ import pytest
 
 from experiments import results, tables
 from experiments.rows import scripts
+from experiments.runs import read_run
 from runtime.errors import UserError
 
 
@@ -119,14 +120,21 @@ def test_a_mark_without_a_table_ends_in_one_line(monkeypatch, tmp_path):
 
 def test_a_run_is_recorded_with_its_settings(tmp_path):
     settings = {"recipe": "supervised", "method": "supervised", "seed": 3, "lr": 0.1, "target": "b", "data": "here"}
-    config = {"settings": settings, "total_steps": 30, "steps_per_epoch": 20, "commit": 40 * "a", "hardware": "a CPU"}
+    config = {
+        "recipe": "supervised",
+        "settings": settings,
+        "total_steps": 30,
+        "steps_per_epoch": 20,
+        "commit": 40 * "a",
+        "hardware": "a CPU",
+    }
     config["commands"] = ["python /a/b/train_dann.py supervised --data '/my data' --runs x --lr 0.1"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert results.record_of(tmp_path) is None
+    assert read_run(tmp_path).record is None
     (tmp_path / "scores.json").write_text(json.dumps({"scores": {"b": {"val": 0.5}}}))
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "seconds": 5.0}\n{"step": 2, "secon')
-    assert results.record_of(tmp_path, "a name") == {
-        "system": "a name",
+    assert read_run(tmp_path).record == {
+        "system": "supervised",
         "seed": 3,
         "settings": {"method": "supervised", "lr": 0.1, "steps": 30},  # the target only drew a curve
         "epochs": 1.5,
@@ -137,16 +145,16 @@ def test_a_run_is_recorded_with_its_settings(tmp_path):
         "command": "train_dann.py supervised --lr 0.1",
     }
     (tmp_path / "scores.json").write_text("{")
-    with pytest.raises(UserError, match=r"scores\.json cannot be read: score the run again"):
-        results.record_of(tmp_path)
+    damaged = read_run(tmp_path)
+    assert damaged.record is None
+    assert damaged.problems == ["has a `scores.json` that cannot be read, which is left out"]
 
 
 def test_rows_of_guidance_and_samplers_are_results(tmp_path):
     rows = {"2": {"accuracy": [0.5, 0.7], "fid": [1.0, 3.0]}, "4": {"accuracy": [0.9]}}
     (tmp_path / "guidance.json").write_text(json.dumps({"dims": 64, "rows": rows}))
-    (tmp_path / "scores.json").write_text(json.dumps({"accuracy": 0.5, "seed": 1, "recipe": "edm"}))
-    two, four = results.sampling_records(tmp_path, "guidance")
+    two, four = read_run(tmp_path).sampling_records("guidance")
     assert (two["system"], two["runs"]) == ("guidance 2", 2)
     assert two["scores"] == {"accuracy": 0.6, "FID-64": 2} and two["spread"]["FID-64"] == pytest.approx(2**0.5)
     assert four["scores"] == {"accuracy": 0.9} and four["spread"] == {}
-    assert results.sampling_records(tmp_path, "samplers") == []
+    assert read_run(tmp_path).sampling_records("samplers") == []

@@ -14,11 +14,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 import train_acgan
 import train_dcgan
 from experiments.rows import scripts
+from experiments.runs import KINDS, Run, find_runs, repetitions
 from models import NETWORKS
 from report.build import Config, main
 from report.figures import cut_sheet
 from report.page import Missing, Section, Table, render
-from report.runs import KINDS, Run, find_runs, repetitions
 from report.sections.training import discriminator_of, panels_of, shares
 from runtime.images import sheet
 from runtime.weights import save_weights
@@ -273,7 +273,7 @@ def test_runs_that_voted_have_no_directory_of_a_run(runs, tmp_path):
     _, markdown = build(tmp_path / "runs", tmp_path / "out")
     assert "– (75.0)" in markdown
     (vote / "scores.json").write_text("{")
-    assert "vote has scores that cannot be read" in find_runs(tmp_path / "runs").skipped[0]
+    assert "vote has a `scores.json` that cannot be read" in find_runs(tmp_path / "runs").skipped[0]
 
 
 def test_discriminators_are_those_that_were_trained(tmp_path):

@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.results import Record, record_of
+from experiments.results import NOT_COMPARED, Record, named_scores, sampling_scores
 from experiments.rows import scripts
 from runtime.errors import UserError
 
@@ -53,12 +54,40 @@ class Run:
 
     @cached_property
     def record(self) -> Record | None:
-        """What the run reached, None where it was not scored or where its scores are damaged."""
-        try:
-            return record_of(self.folder)
-        except (UserError, KeyError, TypeError, AttributeError) as error:
-            self.complain(f"has scores that cannot be read, which are left out ({error})")
+        """What the run reached; None where it was not scored."""
+        scores: dict[str, float] = {}
+        for name in ("curve.json", "scores.json", "reconstruction.json"):
+            content = self.json(name, lambda content: named_scores(content) is not None)
+            scores |= named_scores(content) if content else {}
+        if not scores:
             return None
+        # Runs that voted have no config.json: their scores say what they were.
+        settings = dict(self.config.get("settings") or self.json("scores.json", bool))
+        if settings.get("method") == "supervised":
+            settings.pop("target", None)  # it only drew a curve
+        settings["steps"] = self.config.get("total_steps", settings.get("steps", 0))
+        per_epoch, command = self.config.get("steps_per_epoch"), (self.config.get("commands") or [""])[0]
+        return {
+            "system": self.config.get("recipe") or settings["recipe"],
+            "seed": settings["seed"],
+            "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED},
+            "epochs": round(settings["steps"] / per_epoch, 2) if per_epoch else None,
+            "scores": scores,
+            "seconds": (self.seconds or None) if self.config else None,
+            "hardware": self.config.get("hardware", ""),
+            "commit": self.config.get("commit", "")[:10],
+            "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", command),
+        }
+
+    def sampling_records(self, name: str) -> list[Record]:
+        """A record for each row of guidance.json or samplers.json (`name`), averaged over its seeds."""
+        content = self.json(f"{name}.json", lambda content: content["rows"] and content["dims"])
+        records = []
+        for row, values in content["rows"].items() if content else ():
+            mean, std, runs = sampling_scores(values, content["dims"])
+            record = {"system": f"guidance {row}" if name == "guidance" else row, "scores": mean, "spread": std}
+            records.append((self.record or {"seed": 0, "settings": {}}) | record | {"runs": runs})
+        return records
 
     @cached_property
     def log(self) -> list[dict[str, float]]:
@@ -176,9 +205,12 @@ def _search(folder: Path, root: Path, found: Found) -> None:
             continue
         name = entry.relative_to(root).as_posix()
         if (entry / "config.json").exists():
-            _read_run(entry, name, found)
+            try:
+                found.runs.append(read_run(entry, name))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                found.skipped.append(f"{name} has a config.json that cannot be read ({type(error).__name__}), skipped")
         elif (entry / "scores.json").exists():
-            vote = Run(entry, name, {})
+            vote = read_run(entry, name)
             found.votes += [vote.record] if vote.record else []
             found.skipped += [f"{name} {problem}" for problem in vote.problems]
         elif any((inner / "config.json").exists() for inner in entry.iterdir()):
@@ -190,15 +222,17 @@ def _search(folder: Path, root: Path, found: Found) -> None:
             found.skipped.append(f"{name} has no config.json: no run of the training scripts, skipped")
 
 
-def _read_run(folder: Path, name: str, found: Found) -> None:
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        run = Run(folder, name, {"recipe": config["recipe"], "total_steps": int(config["total_steps"])} | config)
-        dict(run.settings)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found.skipped.append(f"{name} has a config.json that cannot be read ({type(error).__name__}), skipped")
-        return
-    found.runs.append(run)
+def read_run(folder: Path, name: str = "") -> Run:
+    """The run in a directory, or the vote where there is no config.json.
+
+    Raises ValueError, KeyError, TypeError or OSError for a config.json that is damaged.
+    """
+    if not (folder / "config.json").exists():
+        return Run(folder, name or folder.name, {})
+    config = json.loads((folder / "config.json").read_text())
+    recipe, steps = config["recipe"], int(config["total_steps"])
+    dict(config["settings"])
+    return Run(folder, name or folder.name, config | {"recipe": recipe, "total_steps": steps})
 
 
 def _numbers(line: str) -> dict[str, float] | None:
