@@ -93,27 +93,6 @@ def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[s
         axes.legend(fontsize=LETTERING, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
-def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 2) -> Figure:
-    """Pictures uint8 (H, W, 3) of one size, each under its title, pixel by pixel."""
-    height, width = pictures[0].shape[:2]
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    above, between = 48, 20  # pixels
-    whole_width, whole_height = columns * (width + between), rows * (height + above)
-    dpi = max(DPI, whole_width / PAGE_WIDTH)
-    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
-    for index, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-        left = index % columns * (width + between) + between / 2
-        bottom = whole_height - (index // columns + 1) * (height + above)
-        axes = figure.add_axes(
-            (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height), frameon=False
-        )
-        axes.imshow(picture, interpolation="nearest", aspect="auto")
-        axes.set(xticks=[], yticks=[])
-        axes.set_title(title, fontsize=LETTERING + 1, loc="left", pad=3)
-    return figure
-
-
 def sheet_figure(
     pictures: np.ndarray,
     rows: Sequence[str] = (),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -12,7 +11,7 @@ from metrics.guidance import NAMES, ordered_rows
 from metrics.samplers import FORMS, cells_of
 from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
-from report.figures import sheet_figure
+from report.figures import LETTERING, label_axes, panels, sheet_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
@@ -101,21 +100,18 @@ def guidance_figure(curve: dict[str, Any]) -> Figure:
     """The scores of guidance.json against the scale, a panel each; dashed the spread of real digits."""
     rows = ordered_rows(curve)
     scores = [score for score in NAMES if all(score in row for _, row in rows)]
-    figure, grid = plt.subplots(1, len(scores), figsize=(2.4 * len(scores), 2.5), layout="constrained", squeeze=False)
-    for number, (axes, score) in enumerate(zip(grid[0], scores, strict=True)):
-        factor = 100 if score == "accuracy" else 1
-        values = [factor * np.asarray(row[score]) for _, row in rows]
+    figure, grid = panels(len(scores), columns=len(scores), height=2.5)
+    for number, (axes, score) in enumerate(zip(grid, scores, strict=True)):
+        values = [(100 if score == "accuracy" else 1) * np.asarray(row[score]) for _, row in rows]
         errors = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
         means = [value.mean() for value in values]
         axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
-        name = f"{NAMES[score]}-{curve['dims']}" if score in ("fid", "recall") else NAMES[score]
         axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
-        axes.set_xlabel("guidance scale", fontsize=8)
-        axes.set_ylabel(name, fontsize=8)
-        axes.tick_params(labelsize=7)
+        width = f"-{curve['dims']}" if score in ("fid", "recall") else ""
+        label_axes(axes, "guidance scale", NAMES[score] + width)
         if score == "spread":
             axes.axhline(curve["real_spread"], linestyle="--", color="black", linewidth=1, label="real digits")
-            axes.legend(fontsize=7, frameon=False, loc="lower left")
+            axes.legend(fontsize=LETTERING - 1, frameon=False, loc="lower left")
     return figure
 
 

@@ -1,16 +1,14 @@
 """Generated faces, and the VAE: samples, reconstructions, interpolations, latents in the plane."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.faces import load_faces
 from experiments.runs import FACES, VAES, Run, of_kind, repetitions
 from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
-from report.figures import cut_sheet, panels, scatter, sheet_figure, side_by_side
+from report.figures import cut_sheet, label_axes, panels, scatter, sheet_figure
 from report.page import Block, Heading, Picture, Section
 from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
@@ -53,12 +51,15 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
     blocks: list[Block] = []
     for run in runs:
         blocks += attempt(run, "faces", lambda run=run: sample(run))
-    if not pages:
-        return blocks
-    alt = f"Four rows of eight generated faces for each of: {', '.join(pages)}."
-    caption = f"The first {FIRST} faces that each generator makes (seed {context.seed}); none was chosen."
-    figure = side_by_side(list(pages.values()), list(pages))
-    return [context.gallery.add("faces", figure, alt, caption, chart=False), *blocks]
+    names = list(pages)
+    for start in range(0, len(names), 2):
+        pair = names[start : start + 2]
+        figure = sheet_figure(np.stack([pages[name] for name in pair])[None], columns=pair, scale=1)
+        alt = f"Four rows of eight generated faces for each of: {', '.join(pair)}."
+        caption = f"The first {FIRST} faces that each generator makes (seed {context.seed}); none was chosen."
+        name = f"faces-{start // 2 + 1}" if start else "faces"
+        blocks.append(context.gallery.add(name, figure, alt, caption, chart=False))
+    return blocks
 
 
 def score_curve(context: Context, run: Run) -> list[Block]:
@@ -68,19 +69,15 @@ def score_curve(context: Context, run: Run) -> list[Block]:
     if not curve:
         return []
     alt = f"FID and HOG face rate against epochs of {run.name}."
-    figure = curve_figure(curve)
-    return [context.gallery.add(f"scores-{run.name}", figure, alt, f"`{run.name}`: scores over the training.")]
-
-
-def curve_figure(curve: list[dict]) -> Figure:
-    """FID (where there is one) and HOG rate against epochs, side by side."""
+    figure, (left, right) = panels(2, columns=2, height=2.6, width=3.6)
     epochs = [point["epochs"] for point in curve]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
-    left.plot(epochs, [point["fid"] if point["fid"] is not None else float("nan") for point in curve], marker="o")
-    left.set(xlabel="epochs", ylabel=f"FID-{curve[0]['dims']}", ylim=(0, None))
+    left.plot(epochs, [float("nan") if point["fid"] is None else point["fid"] for point in curve], marker="o")
     right.plot(epochs, [100 * point["hog_face_rate"] for point in curve], marker="o", color="C1")
-    right.set(xlabel="epochs", ylabel="HOG face rate / %", ylim=(0, 102))
-    return figure
+    label_axes(left, "epochs", f"FID-{curve[0]['dims']}")
+    label_axes(right, "epochs", "HOG face rate / %")
+    left.set_ylim(0, None)
+    right.set_ylim(0, 102)
+    return [context.gallery.add(f"scores-{run.name}", figure, alt, f"`{run.name}`: scores over the training.")]
 
 
 def between_latents(context: Context, run: Run) -> Picture:

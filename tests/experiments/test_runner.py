@@ -122,7 +122,7 @@ def experiment(monkeypatch, tmp_path):
         "seed = int(options['--seed']); print('training', seed)\n"
         "if seed == 3: sys.exit('error: broken')\n"
         "settings = {'recipe': sys.argv[1], 'seed': seed, 'lr': options.get('--lr', 1)}\n"
-        "config = {'recipe': sys.argv[1], 'settings': settings, 'total_steps': 10, 'steps_per_epoch': 5, 'hardware': 'a toy'}\n"
+        "config = {'recipe': sys.argv[1], 'settings': settings, 'total_steps': 10, 'steps_per_epoch': 5}\n"
         "(folder / 'config.json').write_text(json.dumps(config))\n"
         "(folder / 'scores.json').write_text(json.dumps({'dims': 64, 'fid': seed}))\n"
     )
