@@ -21,6 +21,7 @@ from tqdm import tqdm
 from data.cache import cached_array
 from data.decoded import image_names
 from metrics import Unavailable
+from metrics.face_embedding import FaceEmbedding
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
 from runtime.errors import UserError
@@ -55,6 +56,7 @@ class Inception:
         if batch_size < 1:
             raise UserError(f"--batch-size {batch_size} is less than 1")
         self.dims = dims
+        self.name = f"inception {dims}"
         self.batch_size = batch_size
         self.execution = choose_execution(device, "float32")
         self.weights = weights_file(weights)
@@ -158,17 +160,17 @@ def weights_file(given: Path | None = None) -> Path:
     return default
 
 
-def reference_features(inception: Inception, folder: Path) -> np.ndarray:
-    """`inception.features` of all pictures in `folder`, float32 (N, dims), kept in the user's cache folder.
+def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np.ndarray:
+    """`extractor.features` of all pictures in `folder`, float32 (N, D), kept in the user's cache folder.
 
     They are extracted anew once a name, size or modification time in the folder, or the weights file, has changed; the
     former ones are then dropped. Raises DataError and UserError as `metrics.pictures.read_reference` does.
     """
     folder = folder.resolve()
-    files = [inception.weights.resolve(), *(folder / name for name in image_names(folder))]
-    subject = f"inception {folder} {inception.dims}"
+    files = [extractor.weights.resolve(), *(folder / name for name in image_names(folder))]
+    subject = f"{extractor.name} {folder}"
     # A copy in memory: the scores want arrays they may share with torch.
-    return np.array(cached_array(subject, files, lambda: inception.features(read_reference(folder))))
+    return np.array(cached_array(subject, files, lambda: extractor.features(read_reference(folder))))
 
 
 def _load(path: Path) -> torchvision.models.Inception3:

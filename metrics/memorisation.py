@@ -1,0 +1,84 @@
+"""Whether generated faces are training faces: distances to the nearest one, beside those of validation faces.
+
+python -m metrics.memorisation OUT --training ROOT/face/train --reference ROOT/face/val [--features inception|dlib]
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+
+from metrics import Unavailable
+from metrics.face_embedding import FaceEmbedding
+from metrics.inception import Inception, reference_features
+from metrics.pictures import read_generated
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+
+CHUNK = 256  # pictures whose distances to all training pictures are held at once
+
+
+@dataclass
+class Config:
+    """Compare generated and validation faces by their distance to the nearest training face."""
+
+    out: tyro.conf.Positional[Path]
+    """folder with the generated pictures"""
+    training: Path
+    """folder with the training pictures, e.g. ROOT/face/train"""
+    reference: Path
+    """folder with real pictures that were not trained on, e.g. ROOT/face/val"""
+    features: Literal["inception", "dlib"] = "dlib"
+    """the space of the distances"""
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features"""
+    json: Path | None = None
+    """also write the distances to this file"""
+
+
+def nearest_distances(features: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """The distance of each row of features (N, D) to the nearest row of `training` (M, D): float32 (N,)."""
+    training = torch.from_numpy(training)
+    chunks = torch.from_numpy(features).split(CHUNK)
+    exact = "donot_use_mm_for_euclid_dist"  # a copy is at distance 0, not at the root of a rounding error
+    return torch.cat([torch.cdist(chunk, training, compute_mode=exact).min(1).values for chunk in chunks]).numpy()
+
+
+def memorisation(generated: np.ndarray, reference: np.ndarray, training: np.ndarray) -> dict:
+    """Distances of `generated` (N, D) and `reference` (K, D) to the nearest of `training` (M, D), and 5th percentiles.
+
+    A generator that copies has a lower percentile than pictures it never saw (`reference`).
+    """
+    distances = {
+        "generated": nearest_distances(generated, training),
+        "reference": nearest_distances(reference, training),
+    }
+    percentiles = {f"{side}_percentile_5": float(np.percentile(values, 5)) for side, values in distances.items()}
+    return percentiles | {side: values.tolist() for side, values in distances.items()}
+
+
+def main() -> None:
+    """Read the folders, print both percentiles and write the JSON."""
+    config = tyro.cli(Config, description=Config.__doc__)
+    try:
+        extractor = FaceEmbedding() if config.features == "dlib" else Inception(config.dims)
+    except Unavailable as reason:
+        raise UserError(str(reason)) from reason
+    images = read_generated(config.out)
+    real = [reference_features(extractor, folder) for folder in (config.reference, config.training)]
+    result = memorisation(extractor.features(images), *real)
+    for side in ("generated", "reference"):
+        percentile, median = result[f"{side}_percentile_5"], float(np.median(result[side]))
+        print(
+            f"{side:<10} distance to the nearest training picture: 5th percentile {percentile:.4g}, median {median:.4g}"
+        )
+    if config.json is not None:
+        write_atomically(config.json, (json.dumps(result) + "\n").encode())
+
+
+if __name__ == "__main__":
+    run_command(main)
