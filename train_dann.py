@@ -5,9 +5,10 @@ its gradient, reversed, makes the features alike, so that what is learnt on the 
 trains the same networks on one domain alone. Target labels are used for curves only, and the last step counts.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -20,6 +21,7 @@ from runtime.seeds import derived_seed
 from training.adaptation import (
     AdaptationConfig,
     Validation,
+    check_adversarial_start,
     domain_classifier_loss,
     source_batches,
     target_batches,
@@ -38,7 +40,7 @@ class Supervised(AdaptationConfig):
     @property
     def folder(self) -> Path:
         """The run directory, by default named by recipe, network and source."""
-        return self.runs / (self.name or f"{self.recipe}-{self.network}-{self.source}")
+        return self.folder_of(self.source)
 
     def check_domains(self) -> None:
         """Raise UserError without a source; a target is asked for its curve alone."""
@@ -50,38 +52,105 @@ class Supervised(AdaptationConfig):
 class Config(AdaptationConfig):
     """Settings of DANN."""
 
-    RETIRED = AdaptationConfig.RETIRED | {"adversarial_start": 0.0}
-
     method: tyro.conf.Suppress[str] = "dann"
     domain_weight: float = 1.0
     """Lambda, the gradient reversal weight: the domain loss's gradient reaches the features times minus it."""
     ramp: bool = True
     """Ramp lambda up over the run, as 2 / (1 + exp(-10 p)) - 1 of --domain-weight."""
+    adversarial_start: float = 0.0
+    """Share of the run before which lambda is 0."""
     alternating: bool = False
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
     confusion_weight: float = 0.0
-    """Weight of minimum class confusion on the target, ramped up like lambda."""
+    """Weight of minimum class confusion on the target, 0 before and ramped up like lambda."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        check_adversarial_start(self.adversarial_start)
+
+    def adversarial_share(self, progress: float) -> float:
+        """Share of lambda and of the weight of class confusion that is in force at the progress, 0 to 1."""
+        if progress < self.adversarial_start:
+            return 0.0
+        return ramp(progress) if self.ramp else 1.0
 
 
-DANN = Config(lr=2e-4, epochs=20)
+def bound(config: Config, **changes: Any) -> Supervised:
+    """The two bounds of an adaptation: its classifier and settings, on one domain."""
+    shared = {field.name: getattr(config, field.name) for field in fields(Supervised) if field.name != "method"}
+    return Supervised(**shared | changes)
+
+
+# What a report states comes first in its description; what it leaves open is our choice and comes after.
+REPORTED = {
+    "dann-acgan": (
+        "Report 000: the ACGAN's discriminator. Open there: Adam 2e-4, batch 128, 20 epochs, lambda ramped up to 1.",
+        Config(network="dann-acgan", lr=2e-4, epochs=20),
+    ),
+    "dann64": (
+        "Report 001: 64x64 images, Adam 2e-4, 20 epochs. Open there: batch 128, lambda 1 throughout.",
+        Config(network="dann64", lr=2e-4, epochs=20, ramp=False),
+    ),
+    "dann28": (
+        "Report 001: 28x28 images, Adam 2e-4, 30 epochs; four variants vote. Open there: as for dann64.",
+        Config(network="dann28", lr=2e-4, epochs=30, ramp=False),
+    ),
+    "dann28-no-dropout": (
+        "Report 001: dann28 without dropout of feature maps.",
+        Config(network="dann28-no-dropout", lr=2e-4, epochs=30, ramp=False),
+    ),
+    "dann32": (
+        "Report 002: 32x32 images, an optimizer for the domain classifier alone, Adam 1e-3, lambda 0.3, batch 256, "
+        "200 epochs.",
+        Config(lr=1e-3, alternating=True, domain_weight=0.3, ramp=False, batch_size=256, epochs=200),
+    ),
+    "dann-cnn": (
+        "Report 003: Adam 1e-3, lambda 0.01, 50 epochs (SVHN to USPS: 100; bounds: 20). Open there: batch 128.",
+        Config(network="dann-cnn", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50),
+    ),
+    "dann-cnn-wide": (
+        "Report 003: dann-cnn with features of 512x2x2.",
+        Config(network="dann-cnn-wide", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50),
+    ),
+    "dann-lenet": (
+        "Report 004: Adam 1e-3, batch 128. Open there: 50 epochs, lambda ramped up to 1.",
+        Config(network="dann-lenet", lr=1e-3, batch_size=128, epochs=50),
+    ),
+}
+AUGMENTED = Config(
+    width=32,
+    augment="mixed",
+    batch_size=64,
+    epochs=1000,
+    max_steps=2000,
+    lr=1e-3,
+    lr_schedule="fixmatch",
+    weight_decay=0.01,
+    ema_decay=0.998,
+    domain_weight=0.1,
+    adversarial_start=0.3,
+)
 RECIPES = {
-    "supervised": (
-        "Source only: the baseline of another domain, the upper bound on its own.",
-        Supervised(epochs=20),
-    ),
+    "supervised": ("One domain alone: source-only baseline on another, upper bound on its own.", Supervised(epochs=20)),
     "dann": (
-        "DANN, lambda ramped up over the run. As reported for dann64; dann28: --epochs 30, dann-lenet: --lr 1e-3.",
-        DANN,
+        "DANN as in its paper (section 5.2.2): lambda ramped up to 1, annealed rate. Our choice: Adam 1e-3, 20 epochs.",
+        Config(lr=1e-3, lr_schedule="annealed", epochs=20),
     ),
-    "dann-alternating": (
-        "DANN; the domain classifier has an optimizer of its own and goes first; lambda 0.3.",
-        replace(DANN, lr=1e-3, alternating=True, domain_weight=0.3, ramp=False, batch_size=256, epochs=200),
+    "dann-augmented": ("DANN with data augmentation, weight decay and EMA, lambda 0.1, 2,000 steps.", AUGMENTED),
+    "dann-mcc": (
+        "dann-augmented and minimum class confusion on the target.",
+        replace(AUGMENTED, confusion_weight=1.0),
     ),
-    "dann-fixed-alpha": (
-        "DANN with lambda 0.01.",
-        replace(DANN, network="dann-cnn", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50),
-    ),
-    "dann-mcc": ("DANN and minimum class confusion on the target.", replace(DANN, confusion_weight=1.0)),
+    "supervised-augmented": ("Bounds of dann-augmented and dann-mcc.", bound(AUGMENTED)),
+    **REPORTED,
+    **{
+        f"supervised-{name}": (
+            f"Bounds of {name}.",
+            bound(config, epochs=20) if name.startswith("dann-cnn") else bound(config),
+        )
+        for name, (_, config) in REPORTED.items()
+    },
 }
 
 
@@ -144,7 +213,7 @@ def main(config: Config | Supervised) -> None:
             values = {"class_loss": loss}
         else:
             weights = torch.tensor([config.domain_weight, config.confusion_weight], device=execution.device)
-            reversal_weight, confusion_weight = (ramp(progress) if config.ramp else 1.0) * weights
+            reversal_weight, confusion_weight = config.adversarial_share(progress) * weights
 
             # Teach the domain classifier by itself, on features that stay as they are.
             if alternating:

@@ -14,12 +14,13 @@ import tyro
 
 from models import NETWORKS
 from models.dsn import dsn_loss
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
 from training.adaptation import (
     AdaptationConfig,
     Validation,
+    check_adversarial_start,
     domain_classifier_loss,
     source_batches,
     target_batches,
@@ -52,8 +53,7 @@ class Config(AdaptationConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if not 0 <= self.adversarial_start < 1:
-            raise UserError("--adversarial-start must be at least 0 and below 1")
+        check_adversarial_start(self.adversarial_start)
 
 
 DSN = Config(lr=1e-4, epochs=100)

@@ -5,10 +5,14 @@ scales with it.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from models.dcgan import initialise_dcgan
 
 CLASSES = 10
 
@@ -18,7 +22,7 @@ class Parts:
     """What a network is made of."""
 
     image_size: int
-    """Height and width of the pictures that the feature extractor takes."""
+    """Height and width of the images that the feature extractor takes."""
     feature_size: int
     """Components of a feature vector."""
     feature_extractor: nn.Module
@@ -55,20 +59,28 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def dann64(width: int = 64) -> Parts:
-    """Five convolutions on 64x64 pictures, averaged over positions."""
+    """Five convolutions on 64x64 images, averaged over positions."""
     channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
     blocks, size = pooled_convolutions(channels), channels[-1]
     extractor = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return Parts(64, size, extractor, deep_head(size, CLASSES), deep_head(size, 1))
 
 
-def dann28(width: int = 32, widening: float = 1.5, kernel: int = 3, strided: bool = False) -> Parts:
-    """Two convolutions on 28x28 pictures, with dropout.
+def dann28(
+    width: int = 32,
+    widening: float = 1.5,
+    kernel: int = 3,
+    strided: bool = False,
+    linear: int = 100,
+    dropout2d: bool = True,
+) -> Parts:
+    """Two convolutions on 28x28 images, with dropout.
 
-    Its variants differ in the kernel, in the second convolution's width (`widening` times the first's), and in
-    halving the picture by a stride instead of by pooling (`strided`).
+    Its variants differ in the number of kernels (`width`, then `widening` times as many), their size, in halving the
+    image by a stride instead of by pooling (`strided`), in the width of the linear layers (`linear`, at width 32) and
+    in the dropout of feature maps.
     """
-    second, hidden = int(widening * width), 100 * width // 32
+    second, hidden = int(widening * width), linear * width // 32
     stride, pool = (2, nn.Identity()) if strided else (1, nn.MaxPool2d(2))
     extractor = nn.Sequential(
         nn.Conv2d(3, width, kernel, stride, kernel // 2),
@@ -76,7 +88,7 @@ def dann28(width: int = 32, widening: float = 1.5, kernel: int = 3, strided: boo
         pool,  # 14x14
         nn.Conv2d(width, second, kernel, stride, kernel // 2),
         nn.BatchNorm2d(second),
-        nn.Dropout2d(0.5),
+        nn.Dropout2d(0.5) if dropout2d else nn.Identity(),
         nn.ReLU(),
         pool,  # 7x7
         nn.Flatten(),
@@ -94,23 +106,8 @@ def dann28(width: int = 32, widening: float = 1.5, kernel: int = 3, strided: boo
     return Parts(28, size, extractor, label_classifier, normed_head(size, hidden))
 
 
-def dann28_kernel5(width: int = 32) -> Parts:
-    """`dann28` with 5x5 convolutions."""
-    return dann28(width, kernel=5)
-
-
-def dann28_strided(width: int = 32) -> Parts:
-    """`dann28` with strides instead of pooling."""
-    return dann28(width, strided=True)
-
-
-def dann28_wide(width: int = 64) -> Parts:
-    """`dann28` with twice the channels, and the second convolution twice as wide as the first."""
-    return dann28(width, widening=2)
-
-
 def dann32(width: int = 64) -> Parts:
-    """Five convolutions on 32x32 pictures."""
+    """Five convolutions on 32x32 images."""
     channels = [width, 2 * width, 4 * width, 4 * width, 8 * width]
     blocks, size = pooled_convolutions(channels), channels[-1]
     label_classifier = deep_head(size, CLASSES)
@@ -119,13 +116,13 @@ def dann32(width: int = 64) -> Parts:
     return Parts(32, size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
 
 
-def dann_cnn(width: int = 64) -> Parts:
-    """Five convolutions on 28x28 pictures, the last three with stride 2."""
+def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1) -> Parts:
+    """Five convolutions on 28x28 images, the last ones with stride 2, to 512 feature maps of 1x1 or 2x2."""
 
     def block(before: int, after: int, stride: int) -> list[nn.Module]:
         return [nn.Conv2d(before, after, 3, stride, 1), nn.BatchNorm2d(after), nn.ReLU()]
 
-    size = 8 * width
+    size, hidden = 8 * width * feature_side**2, 8 * width
     extractor = nn.Sequential(
         *block(3, width, 1),
         nn.MaxPool2d(2),  # 14x14
@@ -133,14 +130,14 @@ def dann_cnn(width: int = 64) -> Parts:
         nn.MaxPool2d(2),  # 7x7
         *block(2 * width, 4 * width, 2),  # 4x4
         *block(4 * width, 4 * width, 2),  # 2x2
-        *block(4 * width, size, 2),  # 1x1
+        *block(4 * width, 8 * width, 2 // feature_side),
         nn.Flatten(),
     )
-    return Parts(28, size, extractor, dropout_head(size, size), normed_head(size, size))
+    return Parts(28, size, extractor, dropout_head(size, hidden), normed_head(size, hidden))
 
 
 def dann_lenet(width: int = 32) -> Parts:
-    """Two 5x5 convolutions on 28x28 pictures, as in LeNet; the domain classifier has two outputs."""
+    """Two 5x5 convolutions on 28x28 images, as in LeNet; the domain classifier has two outputs."""
     second = 3 * width // 2
     size, hidden = second * 16, 12 * width
     extractor = nn.Sequential(
@@ -171,7 +168,7 @@ def dann_lenet(width: int = 32) -> Parts:
 
 
 def dann_acgan(width: int = 28) -> Parts:
-    """The ACGAN's discriminator for 28x28 pictures; its real/fake head tells the domains apart instead."""
+    """The ACGAN's discriminator for 28x28 images; its real/fake head tells the domains apart instead."""
     extractor = nn.Sequential(
         nn.Conv2d(3, width, 4, 2, 1, bias=False),
         nn.LeakyReLU(0.2),  # 14x14
@@ -183,19 +180,26 @@ def dann_acgan(width: int = 28) -> Parts:
         nn.LeakyReLU(0.2),  # 4x4
         nn.Flatten(),
     )
-    # The heads are 4x4 convolutions of 4x4 maps, which is to say linear.
+    # The heads are 4x4 convolutions of 4x4 maps, which is to say linear, and begin as such convolutions do.
     size = 4 * width * 16
-    return Parts(28, size, extractor, nn.Linear(size, CLASSES, bias=False), nn.Linear(size, 1, bias=False))
+    heads = nn.Linear(size, CLASSES, bias=False), nn.Linear(size, 1, bias=False)
+    initialise_dcgan(extractor)
+    for head in heads:
+        nn.init.normal_(head.weight, 0.0, 0.02)
+    return Parts(28, size, extractor, *heads)
 
 
 DANN_NETWORKS = {
     "dann64": dann64,
     "dann28": dann28,
-    "dann28-kernel5": dann28_kernel5,
-    "dann28-strided": dann28_strided,
-    "dann28-wide": dann28_wide,
+    "dann28-no-dropout": partial(dann28, dropout2d=False),
+    "dann28-wide": partial(dann28, width=64, widening=2),
+    "dann28-strided": partial(dann28, strided=True),
+    "dann28-linear": partial(dann28, linear=400),
+    "dann28-kernel5": partial(dann28, kernel=5),
     "dann32": dann32,
     "dann-cnn": dann_cnn,
+    "dann-cnn-wide": partial(dann_cnn, feature_side=2),
     "dann-lenet": dann_lenet,
     "dann-acgan": dann_acgan,
 }
@@ -204,7 +208,7 @@ DANN_NETWORKS = {
 def network_parts(network: str, width: int = 0) -> Parts:
     """The parts of the network of this name in DANN_NETWORKS, at its own width if `width` is 0."""
     build = DANN_NETWORKS[network]
-    return build(width) if width else build()
+    return build(width=width) if width else build()
 
 
 def digit_classifier(network: str, width: int = 0) -> DigitClassifier:

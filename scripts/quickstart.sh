@@ -15,7 +15,8 @@ case ${1:-} in
     gans=(dcgan dcgan-2g dcgan-long dcgan-short pixelshuffle sagan)
     acgans=(acgan28 acgan64)
     diffusions=(context-unet attention-unet)
-    adaptations=(supervised dann dann-alternating dann-fixed-alpha dann-mcc dsn dsn-report adamatch)
+    adaptations=(supervised dann dann-augmented dann-mcc dann-acgan dann64 dann28 dann28-no-dropout dann32 dann-cnn
+        dann-cnn-wide dann-lenet dsn dsn-report adamatch)
     ;;
 *)
     echo "usage: $0 [--all]" >&2
@@ -62,7 +63,9 @@ for recipe in "${adaptations[@]}"; do
     adamatch*) script=train_adamatch.py ;;
     *) script=train_dann.py ;;
     esac
-    train "$script" "$recipe" 1000 --network dann28 --source handwritten --target blended --width 16 --batch-size 64
+    domains=(--source handwritten --target blended)
+    [[ $recipe == dann?* ]] || domains+=(--network dann28) # the reports' recipes have networks of their own
+    train "$script" "$recipe" 1000 "${domains[@]}" --width 16 --batch-size 64
     $python -m inference.classify_digits --weights "$out/runs/$recipe/weights.safetensors" \
         --images "$data/digits/blended/data" --csv "$out/$recipe.csv"
     $python -m metrics.labels "$out/$recipe.csv" "$data/digits/blended/test.csv" --confusion "$out/$recipe.png"

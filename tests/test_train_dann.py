@@ -36,8 +36,9 @@ def test_dann_solves_what_source_only_fails(adapt):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_leaves_its_run(adapt, recipe):
     folder = adapt(recipe, *SHORT)
-    scenario = "plain" if recipe == "supervised" else "plain-framed"
-    assert folder.name == f"{recipe}-dann-cnn-{scenario}"
+    supervised = recipe.startswith("supervised")
+    system = recipe if recipe.endswith("dann-cnn") else f"{recipe}-dann-cnn"
+    assert folder.name == f"{system}-plain" + ("" if supervised else "-framed")
     losses = [line for line in log(folder) if "class_loss" in line]
     assert [line["step"] for line in losses] == [2, 4, 6]
     names = {"step", "epoch", "seconds", "class_loss"}
@@ -56,25 +57,23 @@ def test_every_recipe_leaves_its_run(adapt, recipe):
     assert (folder / "samples").exists() == recipe.startswith("dsn")
 
 
-def test_reported_settings():
-    alternating, fixed = (train_dann.RECIPES[name][1] for name in ("dann-alternating", "dann-fixed-alpha"))
-    assert (alternating.lr, alternating.domain_weight, alternating.ramp) == (1e-3, 0.3, False)
-    assert (alternating.alternating, alternating.batch_size, alternating.epochs) == (True, 256, 200)
-    assert (fixed.network, fixed.lr, fixed.domain_weight, fixed.ramp) == ("dann-cnn", 1e-3, 0.01, False)
-
-
-def test_lambda_is_ramped_up_or_fixed(adapt):
-    """Over 10 steps; the formula is tested with the losses."""
-    options = ("--max-steps", 10, "--log-every", 1, "--domain-weight", 0.5)
-    ramped, fixed = adapt("dann", *options), adapt("dann", *options, "--no-ramp", "--name", "fixed")
-    values = [line["lambda"] for line in log(ramped) if "lambda" in line]
-    assert values == pytest.approx([0.5 * train_dann.ramp(step / 10) for step in range(10)], abs=1e-5)
-    assert {line["lambda"] for line in log(fixed) if "lambda" in line} == {0.5}
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        ((), [0, 0.7616, 0.9640, 0.9951, 0.9993]),  # tanh(5 p)
+        (("--adversarial-start", 0.3), [0, 0, 0.9640, 0.9951, 0.9993]),
+        (("--no-ramp", "--adversarial-start", 0.3), [0, 0, 1, 1, 1]),
+    ],
+)
+def test_lambda_over_the_run(adapt, options, values):
+    folder = adapt("dann", "--max-steps", 5, "--log-every", 1, "--domain-weight", 0.5, *options)
+    found = [line["lambda"] for line in log(folder) if "lambda" in line]
+    assert found == pytest.approx([0.5 * value for value in values], abs=1e-4)
 
 
 def test_alternating_moves_each_part_once_a_step(adapt):
     """Adam's first step moves a weight by the learning rate, whatever the gradient."""
-    folder = adapt("dann-alternating", "--max-steps", 1)
+    folder = adapt("dann32", "--max-steps", 1)
     trained = torch.load(folder / "checkpoint.pt")["parts"]["network"]
     torch.manual_seed(derived_seed(999, "weights"))
     initial = NETWORKS["dann-cnn"](width=8)
@@ -84,7 +83,7 @@ def test_alternating_moves_each_part_once_a_step(adapt):
         assert max(moved).item() == pytest.approx(1e-3, rel=1e-3), part
 
 
-@pytest.mark.parametrize(("script", "recipe"), [("train_dann", "dann-alternating"), ("train_adamatch", "adamatch")])
+@pytest.mark.parametrize(("script", "recipe"), [("train_dann", "dann32"), ("train_adamatch", "adamatch")])
 def test_several_processes_train_together(run, root, bar_tree, tmp_path, script, recipe):
     """Two parallel networks share a part in the one; in the other a network is called twice before its gradients."""
     words = (recipe, "--data", bar_tree, "--runs", tmp_path, "--network", "dann-cnn", "--width", 8, "--batch-size", 16)
@@ -183,7 +182,7 @@ def test_augmentation_and_seed_change_the_run(adapt):
 
 IGNORED = {
     "supervised": ["--domain-weight", "--ramp", "--alternating", "--confusion-weight", "--pseudo-weight"],
-    "dann": ["--threshold", "--target-ratio", "--reconstruction-weight", "--adversarial-start", "--rotation"],
+    "dann": ["--threshold", "--target-ratio", "--reconstruction-weight", "--rotation"],
     "dsn": ["--threshold", "--ramp", "--confusion-weight"],
     "adamatch": ["--domain-weight", "--alternating", "--ramp", "--reported-losses", "--adversarial-start"],
 }
@@ -219,6 +218,9 @@ def test_wrong_settings_end_in_one_line(adapt, error_of):
     line = error_of(lambda: adapt("dann", "--batch-size", 1000))
     assert "384 images of plain do not fill a batch of 1000: use a smaller --batch-size" in line
     assert "--batch-size must be at least 8" in error_of(lambda: adapt("dann", "--batch-size", 4))
+    for start in (-0.1, 1):
+        line = error_of(lambda start=start: adapt("dann", "--adversarial-start", start))
+        assert line == "error: --adversarial-start must be at least 0 and below 1"
     for option in ("--weight-decay", "--domain-weight", "--confusion-weight"):
         line = error_of(lambda option=option: adapt("dann", option, -1))
         assert line == f"error: {option} must be at least 0"

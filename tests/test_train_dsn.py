@@ -3,18 +3,11 @@
 import pytest
 from PIL import Image
 
-import train_dsn
+from data import batches
+from runtime import seeds
 from tests.made_by_runs import log
-from training import adaptation
 
 SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
-
-
-def test_reported_settings():
-    dsn, report = (train_dsn.RECIPES[name][1] for name in ("dsn", "dsn-report"))
-    assert (report.lr, report.domain_weight, report.reported_losses, report.alternating) == (1e-4, 0.1, True, True)
-    assert (report.reconstruction_weight, report.difference_weight, report.epochs) == (0.01, 0.01, 100)
-    assert (dsn.reported_losses, dsn.alternating) == (False, False)
 
 
 def test_the_domain_loss_begins_after_a_share_of_the_run(adapt):
@@ -29,7 +22,8 @@ def test_reconstructions_are_a_sheet_of_eight_rows(adapt):
 
 
 def test_a_process_with_few_images_makes_a_narrow_sheet(adapt, monkeypatch):
-    monkeypatch.setattr(adaptation, "share_of", lambda batch_size: slice(batch_size // 2))  # as of two processes
+    for module in (batches, seeds):  # as if there were two processes
+        monkeypatch.setattr(module, "share_of", lambda batch_size: slice(0, batch_size // 2))
     with Image.open(adapt("dsn", "--batch-size", 8, "--max-steps", 1) / "samples" / "0000001.png") as page:
         assert page.size == (4 * 34 + 2, 8 * 34 + 2)
 

@@ -57,7 +57,12 @@ class AdaptationConfig(TrainConfig):
     @property
     def folder(self) -> Path:
         """The run directory, by default named by recipe, network and scenario."""
-        return self.runs / (self.name or f"{self.recipe}-{self.network}-{self.source}-{self.target}")
+        return self.folder_of(f"{self.source}-{self.target}")
+
+    def folder_of(self, scenario: str) -> Path:
+        """The run directory of a scenario; a recipe that bears its network's name bears it once."""
+        system = self.recipe if self.recipe.endswith(self.network) else f"{self.recipe}-{self.network}"
+        return self.runs / (self.name or f"{system}-{scenario}")
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
@@ -77,6 +82,12 @@ class AdaptationConfig(TrainConfig):
             raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
         if self.source == self.target:
             raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
+
+
+def check_adversarial_start(share: float) -> None:
+    """Raise UserError unless some of the run is left for the domain classifier to act."""
+    if not 0 <= share < 1:
+        raise UserError("--adversarial-start must be at least 0 and below 1")
 
 
 class ViewBatches:

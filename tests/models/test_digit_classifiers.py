@@ -44,9 +44,11 @@ SHAPES = {
         [*linear(1024, 1024), *linear(1024, 1024), *linear(1024, 1)],
     ),
     "dann28": dann28_shapes(32, 48, 3, 100),
-    "dann28-kernel5": dann28_shapes(32, 48, 5, 100),
-    "dann28-strided": dann28_shapes(32, 48, 3, 100),
+    "dann28-no-dropout": dann28_shapes(32, 48, 3, 100),
     "dann28-wide": dann28_shapes(64, 128, 3, 200),
+    "dann28-strided": dann28_shapes(32, 48, 3, 100),
+    "dann28-linear": dann28_shapes(32, 48, 3, 400),
+    "dann28-kernel5": dann28_shapes(32, 48, 5, 100),
     "dann32": (
         convolutions([64, 128, 256, 256, 512]),
         [*linear(512, 512), *linear(512, 512), *linear(512, 10)],
@@ -56,6 +58,11 @@ SHAPES = {
         convolutions([64, 128, 256, 256, 512]),
         [*linear(512, 512), *linear(512, 10)],
         [*linear(512, 512), *norm(512), *linear(512, 1)],
+    ),
+    "dann-cnn-wide": (
+        convolutions([64, 128, 256, 256, 512]),
+        [*linear(2048, 512), *linear(512, 10)],
+        [*linear(2048, 512), *norm(512), *linear(512, 1)],
     ),
     "dann-lenet": (
         [*conv(3, 32, 5), *norm(32), *conv(32, 48, 5), *norm(48)],
@@ -119,3 +126,29 @@ def shifts_nothing(network, key):
     layers, _, number = path.rpartition(".")
     following = network.get_submodule(layers)[int(number) + 1 :]
     return kind == "bias" and any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in following[:1])
+
+
+def test_the_acgans_discriminator_begins_as_a_dcgan():
+    torch.manual_seed(0)
+    parts = network_parts("dann-acgan", 64)
+    for module in (*parts.feature_extractor, parts.label_classifier, parts.domain_classifier):
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.05) and module.weight.mean().abs() < 1e-3
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.weight.mean().item() == pytest.approx(1, abs=0.01)
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.2) and not module.bias.any()
+
+
+def test_wide_features_are_maps_of_2x2():
+    features = network_parts("dann-cnn-wide", 8).feature_extractor[:-1]
+    assert features(torch.zeros(2, 3, 28, 28)).shape == (2, 64, 2, 2)
+
+
+def test_the_variants_of_dann28():
+    dropped = {name: [type(layer) for layer in network_parts(name).feature_extractor] for name in DANN_NETWORKS}
+    assert nn.Dropout2d in dropped["dann28"] and nn.Dropout2d not in dropped["dann28-no-dropout"]
+    convolutions = [
+        layer for layer in network_parts("dann28-strided").feature_extractor if isinstance(layer, nn.Conv2d)
+    ]
+    assert [layer.stride for layer in convolutions] == [(2, 2), (2, 2)]
+    assert nn.MaxPool2d not in dropped["dann28-strided"]

@@ -158,12 +158,12 @@ def pooled(*channels):
     return " ".join(f"C({before}→{after},3,1,1) BN MP2 ReLU" for before, after in pairs)
 
 
-def dann28(first, second, kernel, hidden, strided=False):
+def dann28(first, second, kernel, hidden, strided=False, dropped="Drop2d0.5 "):
     stride, pool = (2, "") if strided else (1, "MP2 ")
     size = 49 * second
     return {
         "features": f"C(3→{first},{kernel},{stride},{kernel // 2}) ReLU {pool}C({first}→{second},{kernel},{stride},"
-        f"{kernel // 2}) BN Drop2d0.5 ReLU {pool}Flatten",
+        f"{kernel // 2}) BN {dropped}ReLU {pool}Flatten",
         "classes": f"L({size}→{hidden}) ReLU Drop0.5 L({hidden}→{hidden}) BN ReLU L({hidden}→10)",
         "domains": f"L({size}→{hidden}) BN ReLU L({hidden}→1)",
     }
@@ -180,6 +180,8 @@ DANN = {
     "dann28-kernel5": dann28(32, 48, 5, 100),
     "dann28-strided": dann28(32, 48, 3, 100, strided=True),
     "dann28-wide": dann28(64, 128, 3, 200),
+    "dann28-linear": dann28(32, 48, 3, 400),
+    "dann28-no-dropout": dann28(32, 48, 3, 100, dropped=""),
     "dann32": {
         "features": A3_FEATURES,
         "classes": "L(512→512) ReLU L(512→512) ReLU L(512→10)",
@@ -190,6 +192,12 @@ DANN = {
         "C(256→256,3,2,1) BN ReLU C(256→512,3,2,1) BN ReLU Flatten",
         "classes": "L(512→512) ReLU Drop0.5 L(512→10)",
         "domains": "L(512→512) BN ReLU L(512→1)",
+    },
+    "dann-cnn-wide": {
+        "features": "C(3→64,3,1,1) BN ReLU MP2 C(64→128,3,1,1) BN ReLU MP2 C(128→256,3,2,1) BN ReLU "
+        "C(256→256,3,2,1) BN ReLU C(256→512,3,1,1) BN ReLU Flatten",
+        "classes": "L(2048→512) ReLU Drop0.5 L(512→10)",
+        "domains": "L(2048→512) BN ReLU L(512→1)",
     },
     "dann-lenet": {
         "features": "C(3→32,5,1,0) BN ReLU MP2 C(32→48,5,1,0) BN Drop2d0.5 ReLU MP2 Flatten",

@@ -27,7 +27,7 @@ from models import NETWORKS
 from training.config import parse_command_line
 
 SCRIPTS = {
-    **dict.fromkeys(("supervised", "dann", "dann-alternating", "dann-fixed-alpha", "dann-mcc"), "train_dann"),
+    **dict.fromkeys(("supervised", "dann", "dann32", "dann-cnn", "dann-mcc"), "train_dann"),
     **dict.fromkeys(("dsn", "dsn-report"), "train_dsn"),
     "adamatch": "train_adamatch",
 }

@@ -46,14 +46,15 @@ class Settings:
     image_size: int = 28
     width: int = 8
     adapting: bool = True
-    lr: float = 2e-4
-    schedule: str = "constant"
+    lr: float = 1e-3
+    schedule: str = "annealed"
     weight_decay: float = 0.0
     ema: float = 0.0
     balanced: bool = False
     kinds: list = field(default_factory=lambda: [kind("off")])
     reversal: float = 1.0
     confusion: float = 0.0
+    start: float = 0.0
     ramp: bool = True
     alternating: bool = False
 
@@ -81,7 +82,7 @@ def account(settings: Settings) -> dict:
         seed_step(s.seed, step)
         progress = step / s.total
         lr = learning_rate(s.lr, s.schedule, progress)
-        share = lambda_ramp(progress) if s.ramp else 1.0
+        share = (progress >= s.start) * (lambda_ramp(progress) if s.ramp else 1.0)
         images, labels = batch(step)
 
         if s.alternating:
@@ -144,7 +145,7 @@ def run(adaptation_tree, tmp_path):
 
 
 def test_source_only(run):
-    check(run("supervised", *SHORT), Settings(adapting=False, lr=1e-3))
+    check(run("supervised", *SHORT), Settings(adapting=False, schedule="constant"))
 
 
 def test_source_only_with_all_its_options(run):
@@ -162,16 +163,17 @@ def test_dann_with_all_its_options(run):
     """The checkpoint after the second step, which measures batch norm's statistics, must not disturb the third."""
     options = ("--network", "dann28", "--width", 8, "--max-steps", 3, "--seed", 5, "--balanced", "--augment", "strong")
     options += ("--weight-decay", 0.5, "--ema-decay", 0.15, "--lr", 2e-3, "--lr-schedule", "cosine")
-    options += ("--domain-weight", 2, "--confusion-weight", 3, "--checkpoint-every", 2)
+    options += ("--domain-weight", 2, "--confusion-weight", 3, "--adversarial-start", 0.2, "--checkpoint-every", 2)
     settings = Settings(network="dann28", seed=5, balanced=True, kinds=[kind("strong")], lr=2e-3)
     settings = replace(settings, weight_decay=0.5, ema=0.15, schedule="cosine")
-    check(run("dann", *options), replace(settings, reversal=2, confusion=3))
+    check(run("dann", *options), replace(settings, reversal=2, confusion=3, start=0.2))
 
 
 def test_a_run_of_whole_epochs(run):
-    """Two epochs of two steps."""
-    options = ("--network", "dann-lenet", "--width", 8, "--epochs", 2, "--domain-weight", 2)
-    check(run("dann", *options), Settings(network="dann-lenet", steps=4, total=4, reversal=2))
+    """Two epochs of two steps; the adversary starts with the second, at exactly half of the run."""
+    options = ("--network", "dann-lenet", "--width", 8, "--epochs", 2, "--adversarial-start", 0.5, "--domain-weight", 2)
+    settings = Settings(network="dann-lenet", steps=4, total=4, start=0.5, reversal=2)
+    check(run("dann", *options), settings)
 
 
 def test_larger_pictures(run):
@@ -180,7 +182,8 @@ def test_larger_pictures(run):
 
 
 def test_alternating(run):
-    check(run("dann-alternating", *SHORT), Settings(alternating=True, lr=1e-3, reversal=0.3, ramp=False))
+    settings = Settings(alternating=True, reversal=0.3, ramp=False, schedule="constant")
+    check(run("dann32", *SHORT), settings)
 
 
 def test_alternating_with_all_its_options(run):
@@ -188,17 +191,18 @@ def test_alternating_with_all_its_options(run):
     options += ("--weight-decay", 0.5, "--ema-decay", 0.9, "--lr", 2e-3, "--lr-schedule", "annealed")
     options += ("--domain-weight", 2, "--confusion-weight", 3)
     settings = Settings(alternating=True, network="dann28", kinds=[kind("mixed")], lr=2e-3, schedule="annealed")
-    check(run("dann-alternating", *options), replace(settings, weight_decay=0.5, ema=0.9, reversal=2, confusion=3))
+    check(run("dann32", *options), replace(settings, weight_decay=0.5, ema=0.9, reversal=2, confusion=3))
 
 
 def test_fixed_alpha(run):
-    check(run("dann-fixed-alpha", *SHORT), Settings(lr=1e-3, reversal=0.01, ramp=False))
+    check(run("dann-cnn", *SHORT), Settings(reversal=0.01, ramp=False, schedule="constant"))
 
 
 def test_class_confusion(run):
-    check(run("dann-mcc", *SHORT), Settings(confusion=1.0))
+    settings = Settings(kinds=[kind("mixed")], schedule="fixmatch", weight_decay=0.01, ema=0.998, reversal=0.1)
+    check(run("dann-mcc", *SHORT, "--seed", 5), replace(settings, seed=5, start=0.3, confusion=1.0))
 
 
-@pytest.mark.parametrize("recipe", ["supervised", "dann-mcc", "dann-alternating"])
+@pytest.mark.parametrize("recipe", ["supervised", "dann-mcc", "dann32"])
 def test_target_labels_serve_for_the_score_alone(recipe, adaptation_tree, tmp_path):
     check_target_labels_unused(recipe, adaptation_tree, tmp_path, *SHORT)

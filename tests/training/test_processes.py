@@ -28,7 +28,7 @@ RUNS = {
     "edm": (*DIGITS, *RATE, "--sample-steps", 2),
     "consistency": (*RATE, "--substeps", 2, "--warmup-steps", 0),
     "dann": (*DOMAINS, *RATE, "--augment", "strong", "--no-ramp"),
-    "dann-alternating": (*DOMAINS, *RATE, "--balanced"),
+    "dann32": (*DOMAINS, *RATE, "--balanced"),
     # The difference loss compares the features of a batch; alignment and the relative threshold, its predictions.
     "dsn": (*DOMAINS, *RATE, "--difference-weight", 0, "--adversarial-start", 0),
     "adamatch": (*DOMAINS, *RATE, "--no-alignment", "--no-relative-threshold", "--threshold", 0.11, "--pseudo-ramp", 0),
