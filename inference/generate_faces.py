@@ -7,7 +7,7 @@ import tyro
 
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.images import claim_folder, save_images, save_png, sheet
+from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
 from runtime.sampling import FACE_GENERATORS, sample_faces
 from runtime.weights import load_weights
 
@@ -24,8 +24,12 @@ class Config:
     """How many faces."""
     seed: int = 999
     """Each face has its own noise, derived from this seed and its number."""
+    truncation: float = 1.0
+    """Scale of the noise: below 1, faces are more typical and less varied."""
+    interpolate: tuple[int, int] | None = None
+    """Numbers of two faces of this seed, A B: --count faces on the way from the one to the other instead."""
     sheet: Path | None = None
-    """Also write the first 32 faces side by side to this PNG."""
+    """Also write the first 32 faces side by side to this PNG, or with --interpolate all of them to this PNG or GIF."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"
@@ -36,14 +40,22 @@ def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
     if not 1 <= config.count <= 10_000:
         raise UserError("--count must be from 1 to 10000: file names have four digits")
+    if not 0 < config.truncation <= 2:
+        raise UserError("--truncation must be above 0 and at most 2")
+    if config.interpolate and (min(config.interpolate) < 0 or not 2 <= config.count <= 200):
+        raise UserError("--interpolate needs two numbers from 0 up and a --count from 2 to 200")
     names = [f"{number:04d}.png" for number in range(config.count)]
     execution = choose_execution(config.device, config.precision)
     network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
     claim_folder(config.out, names)
-    images = sample_faces(execution.place(network), config.seed, config.count, execution)
+    images = sample_faces(
+        execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate
+    )
     save_images(config.out, names, images)
-    if config.sheet:
-        save_png(config.sheet, sheet(images[:32]))
+    if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
+        save_animation(config.sheet, images)
+    elif config.sheet:
+        save_png(config.sheet, sheet(images if config.interpolate else images[:32]))
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ class FastGANGenerator(nn.Module):
         self.to_image = nn.Sequential(nn.Conv2d(channels[4], image_channels, 3, padding=1), nn.Tanh())
         initialise_dcgan(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size)."""
-        latents = latents * latents.square().mean(1, keepdim=True).add(1e-8).rsqrt()
+    def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
+        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size), `truncation` the radius."""
+        latents = truncation * latents * latents.square().mean(1, keepdim=True).add(1e-8).rsqrt()
         at4 = self.start(latents[:, :, None, None])
         at8 = self.ups[0](at4)
         at32 = self.excitations[0](self.ups[2](self.ups[1](at8)), at4)

@@ -8,8 +8,10 @@ from PIL import Image
 
 from inference.generate_faces import Config, main
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.fastgan import FastGANGenerator
 from runtime.device import Execution
 from runtime.images import to_uint8
+from runtime.sampling import interpolate_latents
 from runtime.seeds import image_latents
 from runtime.weights import load_weights, save_weights
 from training.ema import estimate_batch_norm
@@ -113,3 +115,65 @@ def test_the_command_runs_from_another_folder_and_says_what_is_wrong(run, weight
     refused = run(*module, "--out", ".", "--count", 2, **there)
     assert refused.returncode == 1
     assert refused.stderr == "error: . holds other files (some faces …): give an empty or new folder\n"
+
+
+@pytest.fixture(scope="module")
+def spherical(tmp_path_factory):
+    """Weights of a generator that puts its noise on the sphere."""
+    torch.manual_seed(0)
+    arguments = {"latent_size": 16, "width": 8}
+    generator = FastGANGenerator(**arguments)
+    estimate_batch_norm(generator, torch.randn(2, 64, 16), Execution(torch.device("cpu")))
+    path = tmp_path_factory.mktemp("spherical") / "weights.safetensors"
+    save_weights(path, generator, "fastgan-generator", arguments, {})
+    return path
+
+
+def test_truncation_scales_the_noise(weights, spherical, tmp_path):
+    generate(weights, tmp_path / "faces", count=3, seed=5, truncation=0.5)
+    generator, _ = load_weights(weights, "generator")
+    expected = to_uint8(generator(image_latents(5, range(3), 16) / 2))
+    for index, picture in enumerate(expected):
+        with Image.open(tmp_path / "faces" / f"{index:04d}.png") as image:
+            np.testing.assert_allclose(np.asarray(image).astype(int), picture.astype(int), atol=1)
+
+    generator, _ = load_weights(spherical, "generator")
+    latents = image_latents(5, range(3), 16)
+    on_sphere = latents / latents.square().mean(1, keepdim=True).sqrt()
+    seen = []
+    generator.start.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][:, :, 0, 0]))
+    generator(latents, truncation=0.5)
+    torch.testing.assert_close(seen[0], on_sphere / 2)
+    whole, half = (generate(spherical, tmp_path / f"{part}", count=3, truncation=part) for part in (1.0, 0.5))
+    assert not set(whole.values()) & set(half.values())
+
+
+def test_interpolation_begins_and_ends_at_its_faces(weights, tmp_path):
+    faces = list(generate(weights, tmp_path / "faces", count=8).values())
+    gif, png = tmp_path / "way.gif", tmp_path / "way.png"
+    way = list(generate(weights, tmp_path / "way", count=5, interpolate=(7, 2), sheet=gif).values())
+    generate(weights, tmp_path / "again", count=5, interpolate=(7, 2), sheet=png)
+    assert (way[0], way[-1], len(set(way))) == (faces[7], faces[2], 5)
+    with Image.open(gif) as animation, Image.open(png) as strip:
+        assert animation.n_frames == 5 and strip.width == 8 * 66 + 2
+
+
+def test_latents_between_two_turn_at_equal_angles():
+    first, last = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
+    way = interpolate_latents(first, last, 4)
+    expected = [[2 * np.cos(angle), 2 * np.sin(angle), 0] for angle in np.linspace(0, np.pi / 2, 4)]
+    torch.testing.assert_close(way, torch.tensor(expected, dtype=torch.float32))
+    torch.testing.assert_close(interpolate_latents(first, first, 3), first.expand(3, -1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"truncation": 0.0}, "--truncation must be above 0 and at most 2"),
+        ({"interpolate": (0, 1)}, "--interpolate needs two numbers from 0 up and a --count from 2 to 200"),
+        ({"interpolate": (-1, 1), "count": 5}, "--interpolate needs two numbers from 0 up"),
+    ],
+)
+def test_truncation_and_interpolation_that_cannot_be(weights, tmp_path, error_of, options, message):
+    assert message in error_of(lambda: generate(weights, tmp_path / "faces", **options))
+    assert not (tmp_path / "faces").exists()
