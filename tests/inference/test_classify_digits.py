@@ -25,6 +25,9 @@ def weights(tmp_path_factory):
     for number, name in enumerate(("dann-lenet", "dann28", "dann-lenet")):
         torch.manual_seed(number)
         network = NETWORKS[f"{name}-classifier"](width=8)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, 0, 0.3)  # so that they differ in what they see
         save_weights(folder / f"{number}.safetensors", network, f"{name}-classifier", {"width": 8}, {}, half=True)
     return tuple(folder / f"{number}.safetensors" for number in range(3))
 
@@ -59,6 +62,8 @@ def test_every_picture_gets_a_label_in_the_order_of_names(pictures, weights, tmp
     names, labels = read_labels(out)
     assert names == NAMES == sorted(NAMES)
     assert labels.tolist() == expected(pictures, weights[:voters], how).tolist()
+    assert len({tuple(expected(pictures, (path,), how)) for path in weights}) == 3
+    assert voters == 1 or labels.tolist() != expected(pictures, weights[:1], how).tolist()
     assert out.read_text().startswith("image_name,label\n space.png,")
 
 

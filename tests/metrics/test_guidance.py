@@ -38,6 +38,8 @@ def test_the_spread_is_that_within_a_class():
     images[2:] = 255
     assert spread(images, np.array([0, 0, 1, 1])) == 0
     assert spread(images, np.array([0, 1, 0, 1])) == 0.5
+    images[:, 0] = 100  # what all have in common is no spread
+    assert spread(images, np.array([0, 1, 0, 1])) == 0.25
 
 
 def test_settings_that_cannot_work_end_in_one_line(config, error_of):

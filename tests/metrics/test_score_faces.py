@@ -46,6 +46,12 @@ def test_a_folder_against_itself(weights_to_64, folders):
     assert set(scores["unavailable"]) == set(LOGIT_SCORES)  # this file has no last layer
 
 
+def test_one_face_again_and_again_is_precise_and_recalls_only_itself(weights_to_64, folders):
+    again = read_generated(folders[1])[[0, 0, 0, 0]]
+    scores = score_faces(again, folders[1], 64, weights_to_64, "cpu")
+    assert (scores["precision"], scores["recall"]) == (1, pytest.approx(1 / 5))
+
+
 def test_without_weights_the_other_scores_are_given(folders, tmp_path, command):
     status, out, _ = command(main, folders[0], "--reference", folders[1], "--json", tmp_path / "scores.json")
     remedy = f"under {tmp_path}/no-torch-home/hub/checkpoints or pass --inception-weights FILE"

@@ -141,6 +141,12 @@ def test_more_epochs_are_a_matter_of_one_option(train, tmp_path, state):
     assert [line["epoch"] for line in state(folder)["log"]] == [1, 2]
 
 
+def test_a_resumed_run_takes_the_optimizers_settings_as_they_are_given(train, tmp_path, state):
+    train(tmp_path, "dcgan", "--max-steps", 2)
+    folder = train(tmp_path, "dcgan", "--resume", "--max-steps", 3, "--betas", 0.3, 0.9)
+    assert tuple(state(folder)["checkpoint"]["parts"]["g_optimizer"]["param_groups"][0]["betas"]) == (0.3, 0.9)
+
+
 def test_a_finished_run_has_nothing_to_resume(train, tmp_path, capsys):
     folder = train(tmp_path, "dcgan", "--max-steps", 2)
     before = contents(folder)
