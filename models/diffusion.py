@@ -109,7 +109,9 @@ class Diffusion(Process):
             raise ValueError(f"--guidance-interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
-        return sampling.steps or (self.steps if sampling.sampler == "ddpm" else 20)
+        if sampling.steps or sampling.sampler == "ddpm":
+            return sampling.steps or self.steps
+        return max(steps for steps in range(1, 21) if self.steps % steps == 0)
 
     @property
     def most_steps(self) -> int:

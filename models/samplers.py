@@ -26,7 +26,8 @@ class Sampling:
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
     the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
     steps: int = 0
-    """Sampling steps (0: all of the training's for ddpm, 20 for the others); with discrete times, a divisor of T."""
+    """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM), and
+    20, or the next smaller divisor of T, for the others."""
     guidance: float | None = None
     """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
     discrete times, 1.5 for EDM; a distilled network has guidance built in."""

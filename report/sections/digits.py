@@ -17,7 +17,7 @@ from report.sections.samples import over_training
 from runtime.figures import COLOURS
 from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
 
-FEW_STEPS, MANY_STEPS = (20, 10, 5, 4, 1), (100, 50, 25)  # the first that divides the training's is taken
+MANY_STEPS = (100, 50, 25)  # the first that divides the training's is taken
 
 
 def digits_section(context: Context) -> Section:
@@ -36,11 +36,11 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     network = context.network_of(run, DIGIT_GENERATORS)
     seeds, labels = grid_requests(context.seed)
     how = ""
-    sampling = Sampling()
     if is_diffusion(network):
-        sampling = Sampling(steps=divisor(network.diffusion.most_steps, FEW_STEPS))
-        how = f", {sampling.steps} steps, guidance {network.diffusion.default_guidance:g}"
-    digits = sample_digits(network, seeds, labels, context.execution, sampling).reshape(10, 10, 28, 28, 3)
+        how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
+        if network.diffusion.default_guidance != 1:  # else it was distilled into the network
+            how += f", guidance {network.diffusion.default_guidance:g}"
+    digits = sample_digits(network, seeds, labels, context.execution).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
     alt = f"A grid of 100 digits by {run.name}: a row for each digit, a column for each noise."

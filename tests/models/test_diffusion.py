@@ -215,6 +215,7 @@ def test_the_process_is_shown_from_noise_to_image():
 def test_default_steps():
     assert Diffusion(T).times(Sampling("ddpm")) == list(range(T, -1, -1))
     assert Diffusion(T).times(Sampling("dpm++")) == list(range(T, -1, -3))
+    assert Diffusion(50).times(Sampling()) == list(range(50, -1, -5))  # 20 does not divide 50
 
 
 @pytest.mark.parametrize(
