@@ -15,12 +15,12 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from data.batches import ImageBatches
 from data.digits import load_classes
+from inference.sampling import grid_requests, sample_digits
 from models import NETWORKS
 from models.acgan import doubt_loss, joint_logits
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
 from runtime.errors import UserError, run_command
 from runtime.images import sheet
-from runtime.sampling import grid_requests, sample_digits
 from runtime.seeds import RandomStream, derived_seed
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm

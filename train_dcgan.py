@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from data.batches import ImageBatches
 from data.diff_augment import DRAWS, diff_augment
 from data.faces import load_faces
+from inference.sampling import sample_images
 from models import NETWORKS
 from models.adversarial import (
     bce_discriminator_loss,
@@ -34,7 +35,6 @@ from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.images import from_uint8, sheet
 from runtime.processes import share_of
-from runtime.sampling import sample_images
 from runtime.seeds import RandomStream, derived_seed, image_latents
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm

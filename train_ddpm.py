@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from data.batches import ImageBatches
 from data.digits import load_classes
+from inference.sampling import check_sampling, grid_requests, sample_digits
 from models import NETWORKS
 from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
@@ -23,7 +24,6 @@ from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
 from runtime.images import sheet
 from runtime.processes import share_of
-from runtime.sampling import check_sampling, grid_requests, sample_digits
 from runtime.seeds import RandomStream, derived_seed
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm

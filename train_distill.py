@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from data.batches import ImageBatches
 from data.digits import load_classes
+from inference.sampling import check_sampling, grid_requests, sample_digits
 from models import NETWORKS
 from models.consistency import Consistency
 from models.edm import EDM
 from models.samplers import Sampling
+from models.weights import load_weights
 from runtime.errors import UserError, run_command
 from runtime.images import sheet
 from runtime.processes import share_of
-from runtime.sampling import check_sampling, grid_requests, sample_digits
 from runtime.seeds import RandomStream
-from runtime.weights import load_weights
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
 from training.run import Run

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from data.batches import ImageBatches
 from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
+from inference.reconstruction import encode, reconstruct
+from inference.sampling import sample_images
 from models import NETWORKS
 from models.pyramid import start_linear
 from models.vae import kl_divergence, reconstruction_error
@@ -24,8 +26,6 @@ from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.images import from_uint8, sheet
 from runtime.processes import is_first
-from runtime.reconstruction import encode, reconstruct
-from runtime.sampling import sample_images
 from runtime.seeds import RandomStream, derived_seed, image_latents
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data import DataError
+from runtime.errors import UserError
+from runtime.images import from_uint8
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
 
@@ -23,7 +24,7 @@ class ImageBatches:
     one is used. `labels` (N,) are needed for `labelled_batch`, and for `balanced`: every class is then met equally
     often, so in an epoch a rare picture more than once and not all of the frequent ones.
 
-    Raises DataError when there are fewer images than a batch.
+    Raises UserError when there are fewer images than a batch.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class ImageBatches:
         resident_bytes: int = RESIDENT_BYTES,
     ):
         if len(images) < batch_size:
-            raise DataError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
+            raise UserError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
         self.batch_size, self.stream, self.device = batch_size, stream, stream.device
         self.flip, self.balanced = flip, balanced
         self.part = share_of(batch_size)
@@ -61,7 +62,7 @@ class ImageBatches:
                 self._next = (number, self._reader.submit(self._gather, self.indices(number)))
             images = self._next[1].result().to(self.device)
             self._next = (number + 1, self._reader.submit(self._gather, self.indices(number + 1)))
-        images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        images = from_uint8(images)
         if self.flip:
             flipped = self.stream.draws("flip", number).uniform(self.batch_size) < 0.5
             images = torch.where(flipped[:, None, None, None], images.flip(3), images)

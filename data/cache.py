@@ -1,6 +1,5 @@
 """Arrays computed once and kept in the user's cache folder; deleting that folder costs only time."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DataError
+from runtime.errors import UserError
+from runtime.files import replacing
 
 
 def cache_folder() -> Path:
@@ -21,7 +21,7 @@ def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndar
 
     It is computed anew once a path, size or modification time among `files` has changed, and the former array of the
     same `subject` is then dropped. Where the cache folder cannot be written, the array is returned from memory.
-    Raises DataError for a missing file.
+    Raises UserError for a missing file.
     """
     place = cache_folder() / _digest(subject)
     cached = place / f"{_digest(_fingerprint(files))}.npy"
@@ -30,18 +30,14 @@ def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndar
     except (OSError, ValueError, EOFError):  # not there yet, or damaged
         pass
     array = make()
-    temporary = place / f"{os.getpid()}.tmp"
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, array)
-        for former in place.glob("*.npy"):
-            former.unlink(missing_ok=True)
-        temporary.replace(cached)
+        with replacing(cached) as temporary:
+            with open(temporary, "wb") as file:
+                np.save(file, array)
+            for former in place.glob("*.npy"):
+                former.unlink(missing_ok=True)
         return np.load(cached, mmap_mode="r")
     except OSError:  # a read-only or full home: the array is here all the same
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         return array
 
 
@@ -52,7 +48,7 @@ def _fingerprint(files: Iterable[Path]) -> str:
         try:
             status = file.stat()
         except OSError as error:
-            raise DataError(f"missing file: {file}") from error
+            raise UserError(f"missing file: {file}") from error
         lines.append(f"{file}\t{status.st_size}\t{status.st_mtime_ns}")
     return "\n".join(lines)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DataError
 from data.decoded import decode_folder, image_names
 from data.tables import column, read_table, write_table
+from runtime.errors import UserError
 
 SPLITS = ("train", "val", "test")
 
@@ -15,14 +15,14 @@ SPLITS = ("train", "val", "test")
 def digit_domains(root: Path) -> list[str]:
     """The sorted names of the domains: the folders under `root/digits`.
 
-    Raises DataError when there is no such folder or nothing in it.
+    Raises UserError when there is no such folder or nothing in it.
     """
     folder = root / "digits"
     if not folder.is_dir():
-        raise DataError(f"no digits in {root}: {folder} does not exist (make it with scripts/prepare.sh)")
+        raise UserError(f"no digits in {root}: {folder} does not exist (make it with scripts/prepare.sh)")
     domains = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not domains:
-        raise DataError(f"no domains in {folder} (make them with scripts/prepare.sh)")
+        raise UserError(f"no domains in {folder} (make them with scripts/prepare.sh)")
     return domains
 
 
@@ -33,7 +33,7 @@ def load_digits(
 
     Gray is repeated over the channels. The labels are None where the table has none, which is an error unless
     `labelled` is False; by default only `test.csv` may lack them.
-    Raises DataError for an unknown domain, a missing, empty or malformed table, and a picture that is missing,
+    Raises UserError for an unknown domain, a missing, empty or malformed table, and a picture that is missing,
     unreadable or not 28x28.
     """
     table = split_table(root, domain, split)
@@ -50,10 +50,10 @@ def load_unlabelled(root: Path, domain: str, split: str) -> np.ndarray:
 
 
 def split_table(root: Path, domain: str, split: str) -> Path:
-    """The path of a split's table; raises DataError for an unknown domain, naming those there are."""
+    """The path of a split's table; raises UserError for an unknown domain, naming those there are."""
     domains = digit_domains(root)
     if domain not in domains:
-        raise DataError(f"no domain {domain} in {root / 'digits'} (it has {', '.join(domains)})")
+        raise UserError(f"no domain {domain} in {root / 'digits'} (it has {', '.join(domains)})")
     return root / "digits" / domain / f"{split}.csv"
 
 
@@ -65,14 +65,14 @@ def _load_pictures(table: Path, names: list[str]) -> np.ndarray:
     position = {name: index for index, name in enumerate(present)}
     for name in names:
         if name not in position:
-            raise DataError(f"{table} names {name}, which is not in {folder}")
+            raise UserError(f"{table} names {name}, which is not in {folder}")
     return decode_folder(folder, present, 28, resize=False)[[position[name] for name in names]]
 
 
 def read_labels(path: Path, required: bool = True) -> tuple[list[str], np.ndarray | None]:
     """The columns `image_name` and `label` of a CSV table: names, and int64 labels (N,) from 0 to 9.
 
-    Without a column `label` the labels are None, unless they are `required`. Raises DataError for a table that is
+    Without a column `label` the labels are None, unless they are `required`. Raises UserError for a table that is
     missing, empty or lacks a column, and for a label that is not an integer from 0 to 9, naming its line.
     """
     header, rows = read_table(path)
@@ -93,16 +93,16 @@ def write_labels(path: Path, names: Sequence[str], labels: Iterable[int]) -> Non
 
 
 def load_classes(root: Path, domain: str) -> tuple[np.ndarray, np.ndarray]:
-    """`load_digits` of the training split, for what must learn every digit; raises DataError when it lacks one."""
+    """`load_digits` of the training split, for what must learn every digit; raises UserError when it lacks one."""
     images, labels = load_digits(root, domain, "train")
     missing = sorted(set(range(10)) - set(labels.tolist()))
     if missing:
         table = root / "digits" / domain / "train.csv"
-        raise DataError(f"{table} has no image of {', '.join(map(str, missing))}: every digit needs examples")
+        raise UserError(f"{table} has no image of {', '.join(map(str, missing))}: every digit needs examples")
     return images, labels
 
 
 def _label(path: Path, line: int, text: str) -> int:
     if text.strip() not in set("0123456789"):
-        raise DataError(f"{path}, line {line}: the label is {text!r}, expected an integer from 0 to 9")
+        raise UserError(f"{path}, line {line}: the label is {text!r}, expected an integer from 0 to 9")
     return int(text)

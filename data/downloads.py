@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from data import DataError
 from data.raw_formats import BSDS500_FOLDERS
 from data.tree import building
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ CELEBA = (
 def fetch(source: Source, raw: Path) -> None:
     """Fetch `source` to its place in `raw`, where it appears whole and with the right md5 sum or not at all.
 
-    Raises DataError, naming the address and what to do instead, when it cannot be fetched, is cut short or is not
+    Raises UserError, naming the address and what to do instead, when it cannot be fetched, is cut short or is not
     the official file.
     """
     place = raw / source.path
@@ -92,7 +92,7 @@ def fetch(source: Source, raw: Path) -> None:
         else:
             temporary.replace(place)
     except (OSError, HTTPException, ValueError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"cannot fetch {source.address} ({error}): put {source.remedy(raw)} by hand") from error
+        raise UserError(f"cannot fetch {source.address} ({error}): put {source.remedy(raw)} by hand") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,13 +20,14 @@ from data.tree import (
     DOMAIN_ENTRIES,
     FACE_ENTRIES,
     building,
-    in_parallel,
     is_complete,
     picture_names,
     resize_digits,
     write_domain,
     write_picture,
 )
+from runtime.errors import run_command
+from runtime.threads import in_threads
 
 TRAIN_FACES, VAL_FACES = 1200, 300
 SEED = 0
@@ -51,7 +52,7 @@ class Config:
 def embed(out: Path) -> None:
     """Write the domains `handwritten`, `blended` and `fonts`, and the drawn faces, those that are not there already.
 
-    Raises DataError when one of them is there but incomplete.
+    Raises UserError when one of them is there but incomplete.
     """
     domains = {"handwritten": handwritten, "blended": blended, "fonts": in_fonts}
     for domain, make in domains.items():
@@ -101,7 +102,7 @@ def write_faces(part: Path, train: int, val: int) -> None:
         def write(index: int) -> None:
             write_picture(folder / ("train" if index < train else "val") / names[index], faces[index])
 
-        in_parallel(write, train + val, "faces")
+        list(in_threads(write, range(train + val), "faces"))
         rows = [[name, *values.tolist()] for name, values in zip(names, attributes, strict=True)]
         write_table(folder / "attributes.csv", ["image_name", *ATTRIBUTES], rows)
 
@@ -137,6 +138,4 @@ def _is_there(part: Path, entries: tuple[str, ...]) -> bool:
 
 
 if __name__ == "__main__":
-    from runtime.errors import run_command
-
     run_command(lambda: embed(tyro.cli(Config).out))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DataError
 from data.decoded import decode_folder, image_names
 from data.tables import column, read_table
+from runtime.errors import UserError
 
 
 def face_folder(root: Path, split: str = "train") -> Path:
@@ -16,7 +16,7 @@ def face_folder(root: Path, split: str = "train") -> Path:
     if in_tree.is_dir():
         return in_tree
     if not root.is_dir():
-        raise DataError(f"no such data folder: {root} (make one with scripts/prepare.sh, or give --data FOLDER)")
+        raise UserError(f"no such data folder: {root} (make one with scripts/prepare.sh, or give --data FOLDER)")
     return root
 
 
@@ -24,7 +24,7 @@ def load_faces(root: Path, split: str = "train", size: int = 64) -> np.ndarray:
     """All faces of a split as uint8 RGB (N, size, size, 3), in file-name order, memory-mapped from the cache.
 
     Pictures of another size are cut to their centred square and resized (Lanczos).
-    Raises DataError when there is no such folder, no picture in it, or one that cannot be read.
+    Raises UserError when there is no such folder, no picture in it, or one that cannot be read.
     """
     folder = face_folder(root, split)
     return decode_folder(folder, image_names(folder), size, resize=True)
@@ -33,7 +33,7 @@ def load_faces(root: Path, split: str = "train", size: int = 64) -> np.ndarray:
 def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:
     """The table `root/face/attributes.csv`: picture names (N), attribute names (C), and int8 values (N, C), -1 or 1.
 
-    Not every face needs a line in it. Raises DataError when the table is missing, empty or has no column
+    Not every face needs a line in it. Raises UserError when the table is missing, empty or has no column
     `image_name`, and for a value that is neither -1 nor 1, naming its line.
     """
     path = root / "face" / "attributes.csv"
@@ -43,7 +43,7 @@ def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:
     for index, (line, row) in enumerate(rows):
         fields = row[:name_column] + row[name_column + 1 :]
         if not set(fields) <= {"-1", "1"}:
-            raise DataError(f"{path}, line {line}: an attribute is neither -1 nor 1")
+            raise UserError(f"{path}, line {line}: an attribute is neither -1 nor 1")
         values[index] = fields
     return [row[name_column] for _, row in rows], header[:name_column] + header[name_column + 1 :], values
 
@@ -51,7 +51,7 @@ def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:
 def attributes_of(root: Path, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Attribute names (C) of `root/face/attributes.csv` and int8 values (N, C) of the pictures `names` (N).
 
-    A value is -1 or 1, or 0 where the table has no line for the picture; without a table, C is 0. Raises DataError as
+    A value is -1 or 1, or 0 where the table has no line for the picture; without a table, C is 0. Raises UserError as
     `load_attributes`.
     """
     if not (root / "face" / "attributes.csv").exists():

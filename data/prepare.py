@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from data import DataError
 from data.decoded import read_image
 from data.downloads import BSDS500, CELEBA, MNIST, SVHN, USPS, Source, fetch
 from data.mnistm import blend
@@ -34,13 +33,14 @@ from data.tree import (
     DOMAIN_ENTRIES,
     FACE_ENTRIES,
     building,
-    in_parallel,
     is_complete,
     picture_names,
     resize_digits,
     write_domain,
     write_picture,
 )
+from runtime.errors import UserError, run_command
+from runtime.threads import in_threads
 
 MNISTM_SEED = 0
 SOURCES: dict[str, tuple[Source, ...]] = {"faces": CELEBA, "mnistm": (*MNIST, BSDS500), "svhn": SVHN, "usps": USPS}
@@ -67,7 +67,7 @@ class Config:
 def prepare(config: Config) -> None:
     """Build the parts asked for, or all whose raw data is there, saying what was missing and what to put where.
 
-    Raises DataError when a part asked for lacks its raw data, when there is nothing to prepare at all, and for
+    Raises UserError when a part asked for lacks its raw data, when there is nothing to prepare at all, and for
     whatever is wrong with the raw data; parts built before stay.
     """
     parts = list(dict.fromkeys(config.parts or SOURCES))
@@ -76,11 +76,11 @@ def prepare(config: Config) -> None:
     ready = [part for part in absent if not missing[part]]
     for part in absent:
         if missing[part] and config.parts:
-            raise DataError(_how_to_get(part, missing[part], config.raw))
+            raise UserError(_how_to_get(part, missing[part], config.raw))
         if missing[part]:
             print(_how_to_get(part, missing[part], config.raw))
     if absent == parts and not ready:
-        raise DataError(f"nothing to prepare in {config.raw}: give --raw FOLDER with the official downloads")
+        raise UserError(f"nothing to prepare in {config.raw}: give --raw FOLDER with the official downloads")
     for part in ready:
         if part == "faces":
             prepare_faces(config.raw, config.out, config.train_count, config.val_count)
@@ -114,7 +114,7 @@ def prepare_faces(raw: Path, out: Path, train_count: int | None = None, val_coun
             face = read_image(pictures / sources[index], 64, resize=True)
             write_picture(folder / ("train" if index < len(train) else "val") / names[index], face)
 
-        in_parallel(convert, len(sources), "faces")
+        list(in_threads(convert, range(len(sources)), "faces"))
         if rows:
             write_table(folder / "attributes.csv", ["image_name", *columns], rows)
     print(f"faces: {len(train):,} training and {len(val):,} validation pictures, {len(rows):,} with attributes")
@@ -149,16 +149,16 @@ def _pool(halves: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 def _first(count: int | None, names: list[str], option: str) -> list[str]:
     if not names:
-        raise DataError("CelebA's list_eval_partition.txt has no training or no validation faces: download it again")
+        raise UserError("CelebA's list_eval_partition.txt has no training or no validation faces: download it again")
     if count is not None and not 1 <= count <= len(names):
-        raise DataError(f"{option} {count}: the raw data has {len(names):,} such faces, give 1 to {len(names):,}")
+        raise UserError(f"{option} {count}: the raw data has {len(names):,} such faces, give 1 to {len(names):,}")
     return names[:count]
 
 
 def _check_all_there(folder: Path, names: list[str]) -> None:
     absent = sorted(set(names) - set(os.listdir(folder)))
     if absent:
-        raise DataError(
+        raise UserError(
             f"{folder} lacks {len(absent):,} of the {len(names):,} pictures listed, the first is {absent[0]}: "
             "unpack img_align_celeba.zip there as a whole"
         )
@@ -180,7 +180,7 @@ def _check_counts(folder: Path, counts: dict[str, int | None]) -> None:
     for split, count in counts.items():
         found = sum(1 for _ in (folder / split).iterdir())
         if count is not None and count != found:
-            raise DataError(f"{folder / split} has {found:,} faces, not {count:,}: remove {folder} to build it anew")
+            raise UserError(f"{folder / split} has {found:,} faces, not {count:,}: remove {folder} to build it anew")
 
 
 def _missing(part: str, config: Config) -> list[Source]:
@@ -200,6 +200,4 @@ def _how_to_get(part: str, missing: list[Source], raw: Path) -> str:
 
 
 if __name__ == "__main__":
-    from runtime.errors import run_command
-
     run_command(lambda: prepare(tyro.cli(Config)))

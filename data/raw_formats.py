@@ -1,6 +1,6 @@
 """Readers for the official downloads, each returning plain arrays or lists.
 
-Every reader raises DataError, naming the file, when it is missing, truncated or not what its name says.
+Every reader raises UserError, naming the file, when it is missing, truncated or not what its name says.
 """
 
 import gzip
@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.io import loadmat
 from sklearn.datasets import load_svmlight_file
 
-from data import DataError
 from data.decoded import image_names
+from runtime.errors import UserError
 
 BSDS500_FOLDERS = ("train", "val", "test")
 
@@ -32,7 +32,7 @@ def read_idx(path: Path) -> np.ndarray:
     header = 4 + 4 * dimensions
     shape = tuple(np.frombuffer(content[4:header], ">u4").tolist()) if len(content) >= header else ()
     if dimensions == 0 or len(content) != header + math.prod(shape):
-        raise DataError(f"{path} is not a whole idx file of bytes: download it again")
+        raise UserError(f"{path} is not a whole idx file of bytes: download it again")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -41,9 +41,9 @@ def read_mnist(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     image_file, label_file = folder / f"{part}-images-idx3-ubyte.gz", folder / f"{part}-labels-idx1-ubyte.gz"
     images, labels = read_idx(image_file), read_idx(label_file)
     if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise DataError(f"{image_file} does not hold 28x28 pictures: download it again")
+        raise UserError(f"{image_file} does not hold 28x28 pictures: download it again")
     if labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
-        raise DataError(f"{label_file} does not hold a label 0 to 9 for each of {len(images)} pictures")
+        raise UserError(f"{label_file} does not hold a label 0 to 9 for each of {len(images)} pictures")
     return images, labels.astype(np.int64)
 
 
@@ -55,10 +55,10 @@ def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise _unreadable(path, error) from error
     images, labels = content.get("X"), content.get("y")
     if images is None or labels is None or images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3):
-        raise DataError(f"{path} is not SVHN's cropped format (X of 32x32x3xN bytes, y): download it again")
+        raise UserError(f"{path} is not SVHN's cropped format (X of 32x32x3xN bytes, y): download it again")
     labels = labels.reshape(-1).astype(np.int64)
     if len(labels) != images.shape[3] or not np.isin(labels, range(1, 11)).all():
-        raise DataError(f"{path} does not hold a label 1 to 10 for each of {images.shape[3]} pictures")
+        raise UserError(f"{path} does not hold a label 1 to 10 for each of {images.shape[3]} pictures")
     return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels % 10
 
 
@@ -73,7 +73,7 @@ def read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise _unreadable(path, error) from error
     values = values.toarray()
     if not len(values) or np.abs(values).max() > 1 or not np.isin(labels, range(1, 11)).all():
-        raise DataError(f"{path} is not USPS (labels 1 to 10, values -1 to 1): download it again")
+        raise UserError(f"{path} is not USPS (labels 1 to 10, values -1 to 1): download it again")
     images = np.rint((values + 1) * 127.5).astype(np.uint8)
     return images.reshape(-1, 16, 16), labels.astype(np.int64) - 1
 
@@ -89,7 +89,7 @@ def read_celeba_partition(path: Path) -> list[tuple[str, int]]:
     for number, line in enumerate(_lines(path), 1):
         name, _, part = line.strip().rpartition(" ")
         if not name or part not in {"0", "1", "2"}:
-            raise DataError(f"{path}, line {number}: expected NAME.jpg and 0, 1 or 2: download the file again")
+            raise UserError(f"{path}, line {number}: expected NAME.jpg and 0, 1 or 2: download the file again")
         partition.append((name.strip(), int(part)))
     return partition
 
@@ -98,16 +98,16 @@ def read_celeba_attributes(path: Path) -> tuple[list[str], dict[str, list[int]]]
     """CelebA's `list_attr_celeba.txt`: the attribute names, and for each picture name its values, -1 or 1."""
     lines = _lines(path)
     if len(lines) < 2 or not lines[0].strip().isdigit():
-        raise DataError(f"{path} does not begin with a count and a line of names: download the file again")
+        raise UserError(f"{path} does not begin with a count and a line of names: download the file again")
     count, names = int(lines[0]), lines[1].split()
     values = {}
     for number, line in enumerate(lines[2:], 3):
         name, *row = line.split()
         if len(row) != len(names) or not set(row) <= {"-1", "1"}:
-            raise DataError(f"{path}, line {number}: expected NAME.jpg and {len(names)} times -1 or 1")
+            raise UserError(f"{path}, line {number}: expected NAME.jpg and {len(names)} times -1 or 1")
         values[name] = [int(value) for value in row]
     if len(values) != count:
-        raise DataError(f"{path} has {len(values)} pictures, its first line says {count}: download the file again")
+        raise UserError(f"{path} has {len(values)} pictures, its first line says {count}: download the file again")
     return names, values
 
 
@@ -118,7 +118,7 @@ def _photograph(path: Path) -> np.ndarray:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     if min(pixels.shape[:2]) < 28:
-        raise DataError(f"{path} is smaller than a patch of 28x28 pixels: download BSDS500 again")
+        raise UserError(f"{path} is smaller than a patch of 28x28 pixels: download BSDS500 again")
     return pixels
 
 
@@ -129,11 +129,11 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     if not lines:
-        raise DataError(f"{path} is empty: download it again")
+        raise UserError(f"{path} is empty: download it again")
     return lines
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
-        return DataError(f"no such file: {path}")
-    return DataError(f"cannot read {path} ({error or type(error).__name__}): download it again")
+        return UserError(f"no such file: {path}")
+    return UserError(f"cannot read {path} ({error or type(error).__name__}): download it again")

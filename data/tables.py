@@ -2,11 +2,11 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data import DataError
+from runtime.errors import UserError
+from runtime.files import write_atomically
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
@@ -18,40 +18,34 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # File names need not be UTF-8; whatever the file system gave goes out as it came.
-        temporary.write_text(text.getvalue(), "utf-8", "surrogateescape", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # File names need not be UTF-8; whatever the file system gave goes out as it came.
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """A CSV table as its header and its rows, each with its line number; empty lines are left out.
 
-    Raises DataError when the file is missing, unreadable or without rows, or when a row's length is not the header's.
+    Raises UserError when the file is missing, unreadable or without rows, or when a row's length is not the header's.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file)
             numbered = [(reader.line_num, row) for row in reader if row]
     except FileNotFoundError as error:
-        raise DataError(f"no such table: {path}") from error
+        raise UserError(f"no such table: {path}") from error
     except (OSError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path} ({error})") from error
+        raise UserError(f"cannot read the table {path} ({error})") from error
     if len(numbered) < 2:
-        raise DataError(f"{path} is empty: expected a header line and a line for each picture")
+        raise UserError(f"{path} is empty: expected a header line and a line for each picture")
     (_, header), *rows = numbered
     for line, row in rows:
         if len(row) != len(header):
-            raise DataError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}")
+            raise UserError(f"{path}, line {line}: {len(row)} fields where the header has {len(header)}")
     return [name.strip() for name in header], rows
 
 
 def column(path: Path, header: list[str], name: str) -> int:
-    """The position of the column `name` in `header`; raises DataError naming `path` and what it has instead."""
+    """The position of the column `name` in `header`; raises UserError naming `path` and what it has instead."""
     if name not in header:
-        raise DataError(f"{path} has no column {name} (it has {', '.join(header)})")
+        raise UserError(f"{path} has no column {name} (it has {', '.join(header)})")
     return header.index(name)

@@ -2,17 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from data import DataError
 from data.digits import SPLITS, write_labels
+from runtime.errors import UserError
+from runtime.threads import in_threads
 
 FACE_ENTRIES = ("train", "val")
 DOMAIN_ENTRIES = ("data", "train.csv", "val.csv", "test.csv")
@@ -23,7 +22,7 @@ SPLIT_SEED = 0
 def building(part: Path) -> Iterator[Path]:
     """A fresh folder beside `part` to write into, renamed to `part` at the end and removed when anything fails.
 
-    Raises DataError when `part` has come to hold something meanwhile; nothing in it is touched.
+    Raises UserError when `part` has come to hold something meanwhile; nothing in it is touched.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     temporary = part.with_name(f".{part.name}.{os.getpid()}.building")
@@ -32,7 +31,7 @@ def building(part: Path) -> Iterator[Path]:
     try:
         yield temporary
         if _holds_something(part):
-            raise DataError(f"{part} appeared while it was being built; it is left as it is, the new one is dropped")
+            raise UserError(f"{part} appeared while it was being built; it is left as it is, the new one is dropped")
         temporary.rename(part)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -41,13 +40,13 @@ def building(part: Path) -> Iterator[Path]:
 def is_complete(part: Path, entries: Sequence[str]) -> bool:
     """Whether `part` is there already; False when it is missing or an empty folder.
 
-    Raises DataError when it holds something but lacks one of `entries`, so that nothing is mixed with what lies there.
+    Raises UserError when it holds something but lacks one of `entries`, so that nothing is mixed with what lies there.
     """
     if not _holds_something(part):
         return False
     for entry in entries:
         if not (part / entry).exists():
-            raise DataError(f"{part} exists but is incomplete (no {entry}): remove it and run this again")
+            raise UserError(f"{part} exists but is incomplete (no {entry}): remove it and run this again")
     return True
 
 
@@ -76,7 +75,8 @@ def write_domain(part: Path, images: np.ndarray, labels: np.ndarray) -> None:
     train, val, _ = split_counts(len(images))
     with building(part) as folder:
         (folder / "data").mkdir()
-        in_parallel(lambda index: write_picture(folder / "data" / names[index], images[index]), len(images), part.name)
+        paths = (folder / "data" / name for name in names)
+        list(in_threads(lambda pair: write_picture(*pair), zip(paths, images, strict=True), part.name))
         for split, members in zip(SPLITS, np.split(shuffled, [train, train + val]), strict=True):
             members = np.sort(members)
             write_labels(folder / f"{split}.csv", [names[index] for index in members], labels[members])
@@ -91,22 +91,6 @@ def resize_digits(images: np.ndarray, size: int = 28) -> np.ndarray:
     """uint8 images (N, H, W) or (N, H, W, 3) brought to `size` by antialiased bilinear filtering."""
     resized = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)) for image in images]
     return np.stack(resized)
-
-
-def in_parallel(do: Callable[[int], None], count: int, what: str) -> None:
-    """Call `do(0) … do(count - 1)` on all cores under a progress bar named `what`; the first error ends it."""
-
-    def do_some(start: int) -> int:
-        indices = range(start, min(start + 64, count))
-        for index in indices:
-            do(index)
-        return len(indices)
-
-    # Threads suffice: Pillow decodes, resizes and compresses without holding the interpreter. Handing out some at a
-    # time spares waking the main thread for every small picture.
-    with tqdm(desc=what, total=count, unit="pictures", disable=None) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in pool.map(do_some, range(0, count, 64)):
-            bar.update(done)
 
 
 def _holds_something(path: Path) -> bool:

@@ -1,20 +1,18 @@
 """Classify digits: `python -m inference.classify_digits --weights W [W2 ...] --images DIR --csv OUT.csv`."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
 
-from data import DataError
-from data.decoded import image_names, read_image
+from data.decoded import image_names, read_images
 from data.digits import write_labels
-from runtime.classification import Vote, class_probabilities, vote
+from inference.classification import Vote, class_probabilities, vote
+from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.weights import load_weights
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Classify as `config` says; raises UserError or DataError for what the user can put right."""
+    """Classify as `config` says; raises UserError for what the user can put right."""
     if not config.weights:
         raise UserError("--weights names no file: give at least one")
     if config.csv.is_dir():
@@ -53,23 +51,15 @@ def main(config: Config) -> None:
 def read_digits(folder: Path, skip_bad: bool) -> tuple[list[str], np.ndarray]:
     """Names and pictures, uint8 RGB (N, 28, 28, 3), of a folder, in file-name order.
 
-    Raises DataError for a missing or empty folder and for a picture that is unreadable or not 28x28; with `skip_bad`
+    Raises UserError for a missing or empty folder and for a picture that is unreadable or not 28x28; with `skip_bad`
     such pictures are left out and named on standard error, and UserError is raised when none is left.
     """
-
-    def read(name: str) -> np.ndarray | DataError:
-        try:
-            return read_image(folder / name, 28, resize=False)
-        except DataError as error:
-            if skip_bad:
-                return error
-            raise
-
     names = image_names(folder)
-    with ThreadPoolExecutor() as pool:
-        pictures = dict(zip(names, pool.map(read, names), strict=True))
-    bad = {name: error for name, error in pictures.items() if isinstance(error, DataError)}
+    pictures = dict(zip(names, read_images((folder / name for name in names), 28), strict=True))
+    bad = {name: error for name, error in pictures.items() if isinstance(error, UserError)}
     for name, error in bad.items():
+        if not skip_bad:
+            raise error
         print(f"skipped {name}: {error}", file=sys.stderr)
     if len(bad) == len(names):
         raise UserError(f"none of the {len(names)} pictures in {folder} can be classified")

@@ -9,11 +9,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from models.samplers import Sampling
-from runtime.device import Execution, Precision, choose_execution
-from runtime.errors import UserError, run_command
-from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
-from runtime.sampling import (
+from inference.sampling import (
     DIGIT_GENERATORS,
     check_sampling,
     grid_requests,
@@ -22,8 +18,12 @@ from runtime.sampling import (
     reverse_process,
     sample_digits,
 )
+from models.samplers import Sampling
+from models.weights import load_weights
+from runtime.device import Execution, Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
 from runtime.seeds import image_seeds
-from runtime.weights import load_weights
 
 FRAMES = 100  # of the animation
 ENLARGEMENT = 8  # of a pixel in snapshots

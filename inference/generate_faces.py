@@ -5,11 +5,17 @@ from pathlib import Path
 
 import tyro
 
+from inference.sampling import FACE_GENERATORS, sample_faces
+from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
+<<<<<<< HEAD
 from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
-from runtime.sampling import FACE_GENERATORS, sample_faces
-from runtime.weights import load_weights
+from inference.sampling import FACE_GENERATORS, sample_faces
+from models.weights import load_weights
+=======
+from runtime.images import claim_folder, save_images, save_png, sheet
+>>>>>>> 8d2e403 (Rooms: runtime imports nothing of ours; sampling and classification are inference's, weights files are models')
 
 
 @dataclass

@@ -10,12 +10,12 @@ import tyro
 
 from data.decoded import decode_folder, image_names
 from data.tables import write_table
+from inference.reconstruction import reconstruct
+from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.images import claim_folder, save_images, save_png, sheet
-from runtime.reconstruction import reconstruct
-from runtime.weights import load_weights
 
 FACE_SIZE = 64
 
@@ -47,7 +47,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Reconstruct as `config` says; raises UserError or DataError for what the user can put right."""
+    """Reconstruct as `config` says; raises UserError for what the user can put right."""
     names = image_names(config.images)
     results = [str(Path(name).with_suffix(".png")) for name in names]
     twin = next((name for name, count in Counter(results).items() if count > 1), None)

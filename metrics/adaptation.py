@@ -13,12 +13,12 @@ import torch
 import tyro
 
 from data.digits import digit_domains, load_digits
+from inference.classification import Vote, class_probabilities, vote
 from metrics.labels import confusion_matrix
-from runtime.classification import Vote, class_probabilities, vote
+from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.weights import load_weights
 
 # Settings that say where and how fast a run was made, not what it is.
 LOCAL_SETTINGS = {"data", "runs", "name", "resume", "epochs", "max_steps", "device", "precision", "channels_last"}

@@ -16,17 +16,17 @@ from torch import nn
 
 from data.cache import cached_array
 from data.digits import load_digits
+from inference.classification import class_probabilities
 from metrics import Unavailable
 from metrics.distances import fid, precision_recall
 from metrics.inception import Inception, reference_features
 from metrics.labels import confusion_matrix, draw_confusion, label_scores
 from metrics.pictures import read_pictures
 from models.course_classifier import CourseClassifier
-from runtime.classification import class_probabilities
+from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.weights import load_weights
 
 SIZE = 28
 
@@ -92,7 +92,7 @@ def load_classifier(path: Path) -> nn.Module:
 def read_requested(folder: Path) -> tuple[np.ndarray, list[int]]:
     """The digits in `folder`, uint8 RGB (N, 28, 28, 3) in file-name order, and those that were asked for (N,).
 
-    As the graders do, every entry counts. Raises DataError for a folder that is missing or without pictures, UserError
+    As the graders do, every entry counts. Raises UserError for a folder that is missing or without pictures,
     for an entry whose name does not begin with a digit, that is unreadable or no picture, or not 28x28.
     """
     images, unreadable = read_pictures(folder)
@@ -136,7 +136,7 @@ def diversity_scores(generated: np.ndarray, real: np.ndarray) -> dict:
 def real_features(inception: Inception, reference: Path, count: int) -> np.ndarray:
     """Inception features (M, D) of the pictures in `reference`, or of the first `count` validation digits of a domain.
 
-    They are kept in the user's cache folder. `reference` is a domain when it holds `val.csv`. Raises DataError for a
+    They are kept in the user's cache folder. `reference` is a domain when it holds `val.csv`. Raises UserError for a
     folder that is missing, empty or unreadable.
     """
     reference = reference.resolve()

@@ -11,12 +11,12 @@ from typing import Literal
 import tyro
 
 from data.decoded import image_names
+from inference.sampling import FACE_GENERATORS, sample_faces
 from metrics.faces import score_faces
+from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.sampling import FACE_GENERATORS, sample_faces
-from runtime.weights import load_weights
 
 
 @dataclass

@@ -64,7 +64,7 @@ def score_faces(
     `inception_score_std`; and `hog_face_rate`, a share in [0, 1]. A score that the weights do not allow is None, and
     `unavailable` maps its name to the reason and remedy. The reference's features are cached.
 
-    Raises UserError or DataError for fewer than two pictures on a side, a reference that is missing, unreadable or of
+    Raises UserError for fewer than two pictures on a side, a reference that is missing, unreadable or of
     several sizes, and weights that are damaged.
     """
     reference_count = len(image_names(reference))

@@ -12,12 +12,12 @@ import numpy as np
 import tyro
 
 from data.digits import load_digits
+from inference.sampling import check_sampling
 from metrics import Unavailable
 from metrics.sampling import Scorer, ScoringConfig, spread
 from models.samplers import Sampling
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.sampling import check_sampling
 
 SCORES = ("accuracy", "spread", "fid", "precision", "recall")
 NAMES = {"accuracy": "classified as requested / %", "spread": "spread of pixels", "fid": "FID", "recall": "recall"}

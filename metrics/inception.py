@@ -164,7 +164,7 @@ def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np
     """`extractor.features` of all pictures in `folder`, float32 (N, D), kept in the user's cache folder.
 
     They are extracted anew once a name, size or modification time in the folder, or the weights file, has changed; the
-    former ones are then dropped. Raises DataError and UserError as `metrics.pictures.read_reference` does.
+    former ones are then dropped. Raises UserError as `metrics.pictures.read_reference` does.
     """
     folder = folder.resolve()
     files = [extractor.weights.resolve(), *(folder / name for name in image_names(folder))]

@@ -49,7 +49,7 @@ def main(config: Config) -> None:
 def compare(out: Path, truth: Path) -> tuple[np.ndarray, int]:
     """The confusion matrix (10, 10) of two tables, rows true and columns given, and how many true ones have no label.
 
-    Raises DataError for a table that is missing or malformed, UserError when one names a picture twice or when they
+    Raises UserError for a table that is missing or malformed, when one names a picture twice or when they
     have no picture in common.
     """
     given, true = _by_name(out), _by_name(truth)

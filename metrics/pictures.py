@@ -1,13 +1,11 @@
 """Folders of pictures at their own size, as the metrics read them."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from data.decoded import image_names
+from data.decoded import image_names, read_images
 from runtime.errors import UserError
 
 
@@ -15,13 +13,11 @@ def read_pictures(folder: Path) -> tuple[np.ndarray, list[str]]:
     """The pictures directly in `folder`, in file-name order, and the names of those that cannot be read.
 
     Pictures become uint8 RGB (N, H, W, 3) by Pillow's `convert("RGB")`, as in pytorch-fid, and are never resized.
-    Raises DataError for a folder that is missing or without pictures; UserError when none can be read or when sizes
-    differ.
+    Raises UserError for a folder that is missing or without pictures, and when none can be read or sizes differ.
     """
     names = image_names(folder)
-    with ThreadPoolExecutor() as pool:
-        pictures = dict(zip(names, pool.map(lambda name: _read(folder / name), names), strict=True))
-    readable = {name: picture for name, picture in pictures.items() if picture is not None}
+    pictures = dict(zip(names, read_images(folder / name for name in names), strict=True))
+    readable = {name: picture for name, picture in pictures.items() if not isinstance(picture, UserError)}
     if not readable:
         raise UserError(f"none of the {len(names)} pictures in {folder} can be read: make them anew")
     first = next(iter(readable))
@@ -48,15 +44,6 @@ def read_reference(folder: Path) -> np.ndarray:
     if unreadable:
         raise UserError(f"cannot read the reference picture {folder / unreadable[0]}: replace or remove it")
     return pictures
-
-
-def _read(path: Path) -> np.ndarray | None:
-    """One picture as uint8 RGB (H, W, 3), or None when it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises on bad files
-        return None
 
 
 def _size(picture: np.ndarray) -> str:

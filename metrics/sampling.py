@@ -9,12 +9,12 @@ import numpy as np
 import tyro
 
 from inference.generate_digits import requests
+from inference.sampling import sample_digits
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import Inception
 from models.samplers import Sampling
+from models.weights import load_weights
 from runtime.device import Precision, choose_execution
-from runtime.sampling import sample_digits
-from runtime.weights import load_weights
 
 
 @dataclass

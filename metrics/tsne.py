@@ -14,12 +14,12 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from data.digits import load_digits
+from inference.classification import in_chunks
 from metrics.adaptation import read_run
-from runtime.classification import in_chunks
+from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.weights import load_weights
 
 FEWEST = 40  # points, more than t-SNE's perplexity asks for
 
@@ -70,7 +70,7 @@ def plane_of(features: np.ndarray, seed: int) -> np.ndarray:
 def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
     """`features` (N, F) of validation digits, their `labels` (N,), `domains` (N,) as positions in `names`.
 
-    Raises UserError for what is no adaptation run, DataError for an unknown domain.
+    Raises UserError for what is no adaptation run and for an unknown domain.
     """
     settings, data = read_run(run)
     names = config.domains or tuple(domain for domain in (settings["source"], settings["target"]) if domain)

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from data import DataError
 from experiments.results import Record, identity
 from experiments.rows import ROOT, scripts
 from experiments.runs import ADAPTATION, KINDS, Run
+from models.weights import load_weights
 from report.gallery import Gallery
 from report.page import Block, Missing
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]
     """What `make` gives; a line with the reason where the run's files or the data do not allow it."""
     try:
         return make()
-    except (UserError, DataError, OSError) as error:
+    except (UserError, OSError) as error:
         return [Missing(f"`{run.name}`: {what} left out, {error}")]
 
 

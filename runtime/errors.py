@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import torch
 
-from data import DataError
-
 
 class UserError(Exception):
     """Something the user can put right; the message names the thing and the remedy in one line."""
@@ -19,7 +17,7 @@ def run_command(main: Callable[[], None]) -> None:
     """
     try:
         main()
-    except (UserError, DataError) as error:
+    except UserError as error:
         _end(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from runtime.errors import UserError
 from runtime.files import write_atomically
+from runtime.threads import in_threads
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -21,9 +21,10 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def from_uint8(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Float32 images (N, 3, H, W) in [-1, 1], on `device`, of uint8 (N, H, W, 3)."""
-    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+def from_uint8(images: np.ndarray | Tensor, device: torch.device | str | None = None) -> Tensor:
+    """Float32 images (N, 3, H, W) in [-1, 1] of uint8 (N, H, W, 3), on `device` or where they are."""
+    images = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    return images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def claim_folder(folder: Path, names: Sequence[str]) -> None:
@@ -59,8 +60,7 @@ def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
     """Write uint8 pictures (N, H, W, 3) under `names` into `folder`, which must hold nothing else."""
     claim_folder(folder, names)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name, image: Image.fromarray(image).save(folder / name), names, images))
+    list(in_threads(lambda pair: Image.fromarray(pair[1]).save(folder / pair[0]), zip(names, images, strict=True)))
 
 
 def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:

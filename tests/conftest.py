@@ -17,8 +17,8 @@ import train_dsn
 from data.tree import write_domain
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
+from models.weights import save_weights
 from runtime.errors import run_command
-from runtime.weights import save_weights
 from tests.toy_domains import bars
 from training.config import parse_command_line
 

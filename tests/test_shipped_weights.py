@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runtime.weights import load_weights
+from models.weights import load_weights
 
 KINDS = {
     "faces": "generator",

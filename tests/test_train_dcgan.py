@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import train_dcgan
-from runtime.weights import load_weights
+from models.weights import load_weights
 from training.config import parse_command_line
 
 RELATIVISTIC = {"loss": "relativistic", "networks": "fastgan", "flip": True, "augment": True, "batch_size": 64}

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 import train_acgan
 import train_ddpm
 from data.digits import write_labels
+from inference.sampling import DIGIT_GENERATORS
 from models.diffusion import Diffusion
-from runtime.sampling import DIGIT_GENERATORS
-from runtime.weights import load_weights
+from models.weights import load_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
 from training.run import Run

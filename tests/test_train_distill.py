@@ -15,7 +15,7 @@ from inference.generate_digits import main as generate_digits
 from models import NETWORKS
 from models.consistency import Consistency
 from models.samplers import Sampling
-from runtime.weights import load_weights, save_weights
+from models.weights import load_weights, save_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
 from training.run import Run

@@ -9,7 +9,7 @@ from PIL import Image
 
 import train_vae
 from data.tables import write_table
-from runtime.weights import load_weights
+from models.weights import load_weights
 from training.config import parse_command_line
 
 VALIDATION = [f"{number:05d}.png" for number in range(36, 48)]

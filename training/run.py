@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.files import write_atomically
@@ -33,7 +34,6 @@ from runtime.processes import (
     world_size,
 )
 from runtime.seeds import derived_seed
-from runtime.weights import save_weights
 from training.config import TrainConfig
 
 Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from experiments.runs import DIGITS, Run, of_kind, repetitions
 from inference.generate_digits import FRAMES, requests
+from inference.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
 from metrics.guidance import NAMES, ordered_rows
 from metrics.samplers import FORMS, cells_of
 from models.samplers import Sampling
@@ -15,7 +16,6 @@ from report.figures import LETTERING, label_axes, panels, sheet_figure
 from report.page import Block, Heading, Missing, Picture, Section, Table
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
-from runtime.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
 
 MANY_STEPS = (100, 50, 25)  # the first that divides the training's is taken
 

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from data.faces import load_faces
 from experiments.runs import FACES, VAES, Run, of_kind, repetitions
+from inference.reconstruction import encode, reconstruct
+from inference.sampling import FACE_GENERATORS, sample_faces, sample_images
 from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, label_axes, panels, scatter, sheet_figure
@@ -13,8 +15,6 @@ from report.page import Block, Heading, Picture, Section
 from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
 from runtime.images import sheet
-from runtime.reconstruction import encode, reconstruct
-from runtime.sampling import FACE_GENERATORS, sample_faces, sample_images
 from runtime.seeds import image_latents
 
 FIRST = 32  # faces of each generator

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from data import DataError
 from data.batches import ImageBatches
 from runtime import processes
+from runtime.errors import UserError
 from runtime.seeds import RandomStream
 
 COUNT, BATCH = 24, 8  # three batches an epoch
@@ -135,5 +135,5 @@ def test_the_parts_of_two_processes_make_up_the_global_batch(options, monkeypatc
 
 
 def test_fewer_pictures_than_a_batch_are_an_error():
-    with pytest.raises(DataError, match="7 pictures do not fill a batch of 8: use a smaller --batch-size"):
+    with pytest.raises(UserError, match="7 pictures do not fill a batch of 8: use a smaller --batch-size"):
         batches(PICTURES[:7])

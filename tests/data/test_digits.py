@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data import DataError
 from data.digits import digit_domains, load_digits, read_labels, write_labels
 from data.tree import write_domain
+from runtime.errors import UserError
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_labels_of_the_test_split_may_be_absent(root):
     images, labels = load_digits(root, "gray", "test")
     assert len(images) == 1 and labels is None
     (root / "digits/gray/val.csv").write_text("image_name\n00001.png\n")
-    with pytest.raises(DataError, match=r"val\.csv has no column label \(it has image_name\)"):
+    with pytest.raises(UserError, match=r"val\.csv has no column label \(it has image_name\)"):
         load_digits(root, "gray", "val")
 
 
@@ -70,12 +70,12 @@ def test_without_a_cache_folder_all_is_as_before(root, tmp_path, monkeypatch):
 
 
 def test_unknown_domain_lists_those_there_are(root, tmp_path):
-    with pytest.raises(DataError, match=r"no domain mnist in .*digits \(it has colour, gray\)"):
+    with pytest.raises(UserError, match=r"no domain mnist in .*digits \(it has colour, gray\)"):
         load_digits(root, "mnist", "train")
-    with pytest.raises(DataError, match=r"does not exist .*prepare\.sh"):
+    with pytest.raises(UserError, match=r"does not exist .*prepare\.sh"):
         load_digits(tmp_path / "nowhere", "mnist", "train")
     (tmp_path / "empty/digits").mkdir(parents=True)
-    with pytest.raises(DataError, match="no domains in"):
+    with pytest.raises(UserError, match="no domains in"):
         digit_domains(tmp_path / "empty")
 
 
@@ -105,7 +105,7 @@ def test_wrong_table_is_named(root, table, message):
     path.unlink()
     if table is not None:
         path.write_text(table)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         load_digits(root, "gray", "train")
     load_digits(root, "gray", "val")
 
@@ -113,10 +113,10 @@ def test_wrong_table_is_named(root, table, message):
 def test_wrong_picture_is_named(root):
     picture = root / "digits/gray/data/00002.png"
     Image.new("L", (32, 28)).save(picture)
-    with pytest.raises(DataError, match=r"00002\.png is 32x28, expected 28x28"):
+    with pytest.raises(UserError, match=r"00002\.png is 32x28, expected 28x28"):
         load_digits(root, "gray", "train")
     picture.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"cannot read the picture .*00002\.png"):
+    with pytest.raises(UserError, match=r"cannot read the picture .*00002\.png"):
         load_digits(root, "gray", "train")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data import DataError, downloads, prepare
+from data import downloads, prepare
 from data.downloads import BSDS500, CELEBA, MNIST, SVHN, USPS, Source, fetch
 from data.raw_formats import read_photographs
+from runtime.errors import UserError
 
 CONTENT = b"some bytes" * 1000
 
@@ -63,13 +64,13 @@ def test_whole_file_arrives(tmp_path, server):
     ],
 )
 def test_failed_download_leaves_nothing(tmp_path, server, page, md5, reason):
-    with pytest.raises(DataError, match=rf"cannot fetch {server}/{page} \(.*{reason}.*\): put .* at .*b\.gz by hand"):
+    with pytest.raises(UserError, match=rf"cannot fetch {server}/{page} \(.*{reason}.*\): put .* at .*b\.gz by hand"):
         fetch(Source("a/b.gz", f"{server}/{page}", md5), tmp_path)
     assert os.listdir(tmp_path / "a") == []
 
 
 def test_no_server(tmp_path):
-    with pytest.raises(DataError, match=r"cannot fetch http://127.0.0.1:9/x .*refused"):
+    with pytest.raises(UserError, match=r"cannot fetch http://127.0.0.1:9/x .*refused"):
         fetch(Source("b.gz", "http://127.0.0.1:9/x"), tmp_path)
 
 
@@ -104,11 +105,11 @@ def test_photographs_are_unpacked_and_nothing_else(tmp_path, monkeypatch):
 def test_broken_archive_leaves_nothing(tmp_path, monkeypatch):
     address = archive_of(tmp_path, [f"{IMAGES}/train/1.jpg"])
     monkeypatch.setattr(downloads, "BSDS500", source := replace(BSDS500, address=address))
-    with pytest.raises(DataError, match=r"bsds\.tgz \(it does not hold BSR/BSDS500"):
+    with pytest.raises(UserError, match=r"bsds\.tgz \(it does not hold BSR/BSDS500"):
         fetch(source, tmp_path / "raw")
     whole = (tmp_path / "bsds.tgz").read_bytes()
     (tmp_path / "bsds.tgz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cannot fetch .*bsds\.tgz .*put the folder BSR/BSDS500/data/images of"):
+    with pytest.raises(UserError, match=r"cannot fetch .*bsds\.tgz .*put the folder BSR/BSDS500/data/images of"):
         fetch(source, tmp_path / "raw")
     assert os.listdir(tmp_path / "raw/BSDS500") == []
 

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from data import DataError
 from data.digits import digit_domains, load_digits
 from data.drawn_faces import ATTRIBUTES, draw_face
 from data.embedded import FONTS, embed, in_fonts
 from data.faces import load_attributes, load_faces
+from runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -66,5 +66,5 @@ def test_what_is_there_is_left(tree, capsys):
 
 def test_incomplete_part_is_refused(tmp_path):
     (tmp_path / "digits/handwritten/data").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"handwritten exists but is incomplete \(no train\.csv\)"):
+    with pytest.raises(UserError, match=r"handwritten exists but is incomplete \(no train\.csv\)"):
         embed(tmp_path)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import DataError
 from data.decoded import image_names
 from data.faces import attributes_of, load_attributes, load_faces
+from runtime.errors import UserError
 
 
 def test_faces_of_the_tree_or_of_a_plain_folder(tmp_path):
@@ -28,9 +28,9 @@ def test_a_wide_picture_is_cut_to_its_middle(tmp_path):
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
-    with pytest.raises(DataError, match="no such data folder"):
+    with pytest.raises(UserError, match="no such data folder"):
         load_faces(tmp_path / "absent")
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(UserError, match="no pictures"):
         load_faces(tmp_path)
 
 
@@ -44,11 +44,11 @@ def test_attributes(tmp_path):
     columns, values = attributes_of(tmp_path, ["00004.png", "00002.png"])
     assert columns == ["Male", "Smiling"] and values.tolist() == [[1, 1], [0, 0]]
     path.write_text("image_name,Male,Smiling\n00001.png,-1,1\n00004.png,1,0\n")
-    with pytest.raises(DataError, match=r"attributes\.csv, line 3: an attribute is neither -1 nor 1"):
+    with pytest.raises(UserError, match=r"attributes\.csv, line 3: an attribute is neither -1 nor 1"):
         load_attributes(tmp_path)
     path.unlink()
     assert attributes_of(tmp_path, ["00004.png"])[1].shape == (1, 0)
-    with pytest.raises(DataError, match=r"no such table: .*attributes\.csv"):
+    with pytest.raises(UserError, match=r"no such table: .*attributes\.csv"):
         load_attributes(tmp_path)
 
 

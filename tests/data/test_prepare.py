@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import DataError
 from data.digits import digit_domains, load_digits
 from data.faces import load_attributes, load_faces
 from data.prepare import Config, prepare
+from runtime.errors import UserError
 from tests.data.raw_files import write_celeba, write_mnist, write_photographs, write_svhn, write_usps
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,14 +103,14 @@ def test_counts_cut_the_faces(raw, out):
     prepare(Config(raw, out, ("faces",), train_count=2, val_count=1))
     assert sorted(os.listdir(out / "face")) == ["train", "val"]  # attributes are optional
     assert os.listdir(out / "face/val") == ["00002.png"]
-    with pytest.raises(DataError, match=r"has 2 faces, not 3: remove .* to build it anew"):
+    with pytest.raises(UserError, match=r"has 2 faces, not 3: remove .* to build it anew"):
         prepare(Config(raw, out, ("faces",), train_count=3))
     prepare(Config(raw, out, ("faces",), train_count=2))
 
 
 @pytest.mark.parametrize("counts", [{"train_count": 5}, {"val_count": 3}, {"train_count": 0}, {"val_count": -1}])
 def test_counts_beyond_what_there_is(raw, out, counts):
-    with pytest.raises(DataError, match=r"--(train|val)-count -?\d: the raw data has [42] such faces"):
+    with pytest.raises(UserError, match=r"--(train|val)-count -?\d: the raw data has [42] such faces"):
         prepare(Config(raw, out, ("faces",), **counts))
     assert not out.exists()
 
@@ -127,16 +127,16 @@ def test_only_what_is_there_by_default(tmp_path, out, capsys):
 
 
 def test_nothing_there(tmp_path, out):
-    with pytest.raises(DataError, match=r"nothing to prepare in .*nowhere: give --raw"):
+    with pytest.raises(UserError, match=r"nothing to prepare in .*nowhere: give --raw"):
         prepare(Config(tmp_path / "nowhere", out))
-    with pytest.raises(DataError, match=r"no raw data for svhn: give --download.*test_32x32\.mat"):
+    with pytest.raises(UserError, match=r"no raw data for svhn: give --download.*test_32x32\.mat"):
         prepare(Config(tmp_path / "nowhere", out, ("svhn",)))
     assert not out.exists()
 
 
 def test_a_part_asked_for_is_missed_before_any_work(raw, out):
     (raw / "SVHN/test_32x32.mat").unlink()
-    with pytest.raises(DataError, match=r"no raw data for svhn: .*test_32x32\.mat"):
+    with pytest.raises(UserError, match=r"no raw data for svhn: .*test_32x32\.mat"):
         prepare(Config(raw, out, ("usps", "svhn")))
     assert not out.exists()
 
@@ -146,14 +146,14 @@ def test_broken_raw_data_leaves_the_parts_built_before(raw, out):
     before = contents(out)
     path = raw / "SVHN/test_32x32.mat"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"test_32x32\.mat"):
+    with pytest.raises(UserError, match=r"test_32x32\.mat"):
         prepare(Config(raw, out, ("usps", "svhn")))
     face = raw / "celeba/img_align_celeba/000006.jpg"
     face.write_bytes(face.read_bytes()[:-200])
-    with pytest.raises(DataError, match=r"cannot read the picture .*000006\.jpg"):
+    with pytest.raises(UserError, match=r"cannot read the picture .*000006\.jpg"):
         prepare(Config(raw, out, ("faces",)))
     face.unlink()
-    with pytest.raises(DataError, match=r"lacks 1 of the 6 pictures listed, the first is 000006\.jpg"):
+    with pytest.raises(UserError, match=r"lacks 1 of the 6 pictures listed, the first is 000006\.jpg"):
         prepare(Config(raw, out, ("faces",)))
     assert contents(out) == before
     assert os.listdir(out) == ["digits"] and os.listdir(out / "digits") == ["usps"]
@@ -162,7 +162,7 @@ def test_broken_raw_data_leaves_the_parts_built_before(raw, out):
 def test_incomplete_part_is_never_mixed(raw, out):
     (out / "face/train").mkdir(parents=True)
     (out / "face/train/mine.png").write_text("mine")
-    with pytest.raises(DataError, match=r"face exists but is incomplete \(no val\): remove it"):
+    with pytest.raises(UserError, match=r"face exists but is incomplete \(no val\): remove it"):
         prepare(Config(raw, out))
     assert list(contents(out)) == [out / "face/train/mine.png"]
 

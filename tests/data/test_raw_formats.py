@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from data import DataError
 from data.raw_formats import (
     read_celeba_attributes,
     read_celeba_partition,
@@ -16,6 +15,7 @@ from data.raw_formats import (
     read_svhn,
     read_usps,
 )
+from runtime.errors import UserError
 from tests.data.raw_files import (
     usps_line,
     write_celeba,
@@ -49,13 +49,13 @@ def test_idx_round_trip(tmp_path):
 )
 def test_broken_idx_is_named(tmp_path, content):
     (tmp_path / "broken.gz").write_bytes(content)
-    with pytest.raises(DataError, match=r"broken\.gz.*download it again"):
+    with pytest.raises(UserError, match=r"broken\.gz.*download it again"):
         read_idx(tmp_path / "broken.gz")
 
 
 def test_missing_file_is_named(tmp_path):
     for read in (read_idx, read_svhn, read_usps, read_celeba_partition, read_celeba_attributes):
-        with pytest.raises(DataError, match=r"(no such file|cannot read).*absent"):
+        with pytest.raises(UserError, match=r"(no such file|cannot read).*absent"):
             read(tmp_path / "absent")
 
 
@@ -66,10 +66,10 @@ def test_mnist_needs_a_label_for_each_picture(tmp_path):
     assert images.shape == (12, 28, 28) and labels.tolist() == [*range(10), 0, 1] and labels.dtype == np.int64
     for wrong in (np.zeros(11), np.full(12, 10)):
         write_idx(folder / "train-labels-idx1-ubyte.gz", wrong)
-        with pytest.raises(DataError, match=r"train-labels.*does not hold a label 0 to 9 for each of 12"):
+        with pytest.raises(UserError, match=r"train-labels.*does not hold a label 0 to 9 for each of 12"):
             read_mnist(folder, "train")
     write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((12, 20, 28)))
-    with pytest.raises(DataError, match=r"train-images.*28x28"):
+    with pytest.raises(UserError, match=r"train-images.*28x28"):
         read_mnist(folder, "train")
 
 
@@ -87,7 +87,7 @@ def test_broken_svhn_is_named(tmp_path):
     whole = path.read_bytes()
     for length in (0, 50, 130, 200, len(whole) // 2, len(whole) - 10):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"train_32x32\.mat.*(download it again|a label 1 to 10)"):
+        with pytest.raises(UserError, match=r"train_32x32\.mat.*(download it again|a label 1 to 10)"):
             read_svhn(path)
     for content in (
         {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": [[0], [1]]},
@@ -96,7 +96,7 @@ def test_broken_svhn_is_named(tmp_path):
         {"y": [[1]]},
     ):
         savemat(path, content)
-        with pytest.raises(DataError, match=r"train_32x32\.mat"):
+        with pytest.raises(UserError, match=r"train_32x32\.mat"):
             read_svhn(path)
 
 
@@ -122,7 +122,7 @@ def test_broken_usps_is_named(tmp_path):
         bz2.compress(b"1 1:x"),
     ):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"usps\.bz2.*download it again"):
+        with pytest.raises(UserError, match=r"usps\.bz2.*download it again"):
             read_usps(path)
 
 
@@ -131,10 +131,10 @@ def test_photographs_come_from_all_three_folders(tmp_path):
     folder = tmp_path / "BSDS500/images"
     assert [photograph.shape for photograph in read_photographs(folder)] == [(30, 40, 3), (40, 30, 3), (28, 28, 3)]
     Image.new("RGB", (27, 90)).save(folder / "val/small.jpg")
-    with pytest.raises(DataError, match=r"small\.jpg is smaller"):
+    with pytest.raises(UserError, match=r"small\.jpg is smaller"):
         read_photographs(folder)
     (folder / "val/small.jpg").write_bytes((folder / "val/1.jpg").read_bytes()[:400])
-    with pytest.raises(DataError, match=r"cannot read .*small\.jpg"):
+    with pytest.raises(UserError, match=r"cannot read .*small\.jpg"):
         read_photographs(folder)
 
 
@@ -151,7 +151,7 @@ def test_celeba_lists(tmp_path):
 def test_broken_partition_is_named(tmp_path, content):
     path = tmp_path / "list.txt"
     path.write_text(content)
-    with pytest.raises(DataError, match=r"list\.txt.*download"):
+    with pytest.raises(UserError, match=r"list\.txt.*download"):
         read_celeba_partition(path)
 
 
@@ -161,5 +161,5 @@ def test_broken_partition_is_named(tmp_path, content):
 def test_broken_attributes_are_named(tmp_path, content):
     path = tmp_path / "list.txt"
     path.write_text(content)
-    with pytest.raises(DataError, match=r"list\.txt"):
+    with pytest.raises(UserError, match=r"list\.txt"):
         read_celeba_attributes(path)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import DataError
 from data.digits import load_digits, read_labels
 from data.tree import building, is_complete, picture_names, resize_digits, split_counts, write_domain
+from runtime.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_building_leaves_nothing_behind_when_it_fails(tmp_path):
 
 
 def test_building_never_touches_what_appeared_meanwhile(tmp_path):
-    with pytest.raises(DataError, match="appeared while it was being built"), building(tmp_path / "part") as folder:
+    with pytest.raises(UserError, match="appeared while it was being built"), building(tmp_path / "part") as folder:
         (folder / "new").write_text("new")
         (tmp_path / "part").mkdir()
         (tmp_path / "part" / "theirs").write_text("theirs")
@@ -86,7 +86,7 @@ def test_incomplete_part_is_refused(tmp_path):
     assert not is_complete(part, ["data"])
     (part / "data").mkdir()
     assert is_complete(part, ["data"])
-    with pytest.raises(DataError, match=r"incomplete \(no val\.csv\): remove it"):
+    with pytest.raises(UserError, match=r"incomplete \(no val\.csv\): remove it"):
         is_complete(part, ["data", "val.csv"])
 
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
+from models.weights import load_weights
 from runtime.files import write_atomically
-from runtime.weights import load_weights
 
 PATH = Path(__file__).with_name("outputs.npz")
 SHIPPED = Path(__file__).parents[2] / "weights"

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from data.digits import read_labels
+from inference.classification import class_probabilities, vote
 from inference.classify_digits import Config, main
 from models import NETWORKS
-from runtime.classification import class_probabilities, vote
+from models.weights import load_weights, save_weights
 from runtime.device import Execution
-from runtime.weights import load_weights, save_weights
 
 CPU = Execution(torch.device("cpu"))
 

@@ -12,7 +12,7 @@ from inference.generate_faces import Config as FaceConfig
 from inference.generate_faces import main as generate_faces
 from models import NETWORKS
 from models.samplers import Sampling
-from runtime.weights import save_weights
+from models.weights import save_weights
 
 QUICK = Sampling("dpm++", 2, 1.0)
 

@@ -14,8 +14,8 @@ from inference import generate_faces
 from inference.reconstruct_faces import Config, main
 from models.dcgan import DCGANGenerator
 from models.vae import VAE
+from models.weights import load_weights, save_weights
 from runtime.seeds import image_latents
-from runtime.weights import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

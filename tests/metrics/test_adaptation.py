@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 
 from data.digits import load_digits
+from inference.classification import accuracy, class_probabilities, vote
 from metrics.adaptation import Config, main
 from metrics.labels import confusion_matrix
-from runtime.classification import accuracy, class_probabilities, vote
+from models.weights import load_weights
 from runtime.device import choose_execution
-from runtime.weights import load_weights
 
 
 def scores_of(*runs, **options):

@@ -16,10 +16,10 @@ from metrics.digits import Config, classify, load_classifier, main, read_request
 from metrics.inception import Inception
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
+from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import save_images
-from runtime.weights import save_weights
 from tests.digit_tree import write_digit_domain
 
 

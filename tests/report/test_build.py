@@ -16,12 +16,12 @@ import train_dcgan
 from experiments.rows import scripts
 from experiments.runs import KINDS, Run, find_runs, repetitions
 from models import NETWORKS
+from models.weights import save_weights
 from report.build import Config, main
 from report.figures import cut_sheet
 from report.page import Missing, Section, Table, render
 from report.sections.training import discriminator_of, panels_of, shares
 from runtime.images import sheet
-from runtime.weights import save_weights
 from tests.report.made_runs import write_runs
 
 

@@ -3,7 +3,6 @@ import errno
 import pytest
 import torch
 
-from data import DataError
 from runtime.errors import UserError, run_command
 
 
@@ -18,7 +17,7 @@ def failing(error):
     ("error", "line"),
     [
         (UserError("no such thing: make one"), "error: no such thing: make one"),
-        (DataError("a message\nof two lines"), "error: a message of two lines"),
+        (UserError("a message\nof two lines"), "error: a message of two lines"),
         (OSError(errno.ENOSPC, "No space left on device", "a/file"), "error: No space left on device: a/file"),
         (OSError("no number, no name"), "error: no number, no name"),
         (torch.OutOfMemoryError("CUDA …"), "error: out of memory: use a smaller --batch-size, or"),

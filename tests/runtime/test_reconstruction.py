@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from inference.reconstruction import encode, reconstruct
+from inference.sampling import sample_faces
 from models.vae import VAE
 from runtime.device import Execution
-from runtime.reconstruction import encode, reconstruct
-from runtime.sampling import sample_faces
 from runtime.seeds import random_stream
 
 CPU = Execution(torch.device("cpu"))

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from models.dcgan import DCGANGenerator
-from runtime.weights import save_weights
+from models.weights import save_weights
 
 
 @pytest.fixture

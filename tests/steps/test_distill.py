@@ -10,7 +10,7 @@ import torch
 import train_distill
 from data.digits import write_labels
 from models import NETWORKS
-from runtime.weights import save_weights
+from models.weights import save_weights
 from tests.steps.generation_accounts import (
     ALWAYS,
     Adam,

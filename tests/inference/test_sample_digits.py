@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from inference.sampling import resize_digits, reverse_process, sample_digits, sample_images
 from models.acgan import ACGAN64Generator
 from models.context_unet import ContextUNet
 from models.samplers import Sampling
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.sampling import resize_digits, reverse_process, sample_digits, sample_images
 from runtime.seeds import image_latents, image_noise, image_seeds
 from tests.filters import bilinear
 

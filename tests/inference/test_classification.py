@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from inference.classification import accuracy, class_probabilities, in_chunks, vote
 from models import NETWORKS
-from runtime.classification import accuracy, class_probabilities, in_chunks, vote
 from runtime.device import Execution
 
 CPU = Execution(torch.device("cpu"))

@@ -6,8 +6,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models import NETWORKS
+from models.weights import load_weights, save_weights, shrink
 from runtime.errors import UserError
-from runtime.weights import load_weights, save_weights, shrink
 
 ARGUMENTS = {
     "dcgan-generator": {"latent_size": 12, "width": 8, "bias": True},

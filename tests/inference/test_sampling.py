@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
+from inference.sampling import sample_images
 from runtime.device import Execution
-from runtime.sampling import sample_images
 
 CPU = Execution(torch.device("cpu"))
 

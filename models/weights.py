@@ -1,17 +1,15 @@
 """Networks to and from safetensors files that name the network and its arguments, so no other file is needed."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from models import NETWORKS
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_atomically
 
 
@@ -56,23 +54,9 @@ def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, di
     return network.eval().requires_grad_(False), json.loads(metadata.get("about", "{}"))
 
 
-@dataclass
-class Shrink:
-    """Copy a weights file with its tensors stored as float16, for shipping."""
-
-    source: tyro.conf.Positional[Path]
-    """A weights.safetensors."""
-    target: tyro.conf.Positional[Path]
-    """Where the smaller copy goes."""
-
-
 def shrink(source: Path, target: Path) -> None:
     """Copy the weights file `source` to `target` with its tensors as float16."""
     network, about = load_weights(source, kind="")
     with safe_open(source, "pt") as file:
         metadata = file.metadata()
     save_weights(target, network, metadata["network"], json.loads(metadata["arguments"]), about, half=True)
-
-
-if __name__ == "__main__":
-    run_command(lambda: shrink(**vars(tyro.cli(Shrink))))

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inference.classification import in_chunks
 from models.vae import reconstruction_error
-from runtime.classification import in_chunks
 from runtime.device import Execution
 from runtime.images import from_uint8, to_uint8
 

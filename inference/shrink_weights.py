@@ -1,0 +1,23 @@
+"""Store weights as float16, for shipping: `python -m inference.shrink_weights SOURCE TARGET`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from models.weights import shrink
+from runtime.errors import run_command
+
+
+@dataclass
+class Config:
+    """Copy a weights file with its tensors stored as float16, for shipping."""
+
+    source: tyro.conf.Positional[Path]
+    """A weights.safetensors."""
+    target: tyro.conf.Positional[Path]
+    """Where the smaller copy goes."""
+
+
+if __name__ == "__main__":
+    run_command(lambda: shrink(**vars(tyro.cli(Config, description=Config.__doc__))))
