@@ -9,13 +9,7 @@ from inference.sampling import FACE_GENERATORS, sample_faces
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
-<<<<<<< HEAD
 from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
-from inference.sampling import FACE_GENERATORS, sample_faces
-from models.weights import load_weights
-=======
-from runtime.images import claim_folder, save_images, save_png, sheet
->>>>>>> 8d2e403 (Rooms: runtime imports nothing of ours; sampling and classification are inference's, weights files are models')
 
 
 @dataclass

@@ -7,15 +7,12 @@ import torch
 from PIL import Image
 
 from inference.generate_faces import Config, main
+from inference.sampling import interpolate_latents
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
-<<<<<<< HEAD
 from models.fastgan import FastGANGenerator
-=======
 from models.weights import load_weights, save_weights
->>>>>>> 8d2e403 (Rooms: runtime imports nothing of ours; sampling and classification are inference's, weights files are models')
 from runtime.device import Execution
 from runtime.images import to_uint8
-from inference.sampling import interpolate_latents
 from runtime.seeds import image_latents
 from training.ema import estimate_batch_norm
 
