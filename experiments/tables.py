@@ -141,7 +141,7 @@ def beside_reported(records: list[Record], report: str) -> Lines:
         found = [line for line in summary.itertuples() if _stands_beside(line, one)] or [None]
         for line in found:
             place = " → ".join(DOMAINS.get(domain, domain) for domain in one.scenario.split("-") if domain)
-            ours = ["not run", "", ""]
+            ours = ["not measured", "", ""]
             if line is not None:
                 target = one.scenario.split("-")[-1]
                 names = [name for name in line.mean if name.startswith(one.metric.split("-")[0])]

@@ -43,13 +43,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, its first column naming the rows; `quiet` rows are set back."""
+    """A table, its first column naming the rows."""
 
     kind: ClassVar[str] = "table"
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
-    quiet: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

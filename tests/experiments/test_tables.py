@@ -93,9 +93,9 @@ def test_every_number_of_a_report_has_a_line():
     by_place = {(line[0], line[1], line[2]): line for line in lines}
     assert by_place["dann32", "MNIST-M → SVHN", "accuracy"][3:6] == ["56.16", "200 epochs; lambda 0.3", "50.0 (55.0)"]
     assert by_place["source only", "MNIST-M → SVHN", "accuracy"][5] == "30.0 (31.0)"
-    assert by_place["on target", "MNIST-M → SVHN", "accuracy"][5] == "not run"
+    assert by_place["on target", "MNIST-M → SVHN", "accuracy"][5] == "not measured"
     assert by_place["pixelshuffle", "", "FID-2048"][5] == "FID-768 0.900"  # named, for it does not compare
-    assert by_place["dcgan-long", "", "FID-2048"][5] == "not run"
+    assert by_place["dcgan-long", "", "FID-2048"][5] == "not measured"
     assert tables.beside_reported([], "004")[1:]
 
 

@@ -95,7 +95,7 @@ def test_a_report_stands_beside_what_was_measured(one, tmp_path):
     _, markdown = build(one, tmp_path / "out", report="000")
     assert "## Report 000: reported and measured" in markdown
     assert "| dcgan |  | FID-2048 | 27 | 139 epochs | FID-768 0.500 | 2 |" in markdown
-    assert "| dann-acgan | MNIST-M → USPS | accuracy | 73 |  | not run |  |" in markdown
+    assert "| dann-acgan | MNIST-M → USPS | accuracy | 73 |  | not measured |  |" in markdown
 
 
 def test_networks_are_printed_with_their_parameters(report):
