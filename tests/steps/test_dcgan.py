@@ -43,7 +43,10 @@ VARIANTS = {
     ),
     "dcgan-2g": ("dcgan-2g", "--width", 4, "--label-flips", 0.4, "--keep-every", 2),
     "dcgan-long": ("dcgan-long", "--width", 4, "--ema-decay", 0.15, "--d-optimizer", "sgd", "--momentum", 0.9),
-    "dcgan-short": ("dcgan-short", "--width", 4, "--d-steps", 2, "--g-steps", 3, "--max-steps", 0, "--epochs", STEPS),
+    "dcgan-short": (
+        *("dcgan-short", "--width", 4, "--d-steps", 2, "--g-steps", 3, "--max-steps", 0, "--epochs", STEPS),
+        *("--real-labels", 0.7, 1.2, "--fake-labels", 0, 0.3),
+    ),
     "labels": ("dcgan", *LABELS, "--label-flips", 0.3, "--flip", *PLAIN_STEPS),
     "labels above 1": ("dcgan", *LABELS, "--no-clip-labels", "--ema-decay", 0, *PLAIN_STEPS),
     "pixelshuffle": ("pixelshuffle", "--width", 4, "--no-channels-last", "--keep-every", 2, "--g-steps", 2),
