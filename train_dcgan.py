@@ -30,8 +30,7 @@ from models.adversarial import (
     wasserstein_discriminator_loss,
 )
 from models.minibatch import GROUP
-from models.projected import MissingWeights, ProjectedFeatures, pretrained_lite0, projected_heads
-from runtime.device import Execution
+from models.projected import ProjectedFeatures, pretrained_lite0, projected_heads
 from runtime.errors import UserError, run_command
 from runtime.images import from_uint8, sheet
 from runtime.processes import share_of
@@ -216,34 +215,30 @@ def describe_networks(config: Config) -> tuple[tuple[str, dict], tuple[str, dict
             return ("fastgan-generator", size), ("r3gan-discriminator", {"width": config.width})
 
 
-def make_optimizer(networks: list[nn.Module], kind: str, lr: float, config: Config) -> torch.optim.Optimizer:
-    """Adam or SGD over all parameters of `networks`."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
+def make_optimizer(network: nn.Module, kind: str, lr: float, config: Config) -> torch.optim.Optimizer:
+    """Adam or SGD over all parameters of `network`."""
     if kind == "adam":
-        return torch.optim.Adam(parameters, lr, config.betas, fused=True)
-    return torch.optim.SGD(parameters, lr, config.momentum)
+        return torch.optim.Adam(network.parameters(), lr, config.betas, fused=True)
+    return torch.optim.SGD(network.parameters(), lr, config.momentum)
 
 
-def make_features(images: np.ndarray, execution: Execution) -> ProjectedFeatures:
-    """The frozen features, of unit deviation over real `images` uint8 (N, 64, 64, 3)."""
-    try:
-        features = execution.place(ProjectedFeatures(pretrained_lite0()))
-    except MissingWeights as error:
-        raise UserError(str(error)) from error
-    with execution.autocast():
-        features.calibrate(from_uint8(images, execution.device))
-    return features
+@dataclass
+class Judge:
+    """A discriminator, its weight beside the others, and its γ of R1 and R2."""
+
+    network: nn.Module
+    weight: float
+    gammas: tuple[float, float]
 
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     execution = config.execution()
     stream = RandomStream(config.seed, execution.device)
-    share = share_of(config.batch_size)
-    count = share.stop - share.start
+    count = len(range(config.batch_size)[share_of(config.batch_size)])
     if (config.networks == "fastgan" or config.discriminator != "pixels") and (count < 2 or count % min(GROUP, count)):
         raise UserError(
-            f"--batch-size: {count} images a process do not divide into groups of {GROUP}, which share a deviation"
+            f"--batch-size: {count} images a process do not divide into groups of {GROUP} for the deviation"
         )
 
     # Real faces.
@@ -254,24 +249,23 @@ def main(config: Config) -> None:
     torch.manual_seed(derived_seed(config.seed, "weights"))
     (g_name, g_arguments), (d_name, d_arguments) = describe_networks(config)
     generator = execution.prepare(NETWORKS[g_name](**g_arguments))
-    discriminators = {}
+    judges: dict[str, Judge] = {}
     if config.discriminator != "features":
-        discriminators["discriminator"] = NETWORKS[d_name](**d_arguments)
+        network = execution.prepare(NETWORKS[d_name](**d_arguments))
+        judges["discriminator"] = Judge(network, 1.0, (config.r1, config.r2))
     if config.discriminator != "pixels":
-        features = make_features(images[:64], execution)
-        heads = projected_heads()
-        discriminators |= heads
-    discriminators = {name: execution.prepare(network) for name, network in discriminators.items()}
-    weights = {name: 1.0 if name == "discriminator" else config.feature_weight / len(heads) for name in discriminators}
-    gammas = {
-        name: (config.r1, config.r2) if name == "discriminator" else (config.feature_r1, config.feature_r2)
-        for name in discriminators
-    }
-    penalises = any(map(any, gammas.values()))
+        features = execution.place(ProjectedFeatures(pretrained_lite0()))
+        with execution.autocast():
+            features.calibrate(from_uint8(images[:64], execution.device))
+        heads, gammas = projected_heads(), (config.feature_r1, config.feature_r2)
+        for name, head in heads.items():
+            judges[name] = Judge(execution.prepare(head), config.feature_weight / len(heads), gammas)
+    discriminators = nn.ModuleList(judge.network for judge in judges.values())
+    penalises = any(any(judge.gammas) for judge in judges.values())
 
     # Their optimizers, and the averaged generator that samples are made of.
-    g_optimizer = make_optimizer([generator], config.g_optimizer, config.g_lr, config)
-    d_optimizer = make_optimizer(list(discriminators.values()), config.d_optimizer, config.d_lr, config)
+    g_optimizer = make_optimizer(generator, config.g_optimizer, config.g_lr, config)
+    d_optimizer = make_optimizer(discriminators, config.d_optimizer, config.d_lr, config)
     average = EMA(generator, config.ema_decay, config.ema_share)
 
     def draw_noise(*number: int) -> Tensor:
@@ -286,7 +280,7 @@ def main(config: Config) -> None:
         if config.discriminator != "pixels":
             with execution.autocast():
                 seen |= zip(heads, features(images), strict=True)
-        return {name: seen[name] for name in discriminators}
+        return {name: seen[name] for name in judges}
 
     def discriminator_loss(name: str, real: Tensor, fake: Tensor, logits: tuple[Tensor, Tensor], update: int) -> Tensor:
         """The chosen loss of a discriminator that sees `real` and `fake` and gives them `logits` (n, L)."""
@@ -297,7 +291,7 @@ def main(config: Config) -> None:
         draws = stream.draws("labels", update).uniform(3, config.batch_size, 1, batch_dim=1)
         if config.loss == "wgan-gp":
             with execution.autocast():
-                penalty = gradient_penalty(discriminators[name].forward, real, fake, draws[0, :, 0])
+                penalty = gradient_penalty(judges[name].network.forward, real, fake, draws[0, :, 0])
             return wasserstein_discriminator_loss(*logits) + config.gradient_penalty * penalty
         real_labels = draw_labels(*config.real_labels, draws[0], config.clip_labels)
         fake_labels = draw_labels(*config.fake_labels, draws[1], config.clip_labels)
@@ -320,7 +314,7 @@ def main(config: Config) -> None:
         return {"samples": sheet(sample_images(average.network, latents, execution))}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
-    parts = {"generator": generator, **discriminators, "average": average}
+    parts = {"generator": generator, **{name: judge.network for name, judge in judges.items()}, "average": average}
     parts |= {"g_optimizer": g_optimizer, "d_optimizer": d_optimizer}
     if config.discriminator != "pixels":
         parts["features"] = features
@@ -341,27 +335,25 @@ def main(config: Config) -> None:
             fake_seen = look(fake.float(), "fake", update)
             penalty = torch.zeros((), device=execution.device)
             real_logits, d_losses = {}, {}
-            for name in discriminators:
+            for name, judge in judges.items():
                 real = real_seen[name].requires_grad_(penalised)
                 fake = fake_seen[name].detach().requires_grad_(penalised)
-                judge = discriminators[name].forward if penalised else discriminators[name]  # second derivatives
+                discriminate = judge.network.forward if penalised else judge.network  # second derivatives: not compiled
                 with execution.autocast():
-                    logits = judge(real).float(), judge(fake).float()
+                    logits = discriminate(real).float(), discriminate(fake).float()
                 d_losses[name] = discriminator_loss(name, real, fake, logits, update)
                 if penalised:
-                    for gamma, judged, at in zip(gammas[name], logits, (real, fake), strict=True):
-                        if gamma:
-                            weight = weights[name] * gamma / 2 * config.penalty_every
-                            penalty = penalty + weight * per_logit_penalty(judged, at)
+                    pairs = zip(judge.gammas, logits, (real, fake), strict=True)
+                    terms = [gamma / 2 * per_logit_penalty(scores, at) for gamma, scores, at in pairs if gamma]
+                    penalty = penalty + config.penalty_every * judge.weight * sum(terms)
                 real_logits[name] = logits[0].detach()
-            d_loss = sum(weights[name] * loss for name, loss in d_losses.items())
+            d_loss = sum(judges[name].weight * loss for name, loss in d_losses.items())
             d_optimizer.zero_grad()
             (d_loss + penalty).backward()
             d_optimizer.step()
 
         # Teach the generator to have its images taken for real, by the discriminators as they are now.
-        for network in discriminators.values():
-            network.requires_grad_(False)
+        discriminators.requires_grad_(False)
         for update in range(config.g_steps):
             if update > 0:
                 with execution.autocast():
@@ -369,14 +361,13 @@ def main(config: Config) -> None:
                 fake_seen = look(fake.float(), "fake", step, update)
             with execution.autocast():
                 g_loss = sum(
-                    weights[name] * generator_loss(network(fake_seen[name]).float(), real_logits[name])
-                    for name, network in discriminators.items()
+                    judge.weight * generator_loss(judge.network(fake_seen[name]).float(), real_logits[name])
+                    for name, judge in judges.items()
                 )
             g_optimizer.zero_grad()
             g_loss.backward()
             g_optimizer.step()
-        for network in discriminators.values():
-            network.requires_grad_(True)
+        discriminators.requires_grad_(True)
         average.update(generator, step)
 
         details = {f"{name}_loss": loss for name, loss in d_losses.items()} if len(d_losses) > 1 else {}

