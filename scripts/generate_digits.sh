@@ -8,6 +8,7 @@ if (($# == 0)); then
 fi
 out=$1
 shift
-# What makes the shipped network legible in the fewest steps (see README.md); options after these replace them.
-exec "$here/python.sh" -m inference.generate_digits --weights "$here/../weights/digits.safetensors" --out "$out" \
-    --sampler dpm++ --steps 10 --guidance 8 "$@"
+# What makes the shipped network legible in the fewest steps; other weights have defaults of their own.
+how=(--weights "$here/../weights/digits.safetensors" --sampler dpm++ --steps 10 --guidance 8)
+[[ " $* " == *" --weights"[\ =]* ]] && how=()
+exec "$here/python.sh" -m inference.generate_digits --out "$out" "${how[@]}" "$@"

@@ -156,3 +156,13 @@ def test_graders_get_a_thousand_digits(run, root, acgan, tmp_path):
     usage = run(command=("bash", script), cwd=elsewhere)
     assert usage.returncode == 2
     assert usage.stderr.startswith("usage: ")
+
+
+def test_the_script_leaves_other_weights_their_own_defaults(run, root, tmp_path):
+    """The shipped network's sampler and guidance would be refused by a distilled one."""
+    student = make_weights(tmp_path / "student.safetensors", "residual-unet", width=8, prediction="consistency")
+    for number, words in enumerate((("--weights", student), (f"--weights={student}",))):
+        out = tmp_path / str(number)
+        done = run(out, "--per-class", 1, *words, command=("bash", root / "scripts" / "generate_digits.sh"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(os.listdir(out)) == 10
