@@ -26,6 +26,7 @@ from runtime.errors import UserError, run_command
 
 EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
     "faces": faces.rows,
+    "face-ablation": faces.ablation_rows,
     "vae": faces.vae_rows,
     "digits": digits.rows,
     "adaptation": adaptation.rows,

@@ -2,9 +2,23 @@
 
 from collections.abc import Iterator
 
-from experiments.rows import FACES, RECONSTRUCTIONS, Row, scripts
+from experiments.rows import FACES, IDENTITIES, RECONSTRUCTIONS, Row, scripts
 
 EPOCHS = 25  # of the 12,698 faces at hand: what two CPU cores do in less than an hour
+EQUAL = "--epochs 8"  # about 100,000 images
+# Parts of the relativistic recipes, and how each is changed or left out.
+PARTS = {
+    "features": ("projected", ""),
+    "features and pixels": ("projected-pixel", ""),
+    "pixels": ("r3gan", ""),
+    "pixels, R1 alone": ("r3gan", "--r2 0"),
+    "pixels, no penalty": ("r3gan", "--r1 0 --r2 0"),
+    "pixels, cross-entropy": ("r3gan", "--loss bce"),
+    "pixels, DCGAN's networks": ("r3gan", "--networks dcgan"),
+    "pixels, no augmentation": ("r3gan", "--no-augment"),
+    "pixels, EMA of fixed length": ("r3gan", "--ema-share 0 --ema-decay 0.999"),
+    "pixels, no EMA": ("r3gan", "--ema-decay 0"),
+}
 
 
 def rows() -> Iterator[Row]:
@@ -12,6 +26,12 @@ def rows() -> Iterator[Row]:
     for recipe, script in scripts().items():
         if script == "train_dcgan.py":
             yield gan(recipe)
+
+
+def ablation_rows() -> Iterator[Row]:
+    """The relativistic recipes at one number of images, whole and with one part changed."""
+    for system, (recipe, options) in PARTS.items():
+        yield Row(recipe, f"{options} {EQUAL}".strip(), scores=IDENTITIES, system=system)
 
 
 def vae_rows() -> Iterator[Row]:

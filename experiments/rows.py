@@ -20,6 +20,11 @@ FACES = (
     "inference.generate_faces --weights {run}/weights.safetensors --out {run}/generated --sheet {run}/generated.png",
     "metrics.faces {run}/generated --reference {data}/face/val --dims {dims} --json {run}/scores.json",
 )
+IDENTITIES = (
+    FACES[0],
+    "metrics.faces {run}/generated --reference {data}/face/val --features dlib --json {run}/identities.json",
+    FACES[1],
+)
 RECONSTRUCTIONS = (
     "inference.reconstruct_faces --weights {run}/weights.safetensors --images {data}/face/val"
     " --out {run}/reconstructed --json {run}/reconstruction.json",
