@@ -5,15 +5,16 @@ confident, it must say the same of the strong ones. It begins with what it learn
 are used for curves only, and the last step counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import tyro
 
 from models import NETWORKS, adamatch
-from models.adamatch import Views
+from models.adamatch import ClassThresholds, Views
 from models.digit_classifiers import CLASSES
 from runtime.errors import UserError, run_command
+from runtime.processes import mean_over_processes
 from runtime.seeds import RandomStream, derived_seed
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches
 from training.config import parse_command_line
@@ -32,6 +33,8 @@ class Config(AdaptationConfig):
     """Tau: the confidence that makes a prediction a pseudo-label."""
     relative_threshold: bool = True
     """Take tau as a share of the mean confidence on the source, instead of as it is."""
+    class_thresholds: bool = False
+    """Lower the threshold of classes that are seldom predicted on the target (FreeMatch)."""
     alignment: bool = True
     """Distribute the target's predictions as the source's before they become labels (distribution alignment)."""
     interpolation: bool = True
@@ -54,25 +57,25 @@ class Config(AdaptationConfig):
             raise UserError("--target-ratio must be at least 1")
 
 
+# Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source closer. Of a
+# balanced source, predictions on the target are aligned to equal classes, not to frequent ones.
+ADAMATCH = Config(
+    balanced=True,
+    augment="rough",
+    batch_size=64,
+    target_ratio=2,
+    epochs=1000,
+    max_steps=3000,
+    lr=1.5e-3,
+    lr_schedule="fixmatch",
+    weight_decay=0.01,
+    ema_decay=0.998,
+    pseudo_ramp=0.3,
+)
+FAIR = replace(ADAMATCH, class_thresholds=True, width=32, max_steps=12000, pseudo_ramp=0.1, ema_decay=0.999)
 RECIPES = {
-    "adamatch": (
-        "AdaMatch: pseudo-labels for the target, from weak views to strong ones. 3,000 steps.",
-        # Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source
-        # closer. Of a balanced source, predictions on the target are aligned to equal classes, not to frequent ones.
-        Config(
-            balanced=True,
-            augment="rough",
-            batch_size=64,
-            target_ratio=2,
-            epochs=1000,
-            max_steps=3000,
-            lr=1.5e-3,
-            lr_schedule="fixmatch",
-            weight_decay=0.01,
-            ema_decay=0.998,
-            pseudo_ramp=0.3,
-        ),
-    ),
+    "adamatch": ("AdaMatch: pseudo-labels for the target, from weak views to strong ones. 3,000 steps.", ADAMATCH),
+    "adamatch-fair": ("AdaMatch with a threshold for each class, as in FreeMatch; width 32, 12,000 steps.", FAIR),
 }
 
 
@@ -112,6 +115,8 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
+    if config.class_thresholds:
+        thresholds = parts["thresholds"] = execution.place(ClassThresholds(CLASSES))
     weights = average.network.classifier, f"{config.network}-classifier", arguments
     run = Run(config, execution, sources.per_epoch, parts, weights)
 
@@ -131,8 +136,15 @@ def main(config: Config) -> None:
             logits = adamatch.interpolate_logits(logits, alone, shares)
 
         # Pseudo-labels by the weak views; learn the source's labels by both views, the pseudo-labels by the strong.
+        if config.class_thresholds:
+            thresholds.update(mean_over_processes(logits.target_weak.detach().softmax(1).mean(0)))
         found = adamatch.pseudo_label(
-            logits.source_weak, logits.target_weak, config.threshold, config.alignment, config.relative_threshold
+            logits.source_weak,
+            logits.target_weak,
+            config.threshold,
+            config.alignment,
+            config.relative_threshold,
+            thresholds.factors() if config.class_thresholds else None,
         )
         loss, values = adamatch.adamatch_loss(logits, labels, found, mu)
         optimizer.zero_grad()

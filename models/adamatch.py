@@ -65,6 +65,29 @@ def relative_threshold(source: Tensor, tau: float) -> Tensor:
     return tau * source.max(1).values.mean()
 
 
+class ClassThresholds(nn.Module):
+    """Self-adaptive thresholds, one a class: Wang et al., *FreeMatch*, ICLR 2023, section 4 (local thresholds).
+
+    An average of the predictions on the target, with the decay 0.99, tells how much of a class has been learnt; the
+    less, the lower is its threshold, so that a class which is taken for another is not left out for good.
+    """
+
+    decay = 0.99
+
+    def __init__(self, classes: int = 10):
+        super().__init__()
+        self.register_buffer("shares", torch.full((classes,), 1 / classes))
+
+    @torch.no_grad()
+    def update(self, shares: Tensor) -> None:
+        """Follow the mean probabilities (K,) of a batch of the target, before alignment."""
+        self.shares.lerp_(shares, 1 - self.decay)
+
+    def factors(self) -> Tensor:
+        """By what the threshold of each class (K,) is multiplied: 1 for the one predicted most."""
+        return self.shares / self.shares.max()
+
+
 class PseudoLabels(NamedTuple):
     """What a classifier makes of the target's weak views."""
 
@@ -73,24 +96,30 @@ class PseudoLabels(NamedTuple):
     accepted: Tensor
     """Whether it is confident enough (n_t,), bool."""
     threshold: Tensor
-    """The confidence that is enough, a scalar."""
+    """The confidence that is enough, a scalar, before the factors of classes."""
 
 
 @torch.no_grad()
 def pseudo_label(
-    source: Tensor, target: Tensor, tau: float, alignment: bool = True, relative: bool = True
+    source: Tensor,
+    target: Tensor,
+    tau: float,
+    alignment: bool = True,
+    relative: bool = True,
+    factors: Tensor | None = None,
 ) -> PseudoLabels:
     """Hard pseudo-labels from the weak views' logits, `source` (n_s, K) and `target` (n_t, K), without a gradient.
 
     With `alignment` the target's predictions are first distributed as the source's; the threshold is `tau`, with
-    `relative` as a share of the mean confidence on the source.
+    `relative` as a share of the mean confidence on the source, for each class times its one of `factors` (K,).
     """
     source, target = source.softmax(1), target.softmax(1)
     if alignment:
         target = align_distribution(target, source)
     threshold = relative_threshold(source, tau) if relative else source.new_full((), tau)
     confidences, labels = target.max(1)
-    return PseudoLabels(labels, confidences >= threshold, threshold)
+    enough = threshold if factors is None else threshold * factors[labels]
+    return PseudoLabels(labels, confidences >= enough, threshold)
 
 
 def source_loss(weak: Tensor, strong: Tensor, labels: Tensor) -> Tensor:

@@ -89,6 +89,15 @@ def test_every_part_of_adamatch_can_be_switched_off(adapt):
     assert last(runs["pseudo-labels"], "pseudo_weight") == 0
 
 
+def test_class_thresholds_accept_more(adapt):
+    options = ("--max-steps", 8, "--log-every", 1, "--pseudo-ramp", 0, "--threshold", 1)
+    one, fair = adapt("adamatch", *options), adapt("adamatch", *options, "--class-thresholds", "--name", "fair")
+    rates = [[line["mask_rate"] for line in log(run) if "mask_rate" in line] for run in (one, fair)]
+    assert sum(rates[1]) > sum(rates[0]) and not same_bits(one, fair)
+    parts = torch.load(fair / "checkpoint.pt")["parts"]
+    assert parts["thresholds"]["shares"].sum() == pytest.approx(1, abs=1e-4)
+
+
 def test_the_source_alone_leaves_batch_norm_as_the_batch_made_it(adapt):
     """Without averaging and steps that change much, interpolation must not show in the running statistics."""
     options = (*SHORT, "--ema-decay", 0, "--lr", 1e-30)

@@ -1,6 +1,7 @@
 """AdaMatch's mathematics against numbers worked out by hand, and where its gradients flow."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from models import adamatch
-from models.adamatch import Views
+from models.adamatch import ClassThresholds, Views
 from models.batch_norm import frozen_statistics
 
 SOURCE = torch.tensor([[0.9, 0.1], [0.3, 0.7]])  # means 0.6 and 0.4, mean top probability 0.8
@@ -81,6 +82,22 @@ def test_pseudo_labels_by_hand():
     for alignment, labels in ((True, [1, 1]), (False, [0, 1])):
         found = adamatch.pseudo_label(source.log(), target.log(), 0.5, alignment, relative=False)
         assert found.labels.tolist() == labels
+
+
+def test_classes_that_are_seldom_predicted_have_lower_thresholds():
+    thresholds = ClassThresholds(2)
+    assert thresholds.factors().tolist() == [1, 1]
+    thresholds.update(torch.tensor([0.9, 0.1]))
+    assert thresholds.shares.tolist() == pytest.approx([0.504, 0.496])
+    thresholds.shares = torch.tensor([0.8, 0.2])
+    assert thresholds.factors().tolist() == pytest.approx([1, 0.25])
+    assert list(thresholds.state_dict()) == ["shares"]
+    # At 0.6 the first class is accepted from 0.6 on, the second from 0.45.
+    target = torch.tensor([[0.55, 0.45], [0.61, 0.39], [0.45, 0.55]]).log()
+    labelled = partial(adamatch.pseudo_label, SOURCE.log(), target, 0.6, alignment=False, relative=False)
+    assert labelled().accepted.tolist() == [False, True, False]
+    found = labelled(factors=torch.tensor([1, 0.75]))
+    assert found.accepted.tolist() == [False, True, True] and found.threshold.item() == pytest.approx(0.6)
 
 
 def test_losses_by_hand():
