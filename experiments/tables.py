@@ -207,7 +207,7 @@ class Table(NamedTuple):
 
 TABLES = {
     "systems": Table(all_systems, "report-000", ("faces", "vae", "digits", "adaptation", "adamatch")),
-    **{name: Table(systems, name, (name,)) for name in ("faces", "vae", "digits")},
+    **{name: Table(systems, name, (name,)) for name in ("faces", "face-ablation", "vae", "digits")},
     **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
     **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
     "ablation": Table(ablation, "ablation", ("ablation",)),
