@@ -1,0 +1,121 @@
+"""How far adaptations can be trusted, without a label: `python -m metrics.evidence RUN [RUN2 ...]`, runs of one target.
+
+Of each run's predictions on the target: the entropy of their mean (low where classes are left out), their mean entropy
+(high where they are unsure), the difference of both, which is the mutual information of image and class (Bridle et al.,
+*Unsupervised Classifiers, Mutual Information and "Phantom Targets"*, NIPS 1991), and how often the runs agree. A run
+that learnt to take one class for another is sure of it: it is told by its rare class, and by the other seeds.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from data.digits import load_unlabelled
+from inference.classification import class_probabilities
+from metrics.adaptation import last_classifier, read_run
+from runtime.device import choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+
+RARE = 0.5  # of an equal share of the images: a class that is predicted less often raises an alarm
+APART = 0.03  # a run that agrees so much less with the others than another does raises an alarm
+
+
+@dataclass
+class Config:
+    """Measure entropy, mutual information and agreement of adaptation runs on their target; no label is read."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories of one target, seeds of one another say."""
+    split: Literal["train", "val", "test"] = "val"
+    """The images of the target that are looked at."""
+    json: Path | None = None
+    """Also write what was measured to this file."""
+    data: Path | None = None
+    """The data tree; that of the first run by default."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+def main(config: Config) -> None:
+    """Print a line for each run, its alarms, and which run to choose; raises UserError for runs that do not compare."""
+    if not config.runs:
+        raise UserError("give a run directory or several")
+    abouts, roots = zip(*(read_run(run) for run in config.runs), strict=True)
+    targets = {about["target"] for about in abouts}
+    if len(targets) > 1 or "" in targets:
+        raise UserError(f"these runs have the targets {sorted(targets)}: give runs that have one, and the same")
+    images = load_unlabelled(config.data or roots[0], targets.pop(), config.split)
+    execution = choose_execution(config.device, "float32")
+    classifiers = [last_classifier(run, about["steps"]) for run, about in zip(config.runs, abouts, strict=True)]
+    probabilities = [class_probabilities(execution.place(network), images, execution) for network in classifiers]
+    measured = evidence(np.stack(probabilities))
+    for run, values in zip(config.runs, measured, strict=True):
+        agreement = "" if values["agreement"] is None else f", agreement with the others {values['agreement']:.1%}"
+        print(
+            f"{run.name}: mutual information {values['mutual_information']:.3f} (entropy of the mean prediction "
+            f"{values['entropy_of_mean']:.3f}, mean entropy {values['mean_entropy']:.3f}){agreement}"
+        )
+        for alarm in values["alarms"]:
+            print(f"  alarm: {alarm}")
+    chosen = config.runs[choice(measured)]
+    print(f"choose {chosen.name}")
+    if config.json:
+        content = {"runs": dict(zip(map(str, config.runs), measured, strict=True)), "choice": str(chosen)}
+        write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def evidence(probabilities: np.ndarray) -> list[dict]:
+    """What predictions (R, N, K) of R runs on N images tell of each, entropies in nats, shares and agreement in [0, 1].
+
+    `agreement` is the share of the images that another run gives the same class, averaged over the others; None for a
+    single run. `alarms` are sentences.
+    """
+    labels, classes = probabilities.argmax(2), probabilities.shape[2]
+    agreements: list[float | None] = [None]
+    if len(labels) > 1:
+        same = (labels[:, None] == labels).mean(2)
+        agreements = ((same.sum(1) - 1) / (len(labels) - 1)).tolist()
+    measured = []
+    for run, agreement in enumerate(agreements):
+        entropy_of_mean, mean_entropy = entropy(probabilities[run].mean(0)), entropy(probabilities[run]).mean()
+        shares = np.bincount(labels[run], minlength=classes) / labels.shape[1]
+        alarms = [
+            f"{label} is predicted for {share:.1%} of the images only"
+            for label, share in enumerate(shares)
+            if share < RARE / classes
+        ]
+        if agreement is not None and agreement < max(agreements) - APART:
+            alarms.append(
+                f"it agrees with the others on {agreement:.1%} of the images, another on {max(agreements):.1%}"
+            )
+        measured.append(
+            {
+                "entropy_of_mean": float(entropy_of_mean),
+                "mean_entropy": float(mean_entropy),
+                "mutual_information": float(entropy_of_mean - mean_entropy),
+                "agreement": agreement,
+                "shares": shares.tolist(),
+                "alarms": alarms,
+            }
+        )
+    return measured
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Entropies (...) in nats of distributions (..., K)."""
+    logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
+    return -(probabilities * logarithms).sum(-1)
+
+
+def choice(measured: list[dict]) -> int:
+    """The run that agrees best with the others, of equal ones that of the most mutual information."""
+    return max(range(len(measured)), key=lambda run: (measured[run]["agreement"], measured[run]["mutual_information"]))
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
