@@ -1,36 +1,26 @@
 """The numbers that the five course reports state: reported.csv, accuracies and rates in per cent."""
 
-import csv
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 SOURCE_ONLY, ON_TARGET = BOUNDS = ("source only", "on target")
 
 
-class Reported(NamedTuple):
-    """A number of a report."""
-
-    system: str
-    """Recipe; `source only` and `on target` for the bounds of an adaptation."""
-    report: str
-    """000 to 004."""
-    scenario: str
-    """SOURCE-TARGET of an adaptation."""
-    metric: str
-    value: str
-    """As printed."""
-    conditions: str
-
-
 @cache
-def reported() -> tuple[Reported, ...]:
-    """All lines of reported.csv."""
-    with open(Path(__file__).with_name("reported.csv"), newline="") as file:
-        return tuple(Reported(**line) for line in csv.DictReader(file))
+def reported() -> tuple[NamedTuple, ...]:
+    """The scores in reported.csv, each with its columns as fields, all of them text.
+
+    `system` is a recipe, or one of the bounds of an adaptation; `scenario` is SOURCE-TARGET of an adaptation; `value`
+    is as printed.
+    """
+    frame = pd.read_csv(Path(__file__).with_name("reported.csv"), dtype=str, keep_default_na=False)
+    return tuple(frame[~frame["metric"].str.startswith("parameters")].itertuples(index=False, name="Reported"))
 
 
-def of_system(system: str, report: str = "") -> list[Reported]:
+def of_system(system: str, report: str = "") -> list[NamedTuple]:
     """What the reports, or one of them, state for a system that is no adaptation."""
     return [line for line in reported() if line.system == system and not line.scenario and report in ("", line.report)]
 

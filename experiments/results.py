@@ -15,6 +15,8 @@ RESULTS = Path(__file__).parent / "results"
 NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion"}
 NAMES = {"hog_face_rate": "HOG face rate", "inception_score": "IS", "accuracy": "accuracy", "mse": "MSE"}
 OF_FEATURES = {"fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall"}
+SETTINGS = ["sampler", "steps", "guidance", "per_class"]  # of a row of sampling.json
+SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++": "DPM-Solver++"}
 Record = dict[str, Any]
 # `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
 # `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
@@ -50,11 +52,23 @@ def save(path: Path, records: Iterable[Record]) -> None:
     write_atomically(path, f"[\n{lines}\n]\n".encode())
 
 
-def sampling_scores(values: dict[str, list[float]], dims: int) -> tuple[dict[str, float], dict[str, float], int]:
-    """Mean, standard deviation and count over the seeds of a row of metrics.guidance or metrics.samplers."""
-    names = NAMES | {key: f"{name}-{dims}" for key, name in OF_FEATURES.items()} | {"seconds_per_1000": "s per 1000"}
-    scores = pd.DataFrame(values).rename(columns=names)
-    return scores.mean().to_dict(), scores.std().dropna().to_dict(), len(scores)
+def sampling_records(content: dict[str, Any], varied: str) -> list[Record]:
+    """Means over the seeds of those rows of a sampling.json that differ in nothing but what is `varied`.
+
+    That is the guidance scale (`guidance`), or the sampler and its steps (`samplers`).
+    """
+    rows = pd.DataFrame(content["rows"])
+    alike = ["sampler", "steps", "per_class"] if varied == "guidance" else ["guidance", "per_class"]
+    rows = rows[rows.groupby(alike)[SETTINGS].transform("nunique").max(axis=1) > 1]
+    names = NAMES | {key: f"{name}-{content['dims']}" for key, name in OF_FEATURES.items()}
+    names |= {"spread": "spread", "seconds_per_1000": "s per 1000"}
+    records = []
+    for (sampler, steps, guidance, _), group in rows.groupby(SETTINGS):
+        system = f"guidance {guidance:g}" if varied == "guidance" else f"{SAMPLERS[sampler]}, {steps} steps"
+        scores = group.rename(columns=names).filter(names.values()).dropna(axis="columns")
+        about = {"system": system, "settings": {"guidance": guidance}, "runs": len(group)}
+        records.append(about | {"scores": scores.mean().to_dict(), "spread": scores.std().dropna().to_dict()})
+    return sorted(records, key=lambda record: record["scores"]["s per 1000"] if varied == "samplers" else 0)
 
 
 def record(name: str, records: Iterable[Record]) -> None:
@@ -97,14 +111,10 @@ def summarise(records: list[Record]) -> pd.DataFrame:
 
 def differing(summary: pd.DataFrame) -> list[str]:
     """The settings in which lines of one system, and of one scenario, differ."""
-    names: dict[str, None] = {}
-    places = [(line.system, line.settings.get("source"), line.settings.get("target")) for line in summary.itertuples()]
-    for place in dict.fromkeys(places):
-        alike = [settings for settings, other in zip(summary["settings"], places, strict=True) if other == place]
-        for name in dict.fromkeys(name for settings in alike for name in settings):
-            if len({json.dumps(settings.get(name) or None) for settings in alike}) > 1:
-                names[name] = None
-    return list(names)
+    settings = pd.DataFrame(summary["settings"].tolist(), dtype=object)
+    known = settings.map(lambda value: json.dumps(value if value and value == value else None))  # NaN: not given
+    places = [summary["system"], *(known[name] for name in ("source", "target") if name in known)]
+    return [name for name in known if (known[name].groupby(places).nunique() > 1).any()]
 
 
 def identity(record: Record) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import UserError
 
@@ -35,11 +36,13 @@ DIGITS = (
     "metrics.digits {run}/generated --classifier {classifier} --reference {data}/digits/mnistm --dims {dims}"
     " --json {run}/scores.json",
 )
-SAMPLING = (
-    "metrics.guidance {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
-    " --dims {dims} --scales 1 2 4 6 8 --per-class 40",
-    "metrics.samplers {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
-    " --dims {dims} --guidance 8 --per-class 25",
+SAMPLING = tuple(
+    "metrics.sampling {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
+    f" --dims {{dims}} {options}"
+    for options in (
+        "--guidance 1 2 4 6 8 --per-class 40",
+        "--samplers ddpm ddim dpm++ --steps 50 20 15 10 --guidance 8 --seeds 999 1000 1001 --per-class 25",
+    )
 )
 ADAPTATION = ("metrics.tsne {run} --data {data}", "metrics.adaptation {run} --data {data}")
 VOTE = ("metrics.adaptation {voters} --data {data} --out {run}/scores.json",)
@@ -104,6 +107,11 @@ def script_of(recipe: str) -> str:
     if recipe not in scripts():
         raise UserError(f"no training script has the recipe {recipe}: there are {', '.join(scripts())}")
     return scripts()[recipe]
+
+
+def settings_of(recipe: str) -> dict[str, Any]:
+    """The settings of a recipe."""
+    return importlib.import_module(script_of(recipe).removesuffix(".py")).RECIPES[recipe][1].to_json()
 
 
 @dataclass(frozen=True)

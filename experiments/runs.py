@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.results import NOT_COMPARED, Record, named_scores, sampling_scores
+from experiments.results import NOT_COMPARED, Record, named_scores, sampling_records
 from experiments.rows import scripts
 from runtime.errors import UserError
 
@@ -79,15 +79,12 @@ class Run:
             "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", command),
         }
 
-    def sampling_records(self, name: str) -> list[Record]:
-        """A record for each row of guidance.json or samplers.json (`name`), averaged over its seeds."""
-        content = self.json(f"{name}.json", lambda content: content["rows"] and content["dims"])
-        records = []
-        for row, values in content["rows"].items() if content else ():
-            mean, std, runs = sampling_scores(values, content["dims"])
-            record = {"system": f"guidance {row}" if name == "guidance" else row, "scores": mean, "spread": std}
-            records.append((self.record or {"seed": 0, "settings": {}}) | record | {"runs": runs})
-        return records
+    def sampling_records(self, varied: str) -> list[Record]:
+        """What sampling.json says of guidance scales (`guidance`) or of samplers and their steps (`samplers`)."""
+        content = self.json("sampling.json", lambda content: [sampling_records(content, varied)])
+        about = self.record or {"seed": 0, "settings": {}}
+        about |= {"recipe": self.config.get("recipe", "")}
+        return [about | record for record in sampling_records(content, varied)] if content else []
 
     @cached_property
     def log(self) -> list[dict[str, float]]:

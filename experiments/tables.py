@@ -4,10 +4,10 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from experiments import results
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import REPORTS
 from experiments.results import Record
-from experiments.rows import ROOT, scripts
+from experiments.rows import ROOT, scripts, settings_of
 from runtime.errors import UserError
 from runtime.files import write_atomically
 
@@ -42,171 +42,168 @@ METRICS = (
     Metric("HOG face rate", 100, ".1f", "% ↑"),
     Metric("accuracy", 100, ".1f", "% ↑"),
     Metric("MSE", 1, ".5f", "↓"),
+    Metric("spread", 1, ".3f", "↑"),
     Metric("s per 1000", 1, ".0f", "↓"),
+    Metric("", 100, ".1f", ""),  # accuracy on a domain's split
 )
-PER_CENT = Metric("", 100, ".1f", "")  # of a domain's split
-Lines = list[list[str]]
 
 
-def systems(records: list[Record]) -> Lines:
-    """Rows are systems, columns their scores: mean ± std, and what was reported; the header comes first."""
+def metric_of(score: str) -> Metric:
+    """How a score of this name is written."""
+    return next(metric for metric in METRICS if score.startswith(metric.name))
+
+
+def systems(records: list[Record]) -> pd.DataFrame:
+    """Rows are systems, columns their scores: mean ± std, and what was reported."""
     summary = results.summarise(records)
-    names = sorted({name for means in summary["mean"] for name in means}, key=lambda name: (_order(name), name))
-    conditions = conditions_of(summary, ignored=("steps",))
-    columns = {name: [means.get(name) for means in summary["mean"]] for name in names}
-    lines = [["system", "conditions", "epochs", *(f"{name} {_metric(name).arrow}" for name in names)]]
-    lines[0] += ["runs", "reported", "training"]
-    for number, line in enumerate(summary.itertuples()):
-        scores = [cell(line, name, bold=_is_best(columns[name], number, _metric(name))) for name in names]
-        stated = [one for one in of_system(line.system) if not one.metric.startswith("parameters")]
-        reports = ", ".join(f"{one.metric} {one.value} ({one.report})" for one in stated)
-        about = [_name(line), in_words(conditions[number]), epochs_of(line)]
-        lines.append([*about, *scores, str(max(line.n.values())), reports, duration(line.seconds)])
-    return without_empty_columns(lines)
+    means = pd.DataFrame(summary["mean"].tolist())
+    names = sorted(means, key=lambda name: (METRICS.index(metric_of(name)), name))
+    extremes = means.agg(lambda column: column.min() if "↓" in metric_of(column.name).arrow else column.max())
+    titles = [f"{name} {metric_of(name).arrow}" for name in names]
+    lines = []
+    for line, conditions in zip(summary.itertuples(), conditions_of(summary, ignored=("steps",)), strict=True):
+        best_ones = [name for name in names if line.mean.get(name) == extremes[name] and means[name].nunique() > 1]
+        scores = [cell(line, name, bold=name in best_ones) for name in names]
+        system = line.system if " " in line.system else f"`{line.system}`"
+        about = [system + " †" * isinstance(line.note, str), in_words(conditions), epochs_of(line)]
+        stated = ", ".join(f"{one.metric} {one.value} ({one.report})" for one in of_system(line.system))
+        lines.append([*about, *scores, str(max(line.n.values())), stated, duration(line.seconds)])
+    return table(["system", "conditions", "epochs", *titles, "runs", "reported", "training"], lines)
 
 
-def scenarios(records: list[Record]) -> Lines:
+def scenarios(records: list[Record]) -> pd.DataFrame:
     """Rows are scenarios and conditions, columns systems: accuracy on test.csv (on val.csv) of the target in per cent.
 
     Supervised runs are the source-only baseline of every scenario from their domain that was adapted, and the upper
     bound of every one to it, in rows whose conditions are theirs.
     """
     rows = scenario_rows(records)
-    columns = [
-        SOURCE_ONLY,
-        *dict.fromkeys(name for row in rows.values() for name in row if name not in BOUNDS),
-        ON_TARGET,
-    ]
-    lines = [["scenario", "conditions", *(name if name in BOUNDS else f"`{name}`" for name in columns)]]
-    lines[0] += ["runs", "best reported: source only, adapted"]
+    adapted = dict.fromkeys(name for row in rows.values() for name in row if name not in BOUNDS)
+    names = [SOURCE_ONLY, *adapted, ON_TARGET]
+    lines = []
     for (source, target, conditions), row in rows.items():
+        cells = [accuracies(row[name], target) if name in row else "" for name in names]
+        runs = ", ".join(sorted({str(max(line.n.values())) for line in row.values()}))
         figures = [best(source, target, SOURCE_ONLY), best(source, target)]
         stated = ", ".join(f"{figure:g}" for figure in figures if figure is not None)
-        cells = [accuracies(row[name], target) if name in row else "" for name in columns]
-        runs = ", ".join(sorted({str(max(line.n.values())) for line in row.values()}))
         lines.append([scenario(source, target), in_words(dict(conditions)), *cells, runs, stated])
-    return without_empty_columns(lines)
+    titles = [name if name in BOUNDS else f"`{name}`" for name in names]
+    return table(["scenario", "conditions", *titles, "runs", "best reported: source only, adapted"], lines)
 
 
 def scenario_rows(records: list[Record]) -> dict[tuple[str, str, tuple], dict[str, NamedTuple]]:
     """The lines of the summary by system, bounds among them, for each source, target and conditions."""
     summary = results.summarise(records)
-    conditions = conditions_of(summary)
+    lines = list(zip(summary.itertuples(), conditions_of(summary), strict=True))
     rows: dict[tuple[str, str, tuple], dict[str, NamedTuple]] = {}
-    lines = [line for line in summary.itertuples() if line.settings.get("target")]
-    order = list(dict.fromkeys((line.settings["source"], line.settings["target"]) for line in lines))
-    for line in sorted(lines, key=lambda line: order.index((line.settings["source"], line.settings["target"]))):
-        place = (line.settings["source"], line.settings["target"], tuple(conditions[line.Index].items()))
-        rows.setdefault(place, {})[line.system] = line
-    for line in summary.itertuples():
+    for line, conditions in sorted(lines, key=lambda pair: place_of(pair[0].settings)):
+        if line.settings.get("target"):
+            rows.setdefault((*place_of(line.settings), tuple(conditions.items())), {})[line.system] = line
+    for line, conditions in lines:
         for (source, target, of_row), row in rows.items():
-            fits = conditions[line.Index].items() <= dict(of_row).items() and f"{target} val" in line.mean
+            fits = conditions.items() <= dict(of_row).items() and f"{target} val" in line.mean
             if line.settings.get("method") == "supervised" and fits:
                 row |= {SOURCE_ONLY: line} if line.settings["source"] == source else {}
                 row |= {ON_TARGET: line} if line.settings["source"] == target else {}
     return rows
 
 
-def ablation(records: list[Record]) -> Lines:
+def ablation(records: list[Record]) -> pd.DataFrame:
     """Rows are AdaMatch and what it is without a part, columns scenarios: accuracy, and the gain of equal seeds."""
-    whole = {
-        (record["settings"]["source"], record["settings"]["target"], record["seed"]): record["scores"]
-        for record in records
-        if record["system"] == "adamatch"
-    }
+    whole = {(*place_of(one["settings"]), one["seed"]): one for one in records if one["system"] == "adamatch"}
     for record in records:
-        target = record["settings"]["target"]
-        before = whole.get((record["settings"]["source"], target, record["seed"]))
-        if before and record["system"] != "adamatch" and not record.get("runs"):
-            record["scores"][f"{target} gain"] = record["scores"][f"{target} test"] - before[f"{target} test"]
-    rows: dict[str, dict[str, list[str]]] = {}
+        before = whole.get((*place_of(record["settings"]), record["seed"]), record)
+        if before is not record and not record.get("runs"):
+            target = record["settings"]["target"]
+            record["scores"][f"{target} gain"] = record["scores"][f"{target} test"] - before["scores"][f"{target} test"]
+    rows: dict[str, dict[str, str]] = {}
     for line in results.summarise(records).itertuples():
-        target = line.settings["target"]
-        gain = cell(line, f"{target} gain", sign="+")
-        place = scenario(line.settings["source"], target)
-        rows.setdefault(line.system, {})[place] = [accuracies(line, target), gain]
-    places = list(dict.fromkeys(place for row in rows.values() for place in row))
-    lines = [["", *(title for place in places for title in (place, "gain of equal seeds"))]]
-    return lines + [
-        [name, *(text for place in places for text in row.get(place, ["", ""]))] for name, row in rows.items()
-    ]
+        place, target = scenario(*place_of(line.settings)), line.settings["target"]
+        cells = {place: accuracies(line, target), f"{place}: gain of equal seeds": cell(line, f"{target} gain", "+")}
+        rows[line.system] = rows.get(line.system, {"": line.system}) | cells
+    frame = pd.DataFrame(rows.values(), dtype=object).fillna("")
+    return table([title.split(": ")[-1] for title in frame], frame.to_numpy().tolist())
 
 
-def beside_reported(records: list[Record], report: str) -> Lines:
+def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
     """Every number that a report states, and what was measured here for its system."""
     summary = results.summarise(records)
-    conditions = conditions_of(summary)
-    lines = [["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs", "our conditions"]]
-    for one in (one for one in reported() if one.report == report and not one.metric.startswith("parameters")):
-        found = [line for line in summary.itertuples() if _stands_beside(line, one)] or [None]
-        for line in found:
-            place = " → ".join(DOMAINS.get(domain, domain) for domain in one.scenario.split("-") if domain)
-            ours = ["not measured", "", ""]
-            if line is not None:
-                target = one.scenario.split("-")[-1]
-                names = [name for name in line.mean if name.startswith(one.metric.split("-")[0])]
-                scores = (
-                    accuracies(line, target) if target else ", ".join(f"{name} {cell(line, name)}" for name in names)
-                )
-                ours = [scores, epochs_of(line), in_words(conditions[line.Index])]
-            lines.append([one.system, place, one.metric, one.value, one.conditions, *ours])
-    return without_empty_columns(lines)
+    measured = list(zip(summary.itertuples(), conditions_of(summary), strict=True))
+    lines = []
+    for one in (one for one in reported() if one.report == report):
+        place = " → ".join(DOMAINS.get(domain, domain) for domain in one.scenario.split("-") if domain)
+        found = []
+        for line, conditions in measured:
+            if _is_of(line, one.system, one.scenario):
+                target, metric = one.scenario.split("-")[-1], one.metric.split("-")[0]
+                scores = accuracies(line, target) if target else scores_of(line, metric)
+                found += [[scores, epochs_of(line), in_words(conditions)]] * bool(scores)
+        about = [one.system, place, one.metric, one.value, one.conditions]
+        lines += [[*about, *ours] for ours in found or [["not measured", "", ""]]]
+    columns = ["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs", "our conditions"]
+    return table(columns, lines)
 
 
-def all_systems(records: list[Record]) -> Lines:
+def all_systems(records: list[Record]) -> pd.DataFrame:
     """A row for every recipe but the bounds: reports, command, result here, and what was reported of the same.
 
-    Of several results the one that was trained longest counts, the last of equally long ones: none is chosen by its
-    score. Of an adaptation the scenario is MNIST-M → SVHN, or the first that it has.
+    Of an adaptation the scenario is MNIST-M → SVHN, or the first that it has.
     """
     summary = list(results.summarise(records).itertuples())
     shown_in = [(row.recipe, report) for report, rows in REPORTS.items() for row in rows()]
-    lines = [["reports", "system", "command", "result here", "reported"]]
+    lines = []
     for recipe, script in scripts().items():
         if recipe.startswith("supervised"):
             continue
         found = [line for line in summary if line.system == recipe]
-        stated = [one for one in reported() if one.system == recipe and not one.metric.startswith("parameters")]
-        command, place = f"bash scripts/{script.removesuffix('.py')}.sh {recipe}", ""
+        stated = [one for one in reported() if one.system == recipe]
+        command, place, where = f"bash scripts/{script.removesuffix('.py')}.sh {recipe}", "", ""
         if script in ADAPTING:
-            places = [one.scenario for one in stated]
-            places += [f"{line.settings['source']}-{line.settings['target']}" for line in found]
+            places = [one.scenario for one in stated] + ["-".join(place_of(line.settings)) for line in found]
             place = "mnistm-svhn" if "mnistm-svhn" in places or not places else places[0]
-            command += " --source {} --target {}".format(*place.split("-"))
+            source, target = place.split("-")
+            command, where = f"{command} --source {source} --target {target}", f"{scenario(source, target)}: "
+            found = [line for line in found if place_of(line.settings) == (source, target)]
         figures = ", ".join(f"{one.metric} {one.value}" for one in stated if one.scenario == place)
-        reports = ", ".join(dict.fromkeys(report for name, report in shown_in if name == recipe))
-        where = f"{scenario(*place.split('-'))}: " if place else ""
         cells = [f"{where}{text}" if text else "" for text in (result_of(found, place), figures)]
+        reports = ", ".join(dict.fromkeys(report for name, report in shown_in if name == recipe))
         lines.append([reports, f"`{recipe}`", f"`{command}`", *cells])
-    return lines
+    return table(["reports", "system", "command", "result here", "reported"], lines)
 
 
 def result_of(lines: list[NamedTuple], place: str) -> str:
-    """The scores of the longest training among lines of one system; of adaptations in the scenario SOURCE-TARGET."""
-    if place:
-        lines = [line for line in lines if f"{line.settings['source']}-{line.settings['target']}" == place]
+    """The scores of the one among lines of a system that stands for it; of adaptations in the scenario SOURCE-TARGET.
+
+    Settings nearest to the recipe's come first, then the longest training, then the last: none is chosen by its score.
+    """
     if not lines:
         return ""
-    lengths = [line.settings.get("steps") or line.epochs or 0 for line in lines]
-    longest = [line for line, length in zip(lines, lengths, strict=True) if length == max(lengths)][-1]
+    lengths = [(-deviations(line), line.settings.get("steps") or line.epochs or 0) for line in lines]
+    chosen = [line for line, length in zip(lines, lengths, strict=True) if length == max(lengths)][-1]
     if place:
-        return f"accuracy {cell(longest, place.split('-')[1] + ' test')}"
-    told = ("FID", "HOG face rate", "accuracy", "MSE")
-    return ", ".join(f"{name} {cell(longest, name)}" for name in longest.mean if name.startswith(told))
+        return f"accuracy {cell(chosen, place.split('-')[1] + ' test')}"
+    return scores_of(chosen, "FID", "HOG face rate", "accuracy", "MSE")
+
+
+def deviations(line: NamedTuple) -> int:
+    """In how many settings, the length aside, the runs of a line differ from their recipe."""
+    own = settings_of(line.system)
+    given = {name: value for name, value in line.settings.items() if name in own.keys() - {"source", "target", "steps"}}
+    return sum((value or None) != (own[name] or None) for name, value in given.items())
 
 
 class Table(NamedTuple):
     """A table that documents may hold."""
 
-    make: Callable[[list[Record]], Lines]
+    make: Callable[[list[Record]], pd.DataFrame]
     experiment: str
-    """Whose rows make its numbers."""
+    """Whose rows make its numbers; empty where there are several."""
     sources: tuple[str, ...]
     """The files of results that it is made from."""
 
 
 TABLES = {
-    "systems": Table(all_systems, "report-000", ("faces", "vae", "digits", "adaptation", "adamatch")),
+    "systems": Table(all_systems, "", ("faces", "vae", "digits", "adaptation", "adamatch")),
     **{name: Table(systems, name, (name,)) for name in ("faces", "face-ablation", "vae", "digits")},
     **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
     **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
@@ -220,15 +217,14 @@ TABLES = {
 
 def markdown(name: str, records: list[Record]) -> str:
     """The table of an experiment, and under it its hardware, its command and what is to be said of single rows."""
-    header, *lines = [f"| {' | '.join(line)} |" for line in TABLES[name].make(records)]
+    frame, experiment = TABLES[name].make(records), TABLES[name].experiment
+    header, *lines = (f"| {' | '.join(line)} |" for line in (list(frame), *frame.to_numpy().tolist()))
     hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
-    notes = dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
-    below = [
-        f"Mean ± standard deviation over runs. {f'{hardware}: ' * bool(hardware)}"
-        f"`bash scripts/reproduce.sh {TABLES[name].experiment}`.",
-        *(notes if name != "systems" else ()),
-    ]
-    return "\n".join([header, "|---" * (header.count("|") - 1) + "|", *lines, "", "  \n".join(below)]) + "\n"
+    made = [text for text in (hardware, f"`bash scripts/reproduce.sh {experiment}`" if experiment else "") if text]
+    below = [f"Mean ± standard deviation over runs. {': '.join(made)}."]
+    if experiment:
+        below += dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
+    return "\n".join([header, "|---" * len(frame.columns) + "|", *lines, "", "  \n".join(below)]) + "\n"
 
 
 def documents() -> list[Path]:
@@ -239,19 +235,25 @@ def documents() -> list[Path]:
 def with_tables(text: str) -> str:
     """`text` with every marked table as the committed results have it; raises UserError for a table that is none."""
 
-    def table(match: re.Match) -> str:
+    def marked(match: re.Match) -> str:
         if match[2] not in TABLES:
             raise UserError(f"no table {match[2]}: there are {', '.join(TABLES)}")
         records = [record for source in TABLES[match[2]].sources for record in results.load(source)]
         return f"{match[1]}\n{markdown(match[2], records)}\n{match[3]}"
 
-    return MARKS.sub(table, text)
+    return MARKS.sub(marked, text)
 
 
 def write_tables() -> None:
     """Bring the tables of all documents up to date."""
     for path in documents():
         write_atomically(path, with_tables(path.read_text()).encode())
+
+
+def table(columns: list[str], lines: Iterable[list[str]]) -> pd.DataFrame:
+    """Lines of cells, without the columns in which no line has anything."""
+    frame = pd.DataFrame(lines, columns=columns, dtype=object)
+    return frame.loc[:, (frame != "").any()]
 
 
 def conditions_of(summary: pd.DataFrame, ignored: tuple[str, ...] = ()) -> list[dict[str, str]]:
@@ -269,13 +271,18 @@ def in_words(conditions: dict[str, str]) -> str:
 
 def cell(line: NamedTuple, name: str, sign: str = "", bold: bool = False) -> str:
     """A score of a line of a summary, as mean ± std; empty where it has none."""
-    if pd.isna(line.mean.get(name, float("nan"))):
+    metric, mean, std = metric_of(name), line.mean.get(name), line.std.get(name)
+    if pd.isna(mean):
         return ""
-    metric, std = _metric(name), line.std.get(name)
-    text = f"{metric.factor * line.mean[name]:{sign}{metric.form}}"
-    if std is not None and pd.notna(std):
+    text = f"{metric.factor * mean:{sign}{metric.form}}"
+    if not pd.isna(std):
         text += f" ± {metric.factor * std:{metric.form}}"
     return f"**{text}**" if bold else text
+
+
+def scores_of(line: NamedTuple, *beginnings: str) -> str:
+    """The scores of a line whose names begin so, with their names."""
+    return ", ".join(f"{name} {cell(line, name)}" for name in line.mean if name.startswith(beginnings))
 
 
 def accuracies(line: NamedTuple, domain: str) -> str:
@@ -291,7 +298,7 @@ def epochs_of(line: NamedTuple) -> str:
 
 def duration(seconds: float | None) -> str:
     """A time in the unit that suits it; empty for none."""
-    if seconds is None or pd.isna(seconds):
+    if pd.isna(seconds):
         return ""
     if seconds < 120:
         return f"{seconds:.0f} s"
@@ -303,38 +310,15 @@ def scenario(source: str, target: str) -> str:
     return f"{DOMAINS.get(source, source)} → {DOMAINS.get(target, target)}"
 
 
-def without_empty_columns(lines: Lines) -> Lines:
-    """`lines`, header first, without the columns in which no line has anything."""
-    kept = [column for column in range(len(lines[0])) if any(line[column] for line in lines[1:])]
-    return [[line[column] for column in kept] for line in lines]
+def place_of(settings: dict[str, Any]) -> tuple[str, str]:
+    """Source and target of an adaptation, each empty where there is none."""
+    return settings.get("source") or "", settings.get("target") or ""
 
 
-def _stands_beside(line: NamedTuple, one: NamedTuple) -> bool:
-    """Whether a line of a summary measures what a line of reported.csv states."""
-    if not one.scenario:
-        return line.system == one.system and any(name.startswith(one.metric.split("-")[0]) for name in line.mean)
-    source, target = one.scenario.split("-")
-    if one.system in BOUNDS:
-        wanted = source if one.system == SOURCE_ONLY else target
-        return (line.settings.get("method"), line.settings.get("source")) == ("supervised", wanted)
-    return line.system == one.system and [line.settings.get("source"), line.settings.get("target")] == [source, target]
-
-
-def _metric(name: str) -> Metric:
-    return next((metric for metric in METRICS if name.startswith(metric.name)), PER_CENT)
-
-
-def _order(name: str) -> int:
-    return next((number for number, metric in enumerate(METRICS) if name.startswith(metric.name)), len(METRICS))
-
-
-def _is_best(column: list[float | None], number: int, metric: Metric) -> bool:
-    """Whether this entry is the best of a column of several."""
-    known = [value for value in column if value is not None]
-    extreme = min if metric.arrow == "↓" else max
-    return len(known) > 1 and column[number] is not None and column[number] == extreme(known) and len(set(known)) > 1
-
-
-def _name(line: NamedTuple) -> str:
-    mark = " †" if isinstance(line.note, str) else ""
-    return (line.system if " " in line.system else f"`{line.system}`") + mark
+def _is_of(line: NamedTuple, system: str, place: str) -> bool:
+    """Whether a line of a summary is of a system that a report names; of an adaptation, in its scenario."""
+    source, _, target = place.partition("-")
+    if system in BOUNDS:
+        trained_on = source if system == SOURCE_ONLY else target
+        return (line.settings.get("method"), line.settings.get("source")) == ("supervised", trained_on)
+    return line.system == system and (not place or place_of(line.settings) == (source, target))

@@ -1,25 +1,42 @@
-"""Digits of a diffusion network, scored: what the tables of samplers and of guidance scales have in common."""
+"""What the settings of sampling do: `python -m metrics.sampling WEIGHTS --classifier FILE --reference DIR`.
 
+Digits are made from the same noise in every way of a grid of samplers, steps and guidance scales: how many are
+classified as requested, how varied are they, how long do they take?
+"""
+
+import json
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import tyro
 
+from data.digits import load_digits
 from inference.generate_digits import requests
 from inference.sampling import sample_digits
+from metrics import Unavailable
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import Inception
-from models.samplers import Sampling
+from models.samplers import Process, Sampling
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
+from runtime.errors import UserError, run_command
+from runtime.files import write_atomically
+
+SETTINGS = ["sampler", "steps", "guidance", "per_class"]
+FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 
 
 @dataclass
-class ScoringConfig:
-    """The network, and what its digits are measured with."""
+class Config:
+    """Sample a diffusion network in several ways and score each.
+
+    FID, precision and recall are left out where there are no Inception weights.
+    """
 
     weights: tyro.conf.Positional[Path]
     """A diffusion network's weights.safetensors."""
@@ -29,8 +46,18 @@ class ScoringConfig:
     """Real digits: a domain's folder (ROOT/digits/mnistm)."""
     reference_count: int = 1000
     """How many of its validation digits are the reference, the first ones."""
+    samplers: tuple[Literal["ddpm", "ddim", "heun", "dpm++"], ...] = ("dpm++",)
+    """Samplers."""
+    steps: tuple[int, ...] = (20,)
+    """Sampling steps of each; those that do not divide the training's are left out. ddpm takes all of them."""
+    guidance: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    """Guidance scales; 0 ignores the label, 1 is plain conditional sampling."""
+    seeds: tuple[int, ...] = (999,)
+    """Sampling seeds; rows above 50 steps take the first only."""
     per_class: int = 100
     """How many of each digit, for each seed."""
+    out: Path | None = None
+    """Where the rows go, sampling.json beside the weights by default; rows that are there already are kept."""
     dims: Literal[2048, 768, 192, 64] = 2048
     """Inception features for FID, precision and recall; only 2048 compares with published values."""
     device: str = "auto"
@@ -39,40 +66,68 @@ class ScoringConfig:
     """float32, bf16 (mixed), or auto."""
 
 
-class Scorer:
-    """Makes digits and scores them, without FID, precision and recall until `load_inception`."""
+def main(config: Config) -> None:
+    """Make the rows that are missing, and print all of them; raises UserError where no row can be made."""
+    if not config.seeds or config.per_class < 2:
+        raise UserError("--seeds needs at least one seed, and --per-class must be at least 2")
+    execution, exact = choose_execution(config.device, config.precision), choose_execution(config.device, "float32")
+    network = execution.place(load_weights(config.weights, kind="unet")[0])
+    classifier = exact.place(load_classifier(config.classifier))
+    wanted = grid(network.diffusion, config)
+    reference = config.reference.resolve()
+    images, labels = (
+        part[: config.reference_count] for part in load_digits(reference.parents[1], reference.name, "val")
+    )
+    try:
+        inception = Inception(config.dims, device=config.device)
+    except Unavailable as reason:
+        print(f"without FID, precision and recall: {reason}")
+        inception = None
+    else:
+        real = real_features(inception, reference, config.reference_count)
 
-    def __init__(self, config: ScoringConfig):
-        self.config = config
-        self.execution = choose_execution(config.device, config.precision)
-        self.exact = choose_execution(config.device, "float32")
-        self.network = self.execution.place(load_weights(config.weights, kind="unet")[0])
-        self.classifier = self.exact.place(load_classifier(config.classifier))
-        self.inception: Inception | None = None
-
-    def load_inception(self) -> None:
-        """Measure the real digits for FID, precision and recall; raises Unavailable without Inception weights."""
-        inception = Inception(self.config.dims, device=self.config.device)
-        self.real = real_features(inception, self.config.reference, self.config.reference_count)
-        self.inception = inception
-
-    def row(self, sampling: Sampling, seeds: tuple[int, ...], names: tuple[str, ...]) -> dict[str, list[float]]:
-        """Those of the scores `names` that there are, each with a value for every seed."""
-        results = [self.score(sampling, seed) for seed in seeds]
-        return {name: [result[name] for result in results] for name in names if name in results[0]}
-
-    def score(self, sampling: Sampling, seed: int) -> dict[str, float]:
-        """All scores of digits made from the noise of `seed`, and the seconds that 1000 of them take."""
-        noise_seeds, asked = requests(seed, self.config.per_class)
+    path = config.out or config.weights.with_name("sampling.json")
+    content = json.loads(path.read_text()) if path.exists() else {"dims": config.dims, "rows": []}
+    content["real_spread"] = spread(images[: config.reference_count], labels[: config.reference_count])
+    made = [{name: row[name] for name in (*SETTINGS, "seed")} for row in content["rows"]]
+    for row in (row for row in wanted if row not in made):
+        noise_seeds, asked = requests(row["seed"], config.per_class)
+        sampling = Sampling(row["sampler"], row["steps"], row["guidance"])
         start = time.perf_counter()
-        digits = sample_digits(self.network, noise_seeds, asked, self.execution, sampling)
+        digits = sample_digits(network, noise_seeds, asked, execution, sampling)
         seconds = time.perf_counter() - start  # the digits are on the CPU, so the device has finished
         scores = {
-            "accuracy": float((classify(self.classifier, digits, self.exact) == asked.numpy()).mean()),
+            "accuracy": float((classify(classifier, digits, exact) == asked.numpy()).mean()),
             "spread": spread(digits, asked.numpy()),
             "seconds_per_1000": 1000 * seconds / len(digits),
         }
-        return scores | (diversity_scores(self.inception.features(digits), self.real) if self.inception else {})
+        scores |= diversity_scores(inception.features(digits), real) if inception else {}
+        content["rows"].append(row | scores)
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    means = pd.DataFrame(content["rows"]).drop(columns="seed").groupby(SETTINGS).mean().sort_values("seconds_per_1000")
+    print(
+        f"Means over seeds; features of {content['dims']} dimensions\n{means.to_string(float_format='{:.3f}'.format)}"
+    )
+
+
+def grid(diffusion: Process, config: Config) -> list[dict[str, Any]]:
+    """The settings of all rows, with their seeds; those that `diffusion` cannot be sampled with are named in a line.
+
+    Raises UserError where it can be sampled with none.
+    """
+    rows, reasons = {}, {}
+    for sampler, steps, guidance in product(config.samplers, config.steps, config.guidance):
+        steps = diffusion.most_steps if sampler == "ddpm" else steps
+        try:
+            diffusion.check(Sampling(sampler, steps, guidance))
+        except ValueError as reason:
+            reasons[f"left out: {sampler}, {reason}"] = None
+            continue
+        rows[sampler, steps, guidance, config.per_class] = config.seeds[: None if steps <= FEW_STEPS else 1]
+    if not rows:
+        raise UserError("; ".join(reasons) or "--samplers, --steps and --guidance need at least one value each")
+    print("\n".join(reasons), end="\n" * bool(reasons))
+    return [dict(zip(SETTINGS, row, strict=True)) | {"seed": seed} for row, seeds in rows.items() for seed in seeds]
 
 
 def spread(images: np.ndarray, labels: np.ndarray) -> float:
@@ -81,3 +136,7 @@ def spread(images: np.ndarray, labels: np.ndarray) -> float:
     It is taken pixel by pixel over the pictures of each class in `labels` (N,), and averaged.
     """
     return float(np.mean([(images[labels == label] / 255).std(0).mean() for label in np.unique(labels)]))
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

@@ -86,7 +86,7 @@ for recipe in "${acgans[@]}" "${diffusions[@]}"; do
         --json "$out/runs/$recipe/scores.json"
 done
 for recipe in "${diffusions[@]}"; do
-    $python -m metrics.guidance "$out/runs/$recipe/weights.safetensors" --scales 0 1 2 4 --per-class 10 \
+    $python -m metrics.sampling "$out/runs/$recipe/weights.safetensors" --guidance 0 1 2 4 --per-class 10 \
         --classifier "$out/runs/${adaptations[-1]}/weights.safetensors" --reference "$data/digits/blended"
 done
 

@@ -24,7 +24,7 @@ def adaptation_section(context: Context) -> Section:
     records = context.records(runs) + context.votes
     blocks: list[Block] = []
     if records:
-        blocks += [Heading("Source, adapted, target"), *table_of(lambda: transposed(tables.scenarios(records)), "")]
+        blocks += [Heading("Source, adapted, target"), *table_of(lambda: tables.scenarios(records), "", turned=True)]
         blocks += bars(context, records)
     for group in repetitions(runs):
         run = group[0]
@@ -37,11 +37,6 @@ def adaptation_section(context: Context) -> Section:
         if run.settings.get("method") == "dsn":
             blocks += reconstructions(context, run)
     return Section("Domain adaptation", blocks + not_run(context.runs, ADAPTATION))
-
-
-def transposed(lines: tables.Lines) -> tables.Lines:
-    """A table with a column for each scenario."""
-    return [list(line) for line in zip(*lines, strict=True)]
 
 
 def bars(context: Context, records: list[Record]) -> list[Block]:

@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments import tables
+from experiments.results import Record
 from experiments.runs import DIGITS, Run, of_kind, repetitions
 from inference.generate_digits import FRAMES, requests
 from inference.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
-from metrics.guidance import NAMES, ordered_rows
-from metrics.samplers import FORMS, cells_of
 from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import LETTERING, label_axes, panels, sheet_figure
-from report.page import Block, Heading, Missing, Picture, Section, Table
+from report.page import Block, Heading, Missing, Picture, Section
+from report.sections.overview import table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
 
@@ -79,56 +80,45 @@ def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
 
 
 def guidance(context: Context, run: Run) -> list[Block]:
-    """Accuracy and diversity against the guidance scale, where metrics.guidance was run."""
-    wanted = {"dims", "steps", "real_spread"}
-    curve = run.json(
-        "guidance.json",
-        lambda content: wanted <= content.keys() and all(row["accuracy"] for row in content["rows"].values()),
-    )
-    command = f".venv/bin/python -m metrics.guidance {run.weights} {_scoring(run)}"
-    if not curve or len(curve["rows"]) < 2:
+    """Accuracy and diversity against the guidance scale, where metrics.sampling was run over several."""
+    records = run.sampling_records("guidance")
+    if not records:
+        command = f".venv/bin/python -m metrics.sampling {run.weights} {_scoring(run)}"
         return [Missing(f"`{run.name}` was not scored at several guidance scales; to do so:", command)]
     alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
     caption = (
-        f"`{run.name}`: what guidance does (dpm++ in {curve['steps']} steps). Spread of pixels: standard deviation of "
-        "values in [0, 1] over the pictures of one class; less is less varied."
+        f"`{run.name}`: what guidance does. Spread: standard deviation of values in [0, 1] over the images of one "
+        "class; less is less varied."
     )
-    return [context.gallery.add(f"guidance-{run.name}", guidance_figure(curve), alt, caption)]
+    figure = guidance_figure(records, (run.json("sampling.json", bool) or {}).get("real_spread"))
+    return [context.gallery.add(f"guidance-{run.name}", figure, alt, caption)]
 
 
-def guidance_figure(curve: dict[str, Any]) -> Figure:
-    """The scores of guidance.json against the scale, a panel each; dashed the spread of real digits."""
-    rows = ordered_rows(curve)
-    scores = [score for score in NAMES if all(score in row for _, row in rows)]
-    figure, grid = panels(len(scores), columns=len(scores), height=2.5)
-    for number, (axes, score) in enumerate(zip(grid, scores, strict=True)):
-        values = [(100 if score == "accuracy" else 1) * np.asarray(row[score]) for _, row in rows]
-        errors = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
-        means = [value.mean() for value in values]
-        axes.errorbar([scale for scale, _ in rows], means, errors, marker="o", markersize=3, color=COLOURS[number])
-        axes.set_ylim(0, 100 if score == "accuracy" else 1.2 * max(means) or 1)
-        width = f"-{curve['dims']}" if score in ("fid", "recall") else ""
-        label_axes(axes, "guidance scale", NAMES[score] + width)
-        if score == "spread":
-            axes.axhline(curve["real_spread"], linestyle="--", color="black", linewidth=1, label="real digits")
+def guidance_figure(records: list[Record], real_spread: float | None) -> Figure:
+    """Scores against the guidance scale, a panel each; dashed the spread of real digits."""
+    scales = [record["settings"]["guidance"] for record in records]
+    names = [name for name in records[0]["scores"] if not name.startswith(("precision", "s per"))]
+    figure, grid = panels(len(names), columns=len(names), height=2.5)
+    for number, (axes, name) in enumerate(zip(grid, names, strict=True)):
+        factor = tables.metric_of(name).factor
+        means, stds = ([factor * record[of].get(name, 0) for record in records] for of in ("scores", "spread"))
+        axes.errorbar(scales, means, stds, marker="o", markersize=3, color=COLOURS[number])
+        axes.set_ylim(0, 100 if name == "accuracy" else 1.2 * max(means) or 1)
+        label_axes(axes, "guidance scale", f"{name} / %" if factor == 100 else name)
+        if name == "spread" and real_spread:
+            axes.axhline(real_spread, linestyle="--", color="black", linewidth=1, label="real digits")
             axes.legend(fontsize=LETTERING - 1, frameon=False, loc="lower left")
     return figure
 
 
 def samplers(run: Run) -> list[Block]:
-    """The table of samplers, where metrics.samplers was run."""
-    compared = run.json(
-        "samplers.json",
-        lambda content: all(FORMS.keys() <= row.keys() and row["seconds_per_1000"] for row in content["rows"].values()),
-    )
-    if not compared:
-        command = f".venv/bin/python -m metrics.samplers {run.weights} {_scoring(run)}"
+    """The table of samplers, where metrics.sampling was run with several."""
+    records = run.sampling_records("samplers")
+    if not records:
+        options = f"--samplers ddim dpm++ --steps 50 20 10 --guidance 2 {_scoring(run)}"
+        command = f".venv/bin/python -m metrics.sampling {run.weights} {options}"
         return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
-    lines = [[name, *cells] for name, cells in cells_of(compared["rows"])]
-    of_features = [f"{name}-{compared['dims']}" for name in ("FID", "precision", "recall")]
-    header = ["sampler", "classified as requested", *of_features, "seconds per 1000 digits"]
-    note = f"`{run.name}`: mean ± standard deviation over seeds."
-    return [Table(header, lines, note)]
+    return table_of(lambda: tables.systems(records), f"`{run.name}`: mean ± standard deviation over seeds.")
 
 
 def divisor(steps: int, wanted: tuple[int, ...], otherwise: int = 1) -> int:

@@ -1,5 +1,9 @@
 """What was run, what is damaged, and all scores beside the reported ones."""
 
+from collections.abc import Callable
+
+import pandas as pd
+
 from experiments import tables
 from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, Run, kind_of, of_kind
 from report.context import Context
@@ -61,13 +65,15 @@ def reported_section(context: Context) -> Section:
     return Section(f"Report {context.report}: reported and measured", blocks)
 
 
-def table_of(make, note: str) -> list[Block]:
-    """The table that `make` gives, its header first; a line with the reason where the runs do not compare."""
+def table_of(make: Callable[[], pd.DataFrame], note: str, turned: bool = False) -> list[Block]:
+    """The table that `make` gives, `turned` with a column for each row; a line where the runs do not compare."""
     try:
-        header, *rows = make()
+        frame = make().replace(r"\*\*", "", regex=True)
     except UserError as error:
         return [Missing(f"No table: {error}.")]
-    return [Table(header, [[cell.replace("**", "") for cell in row] for row in rows], note)] if rows else []
+    lines = [list(frame), *frame.to_numpy().tolist()]
+    header, *rows = zip(*lines, strict=True) if turned else lines
+    return [Table(header, rows, note)] if len(frame) else []
 
 
 def score_command(run: Run) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import results, tables
-from experiments.rows import scripts
+from experiments.rows import scripts, settings_of
 from experiments.runs import read_run
 from runtime.errors import UserError
 
@@ -18,6 +18,11 @@ def adapted(system, seed, test, val, method="dann", augment="off", steps=5, doma
     settings |= {"method": method, "source": "mnistm", "augment": augment, "steps": steps}
     settings |= {"target": "svhn"} if method != "supervised" else {}
     return record(system, seed, {f"{domain} test": test, f"{domain} val": val}, **settings)
+
+
+def lines_of(table):
+    """Header and lines of a table."""
+    return [list(table), *table.to_numpy().tolist()]
 
 
 def test_only_runs_that_differ_in_their_seed_are_averaged():
@@ -41,7 +46,7 @@ def test_results_that_were_averaged_stay_as_they_are():
 
 def test_systems_stand_beside_what_was_reported():
     runs = [record("dcgan", seed, {"FID-64": fid, "HOG face rate": 0.95}) for seed, fid in ((1, 2.0), (2, 4.0))]
-    header, dcgan, sagan = tables.systems([*runs, record("sagan", 1, {"FID-64": 1.0}) | {"note": "stopped"}])
+    header, dcgan, sagan = lines_of(tables.systems([*runs, record("sagan", 1, {"FID-64": 1.0}) | {"note": "stopped"}]))
     names = ["system", "epochs", "FID-64 ↓", "HOG face rate % ↑", "runs", "reported", "training"]
     assert header == names
     assert dcgan == ["`dcgan`", "2", "3.000 ± 1.414", "95.0 ± 0.0", "2", "FID-2048 27 (000), IS 2.06 (000)", "90 s"]
@@ -53,7 +58,7 @@ def test_bounds_stand_in_the_rows_of_their_conditions():
     runs += [adapted("dann", 1, 0.7, 0.65, augment="mixed", steps=9)]
     runs += [adapted("supervised", 1, 0.2, 0.21, "supervised", lr=7), adapted("supervised", 1, 0.9, 0.91, "supervised")]
     runs[-1]["settings"]["source"] = "svhn"
-    header, plain, mixed = tables.scenarios(runs)
+    header, plain, mixed = lines_of(tables.scenarios(runs))
     assert header[:2] == ["scenario", "conditions"]
     assert header[2:6] == ["source only", "`dann`", "`dsn`", "on target"]
     assert plain[:2] == ["MNIST-M → SVHN", "augment off, steps 5"]
@@ -66,7 +71,7 @@ def test_a_part_is_worth_what_equal_seeds_lose_without_it():
     runs += [adapted("without ramp", 1, 0.6, 0.8, ramp=0), adapted("without ramp", 2, 0.7, 0.7)]
     runs += [adapted("without EMA", 3, 0.6, 0.8)]
     runs[3]["settings"]["ramp"] = 0
-    header, whole, ramp, ema = tables.ablation(runs)
+    header, whole, ramp, ema = lines_of(tables.ablation(runs))
     assert header == ["", "MNIST-M → SVHN", "gain of equal seeds"]
     assert whole == ["adamatch", "85.0 ± 7.1 (75.0 ± 7.1)", ""]
     assert ramp == ["without ramp", "65.0 ± 7.1 (75.0 ± 7.1)", "-20.0 ± 14.1"]
@@ -76,7 +81,7 @@ def test_a_part_is_worth_what_equal_seeds_lose_without_it():
 def test_every_system_has_a_row_with_its_longest_training():
     runs = [record("pixelshuffle", 1, {"FID-64": fid}, steps=steps) for steps, fid in ((2, 3.0), (1, 2.5))]
     runs += [adapted("dsn-report", 1, test, 0.1, steps=steps) for steps, test in ((9, 0.4), (5, 0.5))]
-    rows = {line[1].strip("`"): line for line in tables.all_systems(runs)[1:]}
+    rows = {line[1].strip("`"): line for line in lines_of(tables.all_systems(runs))[1:]}
     assert set(rows) == {recipe for recipe in scripts() if not recipe.startswith("supervised")}
     assert rows["pixelshuffle"][:3] == ["002", "`pixelshuffle`", "`bash scripts/train_dcgan.sh pixelshuffle`"]
     assert rows["pixelshuffle"][3:] == ["FID-64 3.000", "FID-2048 35.30, HOG face rate 94.6"]
@@ -85,10 +90,19 @@ def test_every_system_has_a_row_with_its_longest_training():
     assert rows["dcgan"][0] == "000, 004" and rows["sagan"][3:] == ["", ""]
 
 
+def test_settings_nearest_to_the_recipe_s_stand_for_it():
+    own, other = settings_of("vae")["lr"], {"lr": 7.0, "batch_size": 1}
+    runs = [record("vae", 1, {"MSE": 3.0}, lr=own, steps=2), record("vae", 1, {"MSE": 2.0}, steps=9, **other)]
+    (row,) = [line for line in lines_of(tables.all_systems(runs)) if line[1] == "`vae`"]
+    assert row[3] == "MSE 3.00000"
+    (row,) = [line for line in lines_of(tables.all_systems(runs[1:])) if line[1] == "`vae`"]
+    assert row[3] == "MSE 2.00000"
+
+
 def test_every_number_of_a_report_has_a_line():
     runs = [adapted("dann32", 1, 0.5, 0.55), adapted("supervised", 1, 0.3, 0.31, "supervised")]
     runs += [record("pixelshuffle", 1, {"FID-768": 0.9, "HOG face rate": 0.9})]
-    header, *lines = tables.beside_reported(runs, "002")
+    header, *lines = lines_of(tables.beside_reported(runs, "002"))
     assert header == ["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs"]
     by_place = {(line[0], line[1], line[2]): line for line in lines}
     assert by_place["dann32", "MNIST-M → SVHN", "accuracy"][3:6] == ["56.16", "200 epochs; lambda 0.3", "50.0 (55.0)"]
@@ -96,7 +110,7 @@ def test_every_number_of_a_report_has_a_line():
     assert by_place["on target", "MNIST-M → SVHN", "accuracy"][5] == "not measured"
     assert by_place["pixelshuffle", "", "FID-2048"][5] == "FID-768 0.900"  # named, for it does not compare
     assert by_place["dcgan-long", "", "FID-2048"][5] == "not measured"
-    assert tables.beside_reported([], "004")[1:]
+    assert len(tables.beside_reported([], "004"))
 
 
 def test_the_tables_of_all_documents_are_those_of_the_results():
@@ -150,11 +164,21 @@ def test_a_run_is_recorded_with_its_settings(tmp_path):
     assert damaged.problems == ["has a `scores.json` that cannot be read, which is left out"]
 
 
-def test_rows_of_guidance_and_samplers_are_results(tmp_path):
-    rows = {"2": {"accuracy": [0.5, 0.7], "fid": [1.0, 3.0]}, "4": {"accuracy": [0.9]}}
-    (tmp_path / "guidance.json").write_text(json.dumps({"dims": 64, "rows": rows}))
+def test_rows_of_sampling_are_results(tmp_path):
+    row = {"sampler": "dpm++", "steps": 20, "guidance": 2.0, "per_class": 40, "seed": 1, "seconds_per_1000": 5.0}
+    rows = [row | {"seed": seed, "accuracy": share, "fid": fid} for seed, share, fid in ((1, 0.5, 1.0), (2, 0.7, 3.0))]
+    rows += [row | {"guidance": 4.0, "accuracy": 0.9}]
+    rows += [row | {"guidance": 8.0, "per_class": 25, "accuracy": 0.3}]
+    (tmp_path / "sampling.json").write_text(json.dumps({"dims": 64, "rows": rows}))
     two, four = read_run(tmp_path).sampling_records("guidance")
     assert (two["system"], two["runs"]) == ("guidance 2", 2)
-    assert two["scores"] == {"accuracy": 0.6, "FID-64": 2} and two["spread"]["FID-64"] == pytest.approx(2**0.5)
-    assert four["scores"] == {"accuracy": 0.9} and four["spread"] == {}
+    assert two["scores"] == {"accuracy": 0.6, "FID-64": 2, "s per 1000": 5}
+    assert two["spread"]["FID-64"] == pytest.approx(2**0.5)
+    assert four["scores"] == {"accuracy": 0.9, "s per 1000": 5} and four["spread"] == {}
     assert read_run(tmp_path).sampling_records("samplers") == []
+    rows += [row | {"guidance": 8.0, "per_class": 25, "sampler": "ddim", "accuracy": 0.2, "seconds_per_1000": 4.0}]
+    (tmp_path / "sampling.json").write_text(json.dumps({"dims": 64, "rows": rows}))
+    names = [record["system"] for record in read_run(tmp_path).sampling_records("samplers")]
+    assert names == ["DDIM, 20 steps", "DPM-Solver++, 20 steps"]  # the fastest first
+    (tmp_path / "sampling.json").write_text("{}")
+    assert read_run(tmp_path).sampling_records("guidance") == []

@@ -75,11 +75,12 @@ def write_runs(root, faces, digits, adapted):
 
     losses = [(step, {"loss": 1 / step, "lr": 0.1}) for step in range(1, 11)]
     unet = write_run(root / "context-unet", "context-unet", settings, lines=losses, **UNET)
-    rows = {scale: {"accuracy": [0.5], "spread": [0.1]} for scale in ("1", "2", "10")}
-    (unet / "guidance.json").write_text(json.dumps({"dims": 64, "steps": 5, "real_spread": 0.2, "rows": rows}))
-    row = {"accuracy": [0.5, 0.6], "fid": [1.0, 2.0], "precision": [0.1] * 2, "recall": [0.2] * 2}
-    row["seconds_per_1000"] = [3.0, 4.0]
-    (unet / "samplers.json").write_text(json.dumps({"dims": 64, "rows": {"dpm++, 5 steps, guidance 2": row}}))
+    scores = {"accuracy": 0.5, "spread": 0.1, "fid": 1.0, "recall": 0.2, "seconds_per_1000": 3.0}
+    row = {"sampler": "dpm++", "steps": 5, "guidance": 2.0, "per_class": 1, "seed": 1} | scores
+    rows = [row | {"guidance": scale} for scale in (1.0, 2.0, 10.0)]
+    rows += [row | {"per_class": 2, "seed": seed, "accuracy": 0.4 + seed / 10} for seed in (1, 2)]
+    rows += [row | {"per_class": 2, "sampler": "ddim"}]
+    (unet / "sampling.json").write_text(json.dumps({"dims": 64, "real_spread": 0.2, "rows": rows}))
 
     for source, name in zip(adapted, ("supervised1", "dann1", "dann2"), strict=True):
         shutil.copytree(source, root / "sweep" / name)

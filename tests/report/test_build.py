@@ -83,12 +83,12 @@ def test_scores_stand_beside_the_reported(report):
     assert "| `acgan28` | 2 | 62.5 | 1 | accuracy 90 (000) | 10 s |" in markdown
     assert "| a → b | 25.0 (25.0) | 50.0 (50.0) | 1 |" in markdown
     assert "| source only | 25.0 (25.0) |" in markdown  # the same, a column for each scenario
-    assert "55.00% ± 7.07%" in markdown  # of the samplers
+    assert "| DPM-Solver++, 5 steps | 1.000 ± 0.000 | 0.200 ± 0.000 | 55.0 ± 7.1 |" in markdown
     assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
     assert "`vae` has no scores; to score it:" in markdown and "--json" in markdown
     assert "`sweep/dann2` has no scores; to score it:" in markdown
-    assert "metrics.guidance" not in markdown
+    assert "metrics.sampling" not in markdown
 
 
 def test_a_report_stands_beside_what_was_measured(one, tmp_path):
