@@ -1,4 +1,4 @@
-"""Faces: every GAN at one number of images, and the VAE."""
+"""Faces: every GAN of the reports at one number of images, ours at their own lengths, and the VAEs."""
 
 from collections.abc import Iterator
 
@@ -21,6 +21,9 @@ PARTS = {
 }
 
 
+OURS = ("dcgan-ema", "sagan-ema")  # recipes of a length that CPUs bear
+
+
 def rows() -> Iterator[Row]:
     """All GANs, one seed each."""
     for recipe, script in scripts().items():
@@ -35,11 +38,18 @@ def ablation_rows() -> Iterator[Row]:
 
 
 def vae_rows() -> Iterator[Row]:
-    """The VAE, scored by its reconstructions and by its samples."""
-    yield Row("vae", scores=(*RECONSTRUCTIONS, *FACES), short="--epochs 16", report="003")
+    """The VAEs, scored by their reconstructions and by their samples."""
+    yield vae("003")
+    yield Row("vae-ema", scores=(*RECONSTRUCTIONS, *FACES))
+    yield Row("vae-pca", scores=(*RECONSTRUCTIONS, *FACES))
+
+
+def vae(report: str = "") -> Row:
+    """The report's VAE at its own length, or at one for CPUs."""
+    return Row("vae", scores=(*RECONSTRUCTIONS, *FACES), short=f"--epochs {EPOCHS}", report=report)
 
 
 def gan(recipe: str, report: str = "") -> Row:
     """A GAN at its own length, or at the one of all on CPUs."""
-    short = "" if recipe == "dcgan-short" and report else f"--epochs {EPOCHS}"
+    short = "" if recipe in OURS or (recipe == "dcgan-short" and report) else f"--epochs {EPOCHS}"
     return Row(recipe, scores=FACES, short=short, report=report)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from experiments.adaptation import bounds, ensemble
 from experiments.digits import generator
-from experiments.faces import gan, vae_rows
+from experiments.faces import gan, vae
 from experiments.rows import ADAPTATION, Row
 
 SEED = 1
@@ -38,7 +38,7 @@ def report_002() -> Iterator[Row]:
 def report_003() -> Iterator[Row]:
     """DCGAN trained briefly, the VAE, DANN with a fixed lambda, and DSN."""
     yield gan("dcgan-short", "003")
-    yield from vae_rows()
+    yield vae("003")
     for scenario, full in (("usps-mnistm", 50), ("mnistm-svhn", 50), ("svhn-usps", 100)):
         yield from adapted("dann-cnn", "003", (scenario,), full=f"--epochs {full}")
     yield adaptation("dann-cnn-wide", "003", "mnistm-svhn")

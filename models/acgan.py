@@ -13,12 +13,13 @@ from models.dcgan import DCGANDiscriminator, DCGANGenerator, initialise_dcgan
 class ACGAN28Generator(nn.Module):
     """Latents (N, latent_size) and labels (N,) to images (N, 3, 28, 28) in [-1, 1].
 
-    The label enters as a one-hot vector beside the latent. `width` is the number of channels before the last layer.
+    The label enters as a one-hot vector beside the latent, with `scalar_label` as one number. `width` is the number of
+    channels before the last layer.
     """
 
-    def __init__(self, latent_size: int = 100, width: int = 28, classes: int = 10):
+    def __init__(self, latent_size: int = 100, width: int = 28, classes: int = 10, scalar_label: bool = False):
         super().__init__()
-        self.latent_size, self.classes = latent_size, classes
+        self.latent_size, self.classes, self.scalar_label = latent_size, classes, scalar_label
 
         def up(in_channels: int, out_channels: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
             return [
@@ -28,7 +29,7 @@ class ACGAN28Generator(nn.Module):
             ]
 
         self.layers = nn.Sequential(
-            *up(latent_size + classes, 8 * width, 4, 1, 0),  # 4x4
+            *up(latent_size + (1 if scalar_label else classes), 8 * width, 4, 1, 0),  # 4x4
             *up(8 * width, 4 * width, 4, 2, 1),  # 8x8
             *up(4 * width, 2 * width, 4, 2, 1),  # 16x16
             *up(2 * width, width, 2, 1, 1),  # 15x15
@@ -39,8 +40,8 @@ class ACGAN28Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (N, 3, 28, 28) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
-        conditions = torch.cat([latents, one_hot(labels, self.classes).to(latents.dtype)], dim=1)
-        return self.layers(conditions[:, :, None, None])
+        condition = encode_labels(labels, self.classes, self.scalar_label).to(latents.dtype)
+        return self.layers(torch.cat([latents, condition], dim=1)[:, :, None, None])
 
 
 class ACGAN28Discriminator(nn.Module):
@@ -73,17 +74,20 @@ class ACGAN28Discriminator(nn.Module):
 
 
 class ACGAN64Generator(nn.Module):
-    """Latents (N, latent_size) and labels (N,) to images (N, 3, 64, 64) in [-1, 1]: DCGAN with a label embedding."""
+    """Latents (N, latent_size) and labels (N,) to images (N, 3, 64, 64) in [-1, 1]: DCGAN with a label embedding.
 
-    def __init__(self, latent_size: int = 100, width: int = 64, classes: int = 10):
+    The embedding is of the one-hot label, with `scalar_label` of the label as one number.
+    """
+
+    def __init__(self, latent_size: int = 100, width: int = 64, classes: int = 10, scalar_label: bool = False):
         super().__init__()
-        self.latent_size, self.classes = latent_size, classes
-        self.embedding = nn.Linear(classes, 2 * classes)
+        self.latent_size, self.classes, self.scalar_label = latent_size, classes, scalar_label
+        self.embedding = nn.Linear(1 if scalar_label else classes, 2 * classes)
         self.generator = DCGANGenerator(latent_size + 2 * classes, width, bias=True)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
-        embedded = self.embedding(one_hot(labels, self.classes).to(latents.dtype))
+        embedded = self.embedding(encode_labels(labels, self.classes, self.scalar_label).to(latents.dtype))
         return self.generator(torch.cat([latents, embedded], dim=1))
 
 
@@ -98,6 +102,11 @@ class ACGAN64Discriminator(nn.Module):
         """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 64, 64) in [-1, 1]."""
         logits = self.discriminator(images)
         return logits[:, :1], logits[:, 1:]
+
+
+def encode_labels(labels: Tensor, classes: int, scalar: bool) -> Tensor:
+    """Labels (N,) as one-hot vectors (N, classes), or as `scalar` numbers (N, 1) from 0 to classes - 1."""
+    return labels[:, None] if scalar else one_hot(labels, classes)
 
 
 def doubt_loss(classes: Tensor) -> Tensor:

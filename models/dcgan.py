@@ -7,40 +7,57 @@ from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrall
 class DCGANGenerator(nn.Module):
     """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1]: five transposed convolutions.
 
-    `width` is the number of channels before the last layer (64 in the paper); `bias` gives every convolution a bias.
+    `width` is the number of channels before the last layer (64 in the paper); `bias` gives every layer a bias.
+    `linear_stem` makes the first 4x4 feature maps by a linear layer, `leaky` has the discriminator's activations, and
+    without `initialise` the weights are PyTorch's.
     """
 
-    def __init__(self, latent_size: int = 100, width: int = 64, image_channels: int = 3, bias: bool = False):
+    def __init__(
+        self,
+        latent_size: int = 100,
+        width: int = 64,
+        image_channels: int = 3,
+        bias: bool = False,
+        linear_stem: bool = False,
+        leaky: bool = False,
+        initialise: bool = True,
+    ):
         super().__init__()
-        self.latent_size = latent_size
+        self.latent_size, self.linear_stem = latent_size, linear_stem
+
+        def activated(layer: nn.Module, channels: int) -> list[nn.Module]:
+            activation = nn.LeakyReLU(0.2, inplace=True) if leaky else nn.ReLU(inplace=True)
+            return [layer, nn.BatchNorm2d(channels), activation]
 
         def up(in_channels: int, out_channels: int, stride: int, padding: int) -> list[nn.Module]:
-            return [
-                nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(inplace=True),
-            ]
+            layer = nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias)
+            return activated(layer, out_channels)
+
+        def linear(in_channels: int, out_channels: int) -> list[nn.Module]:
+            layer = nn.Linear(in_channels, 16 * out_channels, bias=bias)
+            return activated(nn.Sequential(layer, nn.Unflatten(1, (out_channels, 4, 4))), out_channels)
 
         self.layers = nn.Sequential(
-            *up(latent_size, 8 * width, 1, 0),  # 4x4
+            *(linear(latent_size, 8 * width) if linear_stem else up(latent_size, 8 * width, 1, 0)),  # 4x4
             *up(8 * width, 4 * width, 2, 1),  # 8x8
             *up(4 * width, 2 * width, 2, 1),  # 16x16
             *up(2 * width, width, 2, 1),  # 32x32
             nn.ConvTranspose2d(width, image_channels, 4, 2, 1, bias=bias),  # 64x64
             nn.Tanh(),
         )
-        initialise_dcgan(self)
+        if initialise:
+            initialise_dcgan(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size)."""
-        return self.layers(latents[:, :, None, None])
+        return self.layers(latents if self.linear_stem else latents[:, :, None, None])
 
 
 class DCGANDiscriminator(nn.Module):
     """Images (N, image_channels, 64, 64) in [-1, 1] to logits (N, outputs): five strided convolutions.
 
     `spectral_norm` normalises every convolution (Miyato et al., *Spectral Normalization for GANs*, ICLR 2018);
-    batch norm stays.
+    batch norm stays. Without `initialise` the weights are PyTorch's.
     """
 
     def __init__(
@@ -50,6 +67,7 @@ class DCGANDiscriminator(nn.Module):
         bias: bool = False,
         spectral_norm: bool = False,
         outputs: int = 1,
+        initialise: bool = True,
     ):
         super().__init__()
 
@@ -72,7 +90,8 @@ class DCGANDiscriminator(nn.Module):
             *down(4 * width, 8 * width),  # 4x4
             convolution(8 * width, outputs, 1, 0),  # 1x1
         )
-        initialise_dcgan(self)
+        if initialise:
+            initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, outputs), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""

@@ -4,17 +4,18 @@
 # README.md for the rest.
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-gans=(dcgan)
-autoencoders=(vae)
-acgans=(acgan28)
-diffusions=(context-unet)
+gans=(dcgan-ema)
+autoencoders=(vae-pca)
+acgans=(acgan28-r1)
+diffusions=(context-unet-64)
 adaptations=(dann)
 case ${1:-} in
 "") ;;
 --all)
-    gans=(dcgan dcgan-2g dcgan-long dcgan-short pixelshuffle sagan)
-    acgans=(acgan28 acgan64)
-    diffusions=(context-unet attention-unet)
+    gans=(dcgan dcgan-ema dcgan-2g dcgan-long dcgan-short pixelshuffle sagan sagan-ema)
+    autoencoders=(vae vae-ema vae-pca)
+    acgans=(acgan28 acgan28-r1 acgan64 acgan64-r1)
+    diffusions=(context-unet context-unet-64 attention-unet attention-unet-24)
     adaptations=(supervised dann dann-augmented dann-mcc dann-acgan dann64 dann28 dann28-no-dropout dann32 dann-cnn
         dann-cnn-wide dann-lenet dsn dsn-report adamatch)
     ;;

@@ -1,6 +1,7 @@
 """The VAE through its script, at a tiny size."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -34,10 +35,10 @@ def tree(tmp_path_factory):
 def train(tree):
     """Train a small VAE in this process; gives the run directory."""
 
-    def train(runs, *options):
+    def train(runs, *options, recipe="vae-pca"):
         data = () if "--data" in options else ("--data", tree)
         small = ("--width", 8, "--latent-size", 8, "--batch-size", 16, "--device", "cpu", "--precision", "float32")
-        words = [str(word) for word in ("vae", "--runs", runs, *data, *small, *options)]
+        words = [str(word) for word in (recipe, "--runs", runs, *data, *small, *options)]
         config = parse_command_line(train_vae.RECIPES, words)
         train_vae.main(config)
         return config.folder
@@ -49,10 +50,16 @@ def lines_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_the_recipe_has_the_reported_settings():
-    config = parse_command_line(train_vae.RECIPES, ["vae"])
-    assert (config.latent_size, config.width, config.kl_weight, config.kl_reduction) == (1024, 32, 1e-4, "mean")
-    assert (config.lr, config.halve_every_steps, config.lr_schedule) == (1e-4, 10 * 40_000 // 128, "halved")
+def test_our_recipes_have_their_settings():
+    averaged = {"ema_decay": 0.999, "estimate_batch_norm": True, "fit_prior": True, "flip": True}
+    averaged |= {"lr_schedule": "cosine", "halve_every_steps": 0, "max_steps": 0}
+    ours = {
+        "vae-ema": averaged | {"epochs": 90, "lr": 2e-4, "batch_size": 32},
+        "vae-pca": averaged | {"epochs": 16, "lr": 3e-4, "linear_start": True},
+    }
+    assert ours.keys() | {"vae"} == train_vae.RECIPES.keys()
+    for recipe, settings in ours.items():
+        assert asdict(train_vae.RECIPES[recipe][1]) == asdict(train_vae.RECIPES["vae"][1]) | settings
 
 
 def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
@@ -66,7 +73,7 @@ def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
 
     # What was measured at the end is measured again, of the saved network.
     network, about = load_weights(folder / "weights.safetensors", "vae")
-    assert about["recipe"] == "vae"
+    assert about["recipe"] == "vae-pca"
     pictures = np.stack([np.asarray(Image.open(tree / "face" / "val" / name)) for name in VALIDATION])
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.inference_mode():
@@ -128,9 +135,9 @@ def test_sheets_show_samples_and_reconstructions(train, tmp_path):
 
 
 def test_resuming_changes_nothing(train, tmp_path):
-    options = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
+    options = ("--lr-schedule", "constant", "--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
     whole = train(tmp_path, "--name", "whole", *options)
-    train(tmp_path, "--name", "halves", "--checkpoint-every", 3, "--max-steps", 3, "--log-every", 2)
+    train(tmp_path, "--name", "halves", *options, "--max-steps", 3)
     halves = train(tmp_path, "--name", "halves", "--resume", *options)
     first, second = (torch.load(folder / "checkpoint.pt", weights_only=True)["parts"] for folder in (whole, halves))
     for part in ("network", "average"):
@@ -138,7 +145,7 @@ def test_resuming_changes_nothing(train, tmp_path):
 
 
 def test_the_learning_rate_is_halved_in_steps(train, tmp_path):
-    folder = train(tmp_path, "--max-steps", 5, "--halve-every-steps", 2)
+    folder = train(tmp_path, "--max-steps", 5, "--halve-every-steps", 2, recipe="vae")
     state = torch.load(folder / "checkpoint.pt", weights_only=True)["parts"]["optimizer"]
     assert state["param_groups"][0]["lr"] == pytest.approx(1e-4 / 4)
 

@@ -96,6 +96,15 @@ class TrainConfig(Schedule):
         return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
 
 
+@dataclass
+class GeneratorConfig(TrainConfig):
+    """Settings shared by the scripts whose network makes images."""
+
+    estimate_batch_norm: bool = True
+    """Measure the batch norm statistics of the averaged weights anew before they are used; without it they are the
+    training network's own running ones."""
+
+
 Config = typing.TypeVar("Config", bound=TrainConfig)
 
 

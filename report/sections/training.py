@@ -185,7 +185,7 @@ def discriminator_of(run: Run) -> tuple[str, dict] | None:
         case "dcgan":
             return "dcgan-discriminator", width | {"bias": settings["bias"]}
         case "pixelshuffle":
-            return "dcgan-discriminator", width | {"spectral_norm": True}
+            return "dcgan-discriminator", width | {"spectral_norm": settings.get("spectral_norm", True)}
         case "sagan" | "acgan28" | "acgan64" as networks:
             return f"{networks}-discriminator", width
         case "fastgan":

@@ -122,8 +122,8 @@ class Optimizer:
     is nothing but rounding, as of a bias before batch norm, Adam's whole step, which is nearly the gradient's sign.
     """
 
-    def __init__(self, network):
-        self.count = 0
+    def __init__(self, network, weight_decay=0.0):
+        self.count, self.weight_decay = 0, weight_decay
         self.rounding = 0.0
         self.parameters = dict(network.named_parameters())
         self.slack = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
@@ -140,6 +140,7 @@ class Optimizer:
         self.rounding = max(self.rounding, rounding)
         with torch.no_grad():
             for (name, value), gradient in zip(self.parameters.items(), gradients, strict=True):
+                gradient = gradient + self.weight_decay * value
                 change = lr * self.direction(self.state[name], gradient)
                 self.slack[name] += STEP_TOLERANCE * change.abs().max()
                 if isinstance(self, Adam):
@@ -151,8 +152,8 @@ class Optimizer:
 class Adam(Optimizer):
     """Kingma, Ba, *Adam*, ICLR 2015, algorithm 1."""
 
-    def __init__(self, network, betas):
-        super().__init__(network)
+    def __init__(self, network, betas, weight_decay=0.0):
+        super().__init__(network, weight_decay)
         self.betas = betas
 
     def direction(self, state, gradient):
@@ -167,8 +168,8 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Gradients added up, the former ones at `momentum` times their weight."""
 
-    def __init__(self, network, momentum):
-        super().__init__(network)
+    def __init__(self, network, momentum, weight_decay=0.0):
+        super().__init__(network, weight_decay)
         self.momentum = momentum
 
     def direction(self, state, gradient):
@@ -214,6 +215,11 @@ def measured(network, batches):
         norm.num_batches_tracked.fill_(len(means))
         norm.momentum = momenta[index]
     return network.eval()
+
+
+def at_rest(average, batches, settings):
+    """A copy of `average` as it is used: with statistics `measured`, or with those that it has."""
+    return measured(average, batches) if settings.estimate_batch_norm else copy.deepcopy(average).eval()
 
 
 def grid(images, columns):

@@ -18,6 +18,7 @@ from tests.steps.generation_accounts import (
     assert_network,
     assert_optimizer,
     assert_pictures,
+    at_rest,
     batch_indices,
     class_entropy,
     cross_entropy_with,
@@ -25,7 +26,6 @@ from tests.steps.generation_accounts import (
     grid,
     image_batch,
     image_noise,
-    measured,
     scheduled,
     seed_of,
     stream,
@@ -37,15 +37,21 @@ PICTURES, BATCH, LATENT = 22, 8, 6  # two batches an epoch, and six pictures lef
 LABELS = torch.tensor([(7 * index + index // 10) % 10 for index in range(PICTURES)])
 SMALL = ("--batch-size", BATCH, "--latent-size", LATENT, "--max-steps", STEPS, "--log-every", 1, "--sample-every", 2)
 VARIANTS = {
-    "acgan28": ("acgan28", "--r1-every", 2, "--r1", 0.8, "--doubt-from", 1, "--warmup-steps", 2, "--log-every", 2),
-    "paper": ("acgan28", "--r1", 0, "--doubt", 0, "--fake-class-weight", 1, "--ema-decay", 0.15, "--keep-every", 2),
+    "acgan28": (
+        *("acgan28-r1", "--r1-every", 2, "--r1", 0.8, "--doubt-from", 1, "--lr-schedule", "constant"),
+        *("--warmup-steps", 2, "--log-every", 2),
+    ),
+    "paper": ("acgan28", "--fake-class-weight", 1, "--keep-every", 2, "--g-steps", 3, "--class-activation", "softmax"),
     "weights": (
-        *("acgan28", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8, "--doubt", 0.7),
+        *("acgan28-r1", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8, "--doubt", 0.7),
         *("--r1-every", 1, "--lr-schedule", "cosine", "--warmup-steps", 1, "--d-lr", 5e-4, "--g-lr", 1e-3),
         *("--betas", 0.3, 0.9, "--ema-decay", 0),
     ),
-    "one-cycle": ("acgan28", "--lr-schedule", "one-cycle", "--g-lr", 1e-3, "--d-lr", 5e-4),
-    "acgan64": ("acgan64", "--doubt-from", 2, "--r1-every", 2, "--lr-schedule", "linear"),
+    "one-cycle": ("acgan28", "--lr-schedule", "one-cycle", "--g-lr", 1e-3, "--d-lr", 5e-4, "--ema-decay", 0.15),
+    "acgan64": (
+        *("acgan64-r1", "--doubt-from", 2, "--r1-every", 2, "--lr-schedule", "linear", "--d-lr", 1e-4, "--g-lr", 1e-4),
+    ),
+    "scalar label": ("acgan28", "--scalar-label", "--class-activation", "sigmoid", "--estimate-batch-norm"),
 }
 
 
@@ -75,13 +81,19 @@ def accuracy(logits, labels):
 def account(settings, pictures):
     """What is logged in each step, the moving average with its statistics where due, and all there is at the end."""
     torch.manual_seed(seed_of("weights"))
-    generator = NETWORKS[f"{settings.networks}-generator"](latent_size=LATENT, width=settings.width)
+    arguments = {"latent_size": LATENT, "width": settings.width, "scalar_label": settings.scalar_label}
+    generator = NETWORKS[f"{settings.networks}-generator"](**arguments)
     discriminator = NETWORKS[f"{settings.networks}-discriminator"](width=settings.width)
     average = copy.deepcopy(generator)
     d_optimizer, g_optimizer = Adam(discriminator, settings.betas), Adam(generator, settings.betas)
 
-    def inputs(purpose, number):
-        draws = stream(purpose, number)
+    def reading(classes, labels):
+        squashed = {"none": classes, "softmax": classes.exp() / classes.exp().sum(1, keepdim=True)}
+        squashed["sigmoid"] = 1 / (1 + torch.exp(-classes))
+        return class_entropy(squashed[settings.class_activation], labels)
+
+    def inputs(purpose, *number):
+        draws = stream(purpose, *number)
         return torch.randn(BATCH, LATENT, generator=draws), torch.randint(10, (BATCH,), generator=draws)
 
     logged, averages = [], {}
@@ -96,9 +108,8 @@ def account(settings, pictures):
         real_source, real_classes = discriminator(real)
         fake_source, fake_classes = discriminator(fake.detach())
         d_loss = cross_entropy_with(real_source, settings.real_label) + cross_entropy_with(fake_source, 0.0)
-        reading = class_entropy(real_classes, labels)
-        reading = reading + settings.fake_class_weight * class_entropy(fake_classes, wanted)
-        d_loss = d_loss + settings.class_weight * reading
+        read = reading(real_classes, labels) + settings.fake_class_weight * reading(fake_classes, wanted)
+        d_loss = d_loss + settings.class_weight * read
         if step >= settings.doubt_from:
             every = torch.stack([class_entropy(fake_classes, torch.full((BATCH,), digit)) for digit in range(10)])
             d_loss = d_loss + settings.doubt * every.mean()
@@ -111,9 +122,13 @@ def account(settings, pictures):
         rate = (settings.lr_schedule, step, STEPS, settings.warmup_steps)
         d_optimizer.step(d_loss, scheduled(settings.d_lr, *rate))
 
-        source, classes = discriminator(fake)
-        g_loss = softplus(-source).mean() + settings.class_weight * class_entropy(classes, wanted)
-        g_optimizer.step(g_loss, scheduled(settings.g_lr, *rate))
+        for turn in range(settings.g_steps):
+            if turn:
+                latents, wanted = inputs("noise", step, turn)
+                fake = generator(latents, wanted)
+            source, classes = discriminator(fake)
+            g_loss = softplus(-source).mean() + settings.class_weight * reading(classes, wanted)
+            g_optimizer.step(g_loss, scheduled(settings.g_lr, *rate))
         follow(average, generator, step, settings.ema_decay)
 
         logged.append(
@@ -125,7 +140,7 @@ def account(settings, pictures):
             }
         )
         if (step + 1) % settings.sample_every == 0 or step + 1 == STEPS:
-            averages[step + 1] = measured(average, [inputs("batch norm", number) for number in range(20)])
+            averages[step + 1] = at_rest(average, [inputs("batch norm", number) for number in range(20)], settings)
     return SimpleNamespace(
         logged=logged,
         averages=averages,

@@ -19,12 +19,12 @@ from tests.steps.generation_accounts import (
     assert_network,
     assert_optimizer,
     assert_pictures,
+    at_rest,
     cross_entropy_with,
     follow,
     grid,
     image_batch,
     image_noise,
-    measured,
     seed_of,
     stream,
     write_pictures,
@@ -38,19 +38,29 @@ PLAIN_STEPS = ("--d-optimizer", "sgd", "--g-optimizer", "sgd", "--d-lr", 0.02, "
 LABELS = ("--width", 4, "--real-labels", 0.8, 1.6, "--fake-labels", -0.1, 1.2)
 VARIANTS = {
     "dcgan": (
-        *("dcgan", "--width", 4, "--flip", "--lr-schedule", "halved", "--halve-every-epochs", 1),
+        *("dcgan-ema", "--width", 4, "--flip", "--lr-schedule", "halved", "--halve-every-epochs", 1),
         *("--log-every", 2, "--keep-every", 2, *RATES),
     ),
     "dcgan-2g": ("dcgan-2g", "--width", 4, "--label-flips", 0.4, "--keep-every", 2),
     "dcgan-long": ("dcgan-long", "--width", 4, "--ema-decay", 0.15, "--d-optimizer", "sgd", "--momentum", 0.9),
+    "switches": (
+        *("dcgan", "--width", 4, "--linear-stem", "--leaky-generator", "--no-dcgan-init", "--weight-decay", 0.3),
+        *("--g-optimizer", "sgd", "--g-lr", 0.05),
+    ),
     "dcgan-short": (
         *("dcgan-short", "--width", 4, "--d-steps", 2, "--g-steps", 3, "--max-steps", 0, "--epochs", STEPS),
         *("--real-labels", 0.7, 1.2, "--fake-labels", 0, 0.3),
     ),
     "labels": ("dcgan", *LABELS, "--label-flips", 0.3, "--flip", *PLAIN_STEPS),
-    "labels above 1": ("dcgan", *LABELS, "--no-clip-labels", "--ema-decay", 0, *PLAIN_STEPS),
-    "pixelshuffle": ("pixelshuffle", "--width", 4, "--no-channels-last", "--keep-every", 2, "--g-steps", 2),
-    "sagan": ("sagan", "--width", 8, "--lr-schedule", "halved", "--halve-every-epochs", 1, "--sample-every", STEPS),
+    "labels above 1": ("dcgan", *LABELS, "--no-clip-labels", "--estimate-batch-norm", *PLAIN_STEPS),
+    "pixelshuffle": (
+        *("pixelshuffle", "--width", 4, "--no-channels-last", "--keep-every", 2, "--g-steps", 2),
+        *("--ema-decay", 0.999, "--estimate-batch-norm"),
+    ),
+    "pixelshuffle, batch norm alone": (
+        *("pixelshuffle", "--width", 4, "--no-channels-last", "--no-spectral-norm", "--weight-decay", 0.2),
+    ),
+    "sagan": ("sagan-ema", "--width", 8, "--lr-schedule", "halved", "--halve-every-epochs", 1, "--sample-every", STEPS),
     "r3gan": (
         *("r3gan", "--width", 4, "--r1", 0.7, "--r2", 0.4, "--penalty-every", 2, "--ema-share", 0.5),
         *("--keep-every", 2, *PLAIN_STEPS, "--d-lr", 0.005),
@@ -67,11 +77,13 @@ def networks_of(settings):
     size = {"latent_size": settings.latent_size, "width": settings.width}
     match settings.networks:
         case "dcgan":
-            generator = NETWORKS["dcgan-generator"](**size, bias=settings.bias)
-            return generator, NETWORKS["dcgan-discriminator"](settings.width, bias=settings.bias)
+            switches = {"bias": settings.bias, "initialise": settings.dcgan_init}
+            stem = {"linear_stem": settings.linear_stem, "leaky": settings.leaky_generator}
+            generator = NETWORKS["dcgan-generator"](**size, **switches, **stem)
+            return generator, NETWORKS["dcgan-discriminator"](settings.width, **switches)
         case "pixelshuffle":
             generator = NETWORKS["pixelshuffle-generator"](**size)
-            return generator, NETWORKS["dcgan-discriminator"](settings.width, spectral_norm=True)
+            return generator, NETWORKS["dcgan-discriminator"](settings.width, spectral_norm=settings.spectral_norm)
         case "sagan":
             return NETWORKS["sagan-generator"](**size), NETWORKS["sagan-discriminator"](settings.width)
         case "fastgan":
@@ -141,7 +153,8 @@ def account(settings, pictures):
     average = copy.deepcopy(generator)
 
     def optimizer(kind, network):
-        return Adam(network, settings.betas) if kind == "adam" else SGD(network, settings.momentum)
+        kind, moment = (Adam, settings.betas) if kind == "adam" else (SGD, settings.momentum)
+        return kind(network, moment, settings.weight_decay)
 
     d_optimizer = optimizer(settings.d_optimizer, discriminator)
     g_optimizer = optimizer(settings.g_optimizer, generator)
@@ -182,7 +195,7 @@ def account(settings, pictures):
         if settings.r1 or settings.r2:
             logged[-1]["penalty"] = penalty.detach()
         if (step + 1) % settings.sample_every == 0 or step + 1 == STEPS:
-            averages[step + 1] = measured(average, ((latents,) for latents in statistics))
+            averages[step + 1] = at_rest(average, ((latents,) for latents in statistics), settings)
     return SimpleNamespace(
         logged=logged,
         averages=averages,

@@ -19,11 +19,11 @@ from tests.steps.generation_accounts import (
     assert_network,
     assert_optimizer,
     assert_pictures,
+    at_rest,
     batch_indices,
     follow,
     grid,
     in_unit_range,
-    measured,
     scheduled,
     seed_of,
     stream,
@@ -38,10 +38,15 @@ CONTEXT, ATTENTION = ("context-unet", "--width", 8), ("attention-unet", "--width
 VARIANTS = {
     "context-unet": (
         *(*CONTEXT, "--max-steps", 4, "--log-every", 2, "--keep-every", 2),
-        *("--diffusion-steps", 12, "--sample-steps", 4, "--warmup-steps", 3, "--lr", 1e-3),
+        *("--diffusion-steps", 12, "--sample-steps", 2, "--guidance", 1, "--warmup-steps", 3, "--lr", 3e-4),
+    ),
+    "context-unet-64": (
+        *("context-unet-64", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--log-every", 2),
+        *("--diffusion-steps", 12, "--sample-steps", 4, "--warmup-steps", 3),
     ),
     "velocity": (
         *(*CONTEXT, "--max-steps", 3, "--prediction", "v", "--noise-schedule", "cosine", "--ema-decay", 0.15),
+        "--estimate-batch-norm",
         *("--diffusion-steps", 9, "--sample-steps", 3, "--guidance", 1, "--optimizer", "adamw", "--lr", 2e-3),
         *("--lr-schedule", "cosine", "--warmup-steps", 1, "--max-gradient-norm", 0.2),
     ),
@@ -125,7 +130,8 @@ class Account:
                     for parameter, value in zip(self.network.parameters(), before, strict=True):
                         parameter -= 0.01 * lr * value
             follow(average, self.network, step, settings.ema_decay)
-            self.averages.append(measured(average, (self.noisy_batch("batch norm", batch)[0] for batch in range(20))))
+            batches = (self.noisy_batch("batch norm", batch)[0] for batch in range(20))
+            self.averages.append(at_rest(average, batches, settings))
         return self
 
     def clipping(self, loss):

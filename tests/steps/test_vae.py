@@ -19,12 +19,12 @@ from tests.steps.generation_accounts import (
     assert_network,
     assert_optimizer,
     assert_pictures,
+    at_rest,
     follow,
     grid,
     image_batch,
     image_noise,
     in_unit_range,
-    measured,
     scheduled,
     seed_of,
     stream,
@@ -37,13 +37,17 @@ SMALL = ("--batch-size", BATCH, "--latent-size", LATENT, "--max-steps", STEPS, "
 FITTED = 7  # pictures that the start and the prior are fitted to; 4096 otherwise
 PRIOR = ("prior_mean", "prior_deviation", "prior_factor")
 VARIANTS = {
-    "vae": ("vae", "--flip", "--halve-every-steps", 2, "--log-every", 2, "--kl-weight", 3e-4),
+    "vae": ("vae", "--flip", "--halve-every-steps", 2, "--log-every", 2, "--kl-weight", 3e-4, "--keep-every", 2),
+    "vae-pca": ("vae-pca", "--lr-schedule", "halved", "--halve-every-steps", 2, "--kl-weight", 3e-4),
     "random start": (
-        *("vae", "--no-linear-start", "--kl-reduction", "sum", "--kl-weight", 0.02, "--no-fit-prior"),
-        *("--lr", 1e-3, "--lr-schedule", "cosine", "--ema-decay", 0.15, "--keep-every", 2),
+        *("vae-ema", "--kl-reduction", "sum", "--kl-weight", 0.02, "--no-fit-prior"),
+        *("--lr", 1e-3, "--ema-decay", 0.15, "--keep-every", 2),
     ),
-    "summed": ("vae", "--kl-reduction", "sum", "--lr-schedule", "one-cycle", "--ema-decay", 0, "--keep-every", 2),
-    "own pictures": ("vae", "--no-linear-start", "--kl-weight", 0.1, "--lr", 5e-4),
+    "summed": (
+        *("vae-pca", "--kl-reduction", "sum", "--lr", 1e-4, "--lr-schedule", "one-cycle", "--ema-decay", 0),
+        *("--no-flip", "--keep-every", 2),
+    ),
+    "own pictures": ("vae", "--kl-weight", 0.1, "--lr", 5e-4, "--ema-decay", 0.999, "--estimate-batch-norm"),
 }
 
 
@@ -88,7 +92,7 @@ def account(settings, pictures, held_out):
         logged.append({"mse": mse.detach(), "kl": divergences.mean().detach()})
         if (step + 1) % settings.sample_every == 0 or step + 1 == STEPS:
             batches = [(image_batch(pictures, n, BATCH, settings.flip), noise("batch norm", n)) for n in range(20)]
-            averages[step + 1] = measured(average, batches)
+            averages[step + 1] = at_rest(average, batches, settings)
             with torch.no_grad():
                 recorded[step + 1] = float(squared_error(averages[step + 1], in_unit_range(held_out)).mean())
     return SimpleNamespace(
