@@ -83,7 +83,9 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
         return
     failed = make_all(list(tasks.values()), config.jobs, runs / "logs")
     made = [(row, read_run(task.folder)) for row, task in zip(rows.values(), tasks.values(), strict=True) if task.made]
-    records = [run.record | {"system": row.system or row.recipe} for row, run in made if run.record]
+    records = [
+        run.record | {"system": row.system or row.recipe, "recipe": row.recipe} for row, run in made if run.record
+    ]
     if records:
         results.save(runs / "results.json", records)
         print(tables.markdown(config.name, records))

@@ -20,7 +20,7 @@ SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++": "DPM-Solver
 Record = dict[str, Any]
 # `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
 # `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
-# `commit`, `command`; `note` where something is to be said of it.
+# `commit`, `command`; `recipe` where `system` is another name; `note` where something is to be said of it.
 
 
 def named_scores(content: Any) -> dict[str, float]:

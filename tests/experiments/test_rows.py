@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+from experiments import results
 from experiments.__main__ import EXPERIMENTS
 from experiments.reported import BOUNDS, best, of_system, reported
 from experiments.rows import script_of, scripts
@@ -79,3 +80,14 @@ def test_reported_numbers():
     for line in reported():
         float(line.value)
         assert line.report in ("", "000", "001", "002", "003", "004")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in results.RESULTS.glob("*.json")))
+def test_every_result_is_of_a_recipe(name):
+    """And of its length, unless a note, the steps or the command say otherwise."""
+    for record in results.load(name):
+        recipe = record.get("recipe", record["system"])
+        script = importlib.import_module(script_of(recipe).removesuffix(".py"))
+        config = script.RECIPES[recipe][1]
+        if record["epochs"] and not record.get("note") and "--epochs" not in record.get("command", ""):
+            assert record["epochs"] == config.epochs, record
