@@ -62,11 +62,11 @@ VARIANTS = {
     ),
     "sagan": ("sagan-ema", "--width", 8, "--lr-schedule", "halved", "--halve-every-epochs", 1, "--sample-every", STEPS),
     "r3gan": (
-        *("r3gan", "--width", 4, "--r1", 0.7, "--r2", 0.4, "--penalty-every", 2, "--ema-share", 0.5),
+        *("r3gan", "--width", 4, "--r1", 20, "--r2", 2, "--penalty-every", 2, "--ema-share", 0.5),
         *("--keep-every", 2, *PLAIN_STEPS, "--d-lr", 0.005),
     ),
     "r3gan, several updates": (
-        *("r3gan", "--width", 4, "--r1", 0.7, "--r2", 0, "--penalty-every", 3, "--no-flip", "--d-steps", 2),
+        *("r3gan", "--width", 4, "--r1", 20, "--r2", 0, "--penalty-every", 3, "--no-flip", "--d-steps", 2),
         *("--g-steps", 2, "--max-steps", 0, "--epochs", STEPS, *PLAIN_STEPS, "--d-lr", 0.005),
     ),
     "wgan-gp": ("dcgan", "--width", 4, "--loss", "wgan-gp", "--gradient-penalty", 3, "--g-optimizer", "sgd", *RATES),
