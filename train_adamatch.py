@@ -60,6 +60,7 @@ class Config(AdaptationConfig):
 # Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source closer. Of a
 # balanced source, predictions on the target are aligned to equal classes, not to frequent ones.
 ADAMATCH = Config(
+    width=32,
     balanced=True,
     augment="rough",
     batch_size=64,
@@ -72,9 +73,12 @@ ADAMATCH = Config(
     ema_decay=0.998,
     pseudo_ramp=0.3,
 )
-FAIR = replace(ADAMATCH, class_thresholds=True, width=32, max_steps=12000, pseudo_ramp=0.1, ema_decay=0.999)
+FAIR = replace(ADAMATCH, class_thresholds=True, max_steps=12000, pseudo_ramp=0.1, ema_decay=0.999)
 RECIPES = {
-    "adamatch": ("AdaMatch: pseudo-labels for the target, from weak views to strong ones. 3,000 steps.", ADAMATCH),
+    "adamatch": (
+        "AdaMatch: pseudo-labels for the target, from weak views to strong ones; width 32, 3,000 steps.",
+        ADAMATCH,
+    ),
     "adamatch-fair": ("AdaMatch with a threshold for each class, as in FreeMatch; width 32, 12,000 steps.", FAIR),
 }
 

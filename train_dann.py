@@ -128,7 +128,11 @@ RECIPES = {
     ),
     "dann-augmented": ("DANN with data augmentation, weight decay and EMA, lambda 0.1, 2,000 steps.", AUGMENTED),
     "dann-mcc": ("dann-augmented and minimum class confusion on the target.", replace(AUGMENTED, confusion_weight=1.0)),
-    "supervised-augmented": ("Bounds of dann-augmented and dann-mcc.", bound(AUGMENTED)),
+    "supervised-augmented": ("Bounds of dann-augmented, dann-mcc and dsn-augmented.", bound(AUGMENTED)),
+    "supervised-adamatch": (
+        "Bounds of adamatch.",
+        replace(bound(AUGMENTED), balanced=True, augment="rough", max_steps=3000, lr=1.5e-3),
+    ),
     **REPORTED,
     **{f"supervised-{name}": (f"Bounds of {name}.", bound(config)) for name, (_, config) in REPORTED.items()},
 }

@@ -57,11 +57,16 @@ class Config(AdaptationConfig):
 
 
 DSN = Config(lr=1e-4, epochs=100)
+SHORT = replace(DSN, width=32, batch_size=64, epochs=1000, max_steps=1000, lr=1e-3, lr_schedule="fixmatch")
 RECIPES = {
     "dsn": ("DSN with the paper's losses, the adversarial one from a fifth of the run on.", DSN),
     "dsn-report": (
         "DSN with report 003's losses; the domain classifier goes first.",
         replace(DSN, reported_losses=True, alternating=True, adversarial_start=0.0),
+    ),
+    "dsn-augmented": (
+        "DSN with data augmentation, weight decay and EMA, 1,000 steps.",
+        replace(SHORT, augment="mixed", weight_decay=0.01, ema_decay=0.998, adversarial_start=0.3),
     ),
 }
 

@@ -8,12 +8,7 @@ from experiments.rows import ADAPTATION, VOTE, Row
 
 DOMAINS = ("mnistm", "svhn", "usps")
 SEEDS = (1, 2, 3)
-# Settings of dann-augmented for the methods that have no such recipe.
-SETTINGS = "--batch-size 64 --lr-schedule fixmatch --weight-decay 0.01 --ema-decay 0.998 --epochs 1000"
-SETTINGS += " --checkpoint-every 1000 --sample-every 1000"
-DSN = f"{SETTINGS} --lr 1e-3 --domain-weight 0.1 --adversarial-start 0.3"
 CHECKPOINTS = "--checkpoint-every 1000 --sample-every 1000"
-SMALL = "--network dann32 --width 32"
 AUGMENTED = {1000: ("off", "mixed"), 2000: ("mixed",)}  # by steps
 VARIANTS = ("dann28", "dann28-wide", "dann28-strided", "dann28-linear")
 # Parts of AdaMatch, and how each is left out.
@@ -41,22 +36,22 @@ def rows() -> Iterator[Row]:
                 if augment != "off":
                     yield from pairs("dann-mcc", options, **about)
                 if steps == 1000:
-                    yield from pairs("dsn", f"{SMALL} {options}", seed=seed, common=DSN)
+                    yield from pairs("dsn-augmented", options, **about)
 
 
 def adamatch_rows() -> Iterator[Row]:
     """AdaMatch, and its bounds with the same augmentation, steps and settings."""
     for seed in SEEDS:
-        options = f"{SMALL} --balanced --augment rough --max-steps 3000"
-        yield from bounds("supervised", options, seed=seed, common=f"{SETTINGS} --lr 1.5e-3")
-        yield from pairs("adamatch", SMALL, seed=seed)
+        about = {"seed": seed, "common": CHECKPOINTS}
+        yield from bounds("supervised-adamatch", system="supervised", **about)
+        yield from pairs("adamatch", **about)
 
 
 def ablation_rows() -> Iterator[Row]:
     """AdaMatch in 1,000 steps, whole and without each of its parts."""
     for seed in SEEDS:
         for source in ("mnistm", "usps"):
-            options = f"--source {source} --target svhn {SMALL} --max-steps 1000"
+            options = f"--source {source} --target svhn --max-steps 1000"
             yield Row("adamatch", options, scores=ADAPTATION, seed=seed)
             for part, switch in PARTS.items():
                 yield Row("adamatch", f"{options} {switch}", scores=ADAPTATION, seed=seed, system=f"without {part}")
@@ -68,10 +63,10 @@ def bounds(recipe: str, options: str = "", domains: tuple[str, ...] = DOMAINS, *
         yield Row(recipe, f"--source {domain} {options}".strip(), scores=ADAPTATION, **about)
 
 
-def pairs(recipe: str, options: str, **about: Any) -> Iterator[Row]:
+def pairs(recipe: str, options: str = "", **about: Any) -> Iterator[Row]:
     """An adaptation of all ordered pairs of domains."""
     for source, target in permutations(DOMAINS, 2):
-        yield Row(recipe, f"--source {source} --target {target} {options}", scores=ADAPTATION, **about)
+        yield Row(recipe, f"--source {source} --target {target} {options}".strip(), scores=ADAPTATION, **about)
 
 
 def ensemble(**about: Any) -> Iterator[Row]:

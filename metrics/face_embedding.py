@@ -29,6 +29,7 @@ class FaceEmbedding:
     """
 
     name = "dlib"
+    dims = 128
 
     def __init__(self, batch_size: int = 50) -> None:
         self.weights = weights_file()

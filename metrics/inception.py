@@ -50,13 +50,14 @@ class Inception:
     be read, are another network's, or the device does not exist.
     """
 
+    name = "inception"
+
     def __init__(
         self, dims: int = 2048, weights: Path | None = None, device: str = "auto", batch_size: int = 50
     ) -> None:
         if batch_size < 1:
             raise UserError(f"--batch-size {batch_size} is less than 1")
         self.dims = dims
-        self.name = f"inception {dims}"
         self.batch_size = batch_size
         self.execution = choose_execution(device, "float32")
         self.weights = weights_file(weights)
@@ -168,7 +169,7 @@ def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np
     """
     folder = folder.resolve()
     files = [extractor.weights.resolve(), *(folder / name for name in image_names(folder))]
-    subject = f"{extractor.name} {folder}"
+    subject = f"{extractor.name} {folder} {extractor.dims}"
     # A copy in memory: the scores want arrays they may share with torch.
     return np.array(cached_array(subject, files, lambda: extractor.features(read_reference(folder))))
 

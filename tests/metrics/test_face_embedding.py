@@ -15,6 +15,7 @@ class Means:
     """Stands in for dlib's network: three numbers a face, the means of its channels."""
 
     name = "dlib"
+    dims = 3
 
     def __init__(self):
         self.weights = face_embedding.Path(__file__)
