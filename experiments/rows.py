@@ -33,11 +33,11 @@ RECONSTRUCTIONS = (
 )
 DIGITS = (
     "inference.generate_digits --weights {run}/weights.safetensors --out {run}/generated --grid {run}/generated.png",
-    "metrics.digits {run}/generated --classifier {classifier} --reference {data}/digits/mnistm --dims {dims}"
+    "metrics.digits {run}/generated --classifier {classifier} --reference {data}/digits/{domain} --dims {dims}"
     " --json {run}/scores.json",
 )
 SAMPLING = tuple(
-    "metrics.sampling {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/mnistm"
+    "metrics.sampling {run}/weights.safetensors --classifier {classifier} --reference {data}/digits/{domain}"
     f" --dims {{dims}} {options}"
     for options in (
         "--guidance 1 2 4 6 8 --per-class 40",
@@ -148,7 +148,7 @@ def task_of(row: Row, full: bool, overrides: tuple[str, ...], runs: Path, data: 
     voters = [str(runs / voter.name(full, overrides)) for voter in row.voters]
 
     def filled(word: str) -> list[str]:
-        return voters if word == "{voters}" else [word.format(run=runs / name, data=data, **places)]
+        return voters if word == "{voters}" else [word.format(run=runs / name, data=data, domain="mnistm", **places)]
 
     commands = [[text for word in command.split() for text in filled(word)] for command in row.scores]
     train: tuple[str, ...] = ()

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
-from torch import Tensor, nn
+from torch import nn
 
 from inference.sampling import (
     DIGIT_GENERATORS,
+    FRAMES,
     check_sampling,
     grid_requests,
     is_diffusion,
     nearest,
+    requests,
     reverse_process,
     sample_digits,
 )
@@ -23,9 +24,7 @@ from models.weights import load_weights
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
-from runtime.seeds import image_seeds
 
-FRAMES = 100  # of the animation
 ENLARGEMENT = 8  # of a pixel in snapshots
 
 
@@ -75,12 +74,6 @@ def main(config: Config) -> None:
         save_png(config.grid, sheet(sample_digits(network, seeds, labels, execution, config.sampling), columns=10))
     if config.snapshots:
         save_snapshots(config, network, execution)
-
-
-def requests(seed: int, per_class: int) -> tuple[Tensor, Tensor]:
-    """Seeds and labels, each int64 (10·per_class,), digit by digit; number 17 of a digit never changes."""
-    numbers = [10 * number + digit for digit in range(10) for number in range(per_class)]
-    return image_seeds(seed, numbers), torch.arange(10).repeat_interleave(per_class)
 
 
 def check(config: Config, network: nn.Module) -> None:

@@ -17,6 +17,7 @@ from runtime.images import to_uint8
 from runtime.seeds import image_latents, image_noise, image_seeds
 
 DIGIT_SIZE = 28
+FRAMES = 100  # of an animation of the reverse process
 FACE_GENERATORS = ("generator", "vae")
 DIGIT_GENERATORS = ("acgan28-generator", "acgan64-generator", "unet")
 
@@ -83,6 +84,12 @@ def interpolate_latents(first: Tensor, last: Tensor, count: int) -> Tensor:
     if angle < 1e-3:
         return torch.lerp(first, last, share)
     return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
+
+
+def requests(seed: int, per_class: int) -> tuple[Tensor, Tensor]:
+    """Seeds and labels, each int64 (10·per_class,), digit by digit; number 17 of a digit never changes."""
+    numbers = [10 * number + digit for digit in range(10) for number in range(per_class)]
+    return image_seeds(seed, numbers), torch.arange(10).repeat_interleave(per_class)
 
 
 def grid_requests(seed: int) -> tuple[Tensor, Tensor]:

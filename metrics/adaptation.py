@@ -14,7 +14,7 @@ import tyro
 
 from data.digits import digit_domains, load_digits
 from inference.classification import Vote, class_probabilities, vote
-from metrics.labels import confusion_matrix
+from metrics.confusion import confusion_matrix
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command

@@ -18,9 +18,9 @@ from data.cache import cached_array
 from data.digits import load_digits
 from inference.classification import class_probabilities
 from metrics import Unavailable
+from metrics.confusion import confusion_matrix, draw_confusion, label_scores
 from metrics.distances import fid, precision_recall
 from metrics.inception import Inception, reference_features
-from metrics.labels import confusion_matrix, draw_confusion, label_scores
 from metrics.pictures import read_pictures
 from models.course_classifier import CourseClassifier
 from models.weights import load_weights

@@ -4,17 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import tyro
-from matplotlib.figure import Figure
 
 from data.digits import read_labels
+from metrics.confusion import confusion_matrix, draw_confusion, label_scores
 from runtime.errors import UserError, run_command
-from runtime.figures import save_figure
 from runtime.files import write_atomically
-
-CLASSES = 10
 
 
 @dataclass
@@ -57,43 +53,6 @@ def compare(out: Path, truth: Path) -> tuple[np.ndarray, int]:
     if not common:
         raise UserError(f"{out} and {truth} have no image_name in common: give the tables of the same pictures")
     return confusion_matrix([true[name] for name in common], [given[name] for name in common]), len(true) - len(common)
-
-
-def confusion_matrix(true: list[int], given: list[int]) -> np.ndarray:
-    """Counts (10, 10) of pictures by their true label (row) and the given one (column)."""
-    matrix = np.zeros((CLASSES, CLASSES), int)
-    np.add.at(matrix, (true, given), 1)
-    return matrix
-
-
-def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
-    """`pictures`, `missing`, `accuracy` and each class's share of right labels (`by_class`; None without pictures)."""
-    total = int(matrix.sum()) + missing
-    return {
-        "pictures": total,
-        "missing": missing,
-        "accuracy": float(matrix.trace() / total),
-        "by_class": [float(row[label] / row.sum()) if row.any() else None for label, row in enumerate(matrix)],
-    }
-
-
-def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
-    """Draw a confusion matrix (10, 10) as PNG."""
-    save_figure(confusion_figure(matrix, title), path)
-
-
-def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
-    """A confusion matrix (10, 10): counts, shaded by their share of the row."""
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(matrix):
-        if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label")
-    axes.set_title(title, fontsize=9)
-    return figure
 
 
 def _by_name(path: Path) -> dict[str, int]:

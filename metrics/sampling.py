@@ -16,8 +16,7 @@ import pandas as pd
 import tyro
 
 from data.digits import load_digits
-from inference.generate_digits import requests
-from inference.sampling import sample_digits
+from inference.sampling import requests, sample_digits
 from metrics import Unavailable
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import Inception

@@ -56,10 +56,10 @@ class Context:
         return list(records.values())
 
 
-def attempt(run: Run, what: str, make: Callable[[], list[Block]]) -> list[Block]:
-    """What `make` gives; a line with the reason where the run's files or the data do not allow it."""
+def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run], list[Block]]) -> list[Block]:
+    """What `make` shows of a run; a line with the reason where the run's files or the data do not allow it."""
     try:
-        return make()
+        return make(context, run)
     except (UserError, OSError) as error:
         return [Missing(f"`{run.name}`: {what} left out, {error}")]
 

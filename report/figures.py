@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
 from runtime.figures import COLOURS, DPI
+from runtime.images import sheet
 
 LETTERING = 8  # points; figures are drawn as wide as they are printed
 PAGE_WIDTH = 7.2  # inches
@@ -97,48 +98,38 @@ def sheet_figure(
     pictures: np.ndarray,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
-    title: str = "",
     scale: int = 2,
     row_title: str = "",
     column_title: str = "",
 ) -> Figure:
-    """Pictures uint8 (R, C, H, W, 3) in a grid with names of its rows and columns, each pixel as `scale` x `scale`."""
-    row_count, column_count, height, width = pictures.shape[:4]
-    page = np.full((row_count * (height + GAP) - GAP, column_count * (width + GAP) - GAP, 3), 255, np.uint8)
-    for row, column in np.ndindex(row_count, column_count):
-        top, left = row * (height + GAP), column * (width + GAP)
-        page[top : top + height, left : left + width] = pictures[row, column]
-    image_height, image_width = (scale * size for size in page.shape[:2])
-    dpi = max(DPI, image_width / (PAGE_WIDTH - 0.8))  # no wider than a page
-    letter = LETTERING / 72 * dpi  # pixels
-    lines = max((name.count("\n") + 1 for name in columns), default=0)
-    left = round(letter * (0.6 * max(map(len, rows), default=0) + 1.5 * bool(rows) + 1.8 * bool(row_title)) + 6)
-    above = round(letter * (1.35 * lines + 0.8 * bool(lines) + 1.6 * bool(column_title) + 2.2 * bool(title)) + 6)
-    whole_width, whole_height = left + image_width + 6, above + image_height + 6
-    figure = plt.figure(figsize=(whole_width / dpi, whole_height / dpi), dpi=dpi)
-    axes = figure.add_axes(
-        (left / whole_width, 6 / whole_height, image_width / whole_width, image_height / whole_height)
-    )
+    """Pictures uint8 (R, C, H, W, 3) in a grid with names of its rows and columns, each pixel as `scale` x `scale`.
+
+    The lettering lies outside the figure's page, which is widened for it when it is saved.
+    """
+    _, column_count, height, width = pictures.shape[:4]
+    page = sheet(pictures.reshape(-1, height, width, 3), column_count, GAP)
+    page_height, page_width = (scale * size for size in page.shape[:2])
+    dpi = max(DPI, page_width / (PAGE_WIDTH - 0.8))  # no wider than a page
+    figure = plt.figure(figsize=(page_width / dpi, page_height / dpi), dpi=dpi)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(page, interpolation="nearest", aspect="auto")
     axes.spines[:].set_visible(False)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xticks([(index + 0.5) * (width + GAP) - GAP for index in range(len(columns))], columns)
-    axes.set_yticks([(index + 0.5) * (height + GAP) - GAP for index in range(len(rows))], rows)
+    axes.set_xticks([GAP + index * (width + GAP) + width / 2 for index in range(len(columns))], columns)
+    axes.set_yticks([GAP + index * (height + GAP) + height / 2 for index in range(len(rows))], rows)
     axes.tick_params(length=0, labelsize=LETTERING)
     axes.set_xlabel(column_title, fontsize=LETTERING)
     axes.set_ylabel(row_title, fontsize=LETTERING)
-    if title:
-        figure.text(left / whole_width, 1 - 3 / whole_height, title, fontsize=LETTERING + 1, va="top")
     return figure
 
 
-def cut_sheet(sheet: np.ndarray, columns: int) -> np.ndarray:
+def cut_sheet(page: np.ndarray, columns: int) -> np.ndarray:
     """The square pictures uint8 (R, C, H, H, 3) of a sheet of runtime.images.sheet with so many columns."""
-    size = (sheet.shape[1] - GAP) // columns - GAP
-    rows = (sheet.shape[0] - GAP) // (size + GAP)
+    size = (page.shape[1] - GAP) // columns - GAP
+    rows = (page.shape[0] - GAP) // (size + GAP)
     cells = [
-        [sheet[top : top + size, left : left + size] for left in range(GAP, columns * (size + GAP), size + GAP)]
+        [page[top : top + size, left : left + size] for left in range(GAP, columns * (size + GAP), size + GAP)]
         for top in range(GAP, rows * (size + GAP), size + GAP)
     ]
     return np.array(cells)

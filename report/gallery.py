@@ -33,8 +33,9 @@ class Gallery:
         """Save `figure` as NAME.png and NAME.pdf and close it; `alt` says what it shows to who cannot see it."""
         name = self._new(name)
         path = self.folder / f"{name}.png"
-        size = tuple(round(SCREEN_DPI * inches) for inches in figure.get_size_inches())
         save_figure(figure, path, self.folder / f"{name}.pdf")
+        with Image.open(path) as image:
+            size = tuple(round(SCREEN_DPI * pixels / figure.dpi) for pixels in image.size)
         return Picture(path, alt, caption, chart, size)
 
     def animate(self, name: str, frames: np.ndarray, titles: Sequence[str], alt: str, caption: str) -> Picture:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,7 +19,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Heading:
     """A heading within a section."""
 
-    kind: ClassVar[str] = "heading"
     title: str
 
 
@@ -28,7 +26,6 @@ class Heading:
 class Text:
     """A paragraph."""
 
-    kind: ClassVar[str] = "text"
     text: str
 
 
@@ -36,7 +33,6 @@ class Text:
 class Missing:
     """What is not shown, and the commands, a line each, that would make it; or what went wrong."""
 
-    kind: ClassVar[str] = "missing"
     text: str
     command: str = ""
 
@@ -45,7 +41,6 @@ class Missing:
 class Table:
     """A table, its first column naming the rows."""
 
-    kind: ClassVar[str] = "table"
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
@@ -55,7 +50,6 @@ class Table:
 class Picture:
     """A picture file, PNG or GIF, with words for those who cannot see it."""
 
-    kind: ClassVar[str] = "picture"
     path: Path
     alt: str
     caption: str
@@ -75,7 +69,6 @@ class Picture:
 class Printout:
     """Preformatted text that is opened on demand."""
 
-    kind: ClassVar[str] = "printout"
     title: str
     text: str
 
@@ -101,7 +94,13 @@ def render(template: str, title: str, lead: Sequence[str], sections: Sequence[Se
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"code": _code, "slug": slug, "cell": _cell, "plain": _plain}
+    environment.filters |= {
+        "kind": lambda block: type(block).__name__.lower(),
+        "code": _code,
+        "slug": slug,
+        "cell": _cell,
+        "plain": _plain,
+    }
     return environment.get_template(template).render(title=title, lead=lead, sections=sections)
 
 

@@ -31,6 +31,8 @@ def save_figure(figure: Figure, *paths: Path) -> None:
         if path.suffix not in nameless:
             raise UserError(f"cannot draw {path}: give a name that ends in .png or .pdf")
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=path.suffix[1:], dpi="figure", metadata=nameless[path.suffix])
+        figure.savefig(
+            buffer, format=path.suffix[1:], dpi="figure", bbox_inches="tight", metadata=nameless[path.suffix]
+        )
         write_atomically(path, buffer.getvalue())
     plt.close(figure)

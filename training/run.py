@@ -42,7 +42,8 @@ Stateful = Any  # anything with state_dict and load_state_dict: networks, optimi
 class Run:
     """The directory `runs/NAME/` and the count of steps, from the first or from the last checkpoint to the end.
 
-    config.json holds every setting; metrics.jsonl a line per `log_every` steps; checkpoint.pt the state of everything
+    config.json holds every setting, networks.txt the layers of what is trained; metrics.jsonl a line per `log_every`
+    steps; checkpoint.pt the state of everything
     in `parts` at the last checkpoint; weights.safetensors what inference needs: of `weights` = (network, name,
     arguments), network being `NETWORKS[name](**arguments)`. An existing directory is refused without `--resume`. Only
     the first of several processes writes.
@@ -273,6 +274,21 @@ class Run:
             "processes": world_size(),
         }
         write_atomically(path, json.dumps(content, indent=2).encode())
+        networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module)}
+        write_atomically(self.folder / "networks.txt", printout(networks).encode())
+
+
+def printout(networks: dict[str, nn.Module]) -> str:
+    """The layers of networks by name, and the parameters of each and of its parts."""
+
+    def line(name: str, network: nn.Module) -> str:
+        return f"{name:28}{sum(parameter.numel() for parameter in network.parameters()):>14,} parameters"
+
+    texts = []
+    for name, network in networks.items():
+        parts = [line(part, layers) for part, layers in network.named_children()]
+        texts.append("\n".join([line(name, network), "", str(network), "", *parts]))
+    return "\n\n".join(texts) + "\n"
 
 
 def _load(part: Stateful, state: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from experiments import tables
 from experiments.reported import ON_TARGET, SOURCE_ONLY, best
 from experiments.results import Record
 from experiments.runs import ADAPTATION, Run, of_kind, repetitions
-from metrics.labels import confusion_figure
+from metrics.confusion import confusion_figure
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import LETTERING, cut_sheet, label_axes, panels, scatter, sheet_figure
 from report.page import Block, Heading, Missing, Section, Text
@@ -32,7 +32,7 @@ def adaptation_section(context: Context) -> Section:
         blocks.append(Heading(f"{run.recipe} {' → '.join(domain for domain in domains if domain)}, `{run.name}`"))
         if len(group) > 1:
             blocks.append(Text(f"One of {len(group)} seeds: {run.config.get('seed')}."))
-        blocks += attempt(run, "t-SNE", lambda run=run: features_in_the_plane(context, run))
+        blocks += attempt(context, run, "t-SNE", features_in_the_plane)
         blocks += confusion(context, run)
         if run.settings.get("method") == "dsn":
             blocks += reconstructions(context, run)

@@ -7,14 +7,23 @@ from matplotlib.figure import Figure
 
 from experiments import tables
 from experiments.results import Record
+from experiments.rows import SAMPLING
 from experiments.runs import DIGITS, Run, of_kind, repetitions
-from inference.generate_digits import FRAMES, requests
-from inference.sampling import DIGIT_GENERATORS, grid_requests, is_diffusion, nearest, reverse_process, sample_digits
+from inference.sampling import (
+    DIGIT_GENERATORS,
+    FRAMES,
+    grid_requests,
+    is_diffusion,
+    nearest,
+    requests,
+    reverse_process,
+    sample_digits,
+)
 from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import LETTERING, label_axes, panels, sheet_figure
 from report.page import Block, Heading, Missing, Picture, Section
-from report.sections.overview import table_of
+from report.sections.overview import commands_of, table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
 
@@ -27,7 +36,7 @@ def digits_section(context: Context) -> Section:
     blocks: list[Block] = []
     for run in runs:
         blocks.append(Heading(f"Digits of `{run.name}`"))
-        blocks += attempt(run, "digits", lambda run=run: digits_of(context, run))
+        blocks += attempt(context, run, "digits", digits_of)
         blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits")
     return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
 
@@ -49,15 +58,14 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     blocks: list[Block] = [context.gallery.add(f"grid-{run.name}", figure, alt, caption, chart=False)]
     if is_diffusion(network):
         blocks += making_of_a_zero(context, run, network)
-        blocks += guidance(context, run)
-        blocks += samplers(run)
+        blocks += settings_of_sampling(context, run)
     return blocks
 
 
 def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
     """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
     most = network.diffusion.most_steps
-    steps = divisor(most, MANY_STEPS, most)
+    steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)
     seeds, _ = requests(context.seed, 1)
     times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
     at = nearest(times, network.diffusion.snapshot_times)
@@ -79,19 +87,24 @@ def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
     ]
 
 
-def guidance(context: Context, run: Run) -> list[Block]:
-    """Accuracy and diversity against the guidance scale, where metrics.sampling was run over several."""
-    records = run.sampling_records("guidance")
-    if not records:
-        command = f".venv/bin/python -m metrics.sampling {run.weights} {_scoring(run)}"
-        return [Missing(f"`{run.name}` was not scored at several guidance scales; to do so:", command)]
-    alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
-    caption = (
-        f"`{run.name}`: what guidance does. Spread: standard deviation of values in [0, 1] over the images of one "
-        "class; less is less varied."
-    )
-    figure = guidance_figure(records, (run.json("sampling.json", bool) or {}).get("real_spread"))
-    return [context.gallery.add(f"guidance-{run.name}", figure, alt, caption)]
+def settings_of_sampling(context: Context, run: Run) -> list[Block]:
+    """A figure of guidance scales and a table of samplers, of those that metrics.sampling was run over."""
+    guidance, samplers = run.sampling_records("guidance"), run.sampling_records("samplers")
+    blocks: list[Block] = []
+    if guidance:
+        alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
+        caption = (
+            f"`{run.name}`: what guidance does. Spread: standard deviation of values in [0, 1] over the images of one "
+            "class; less is less varied."
+        )
+        figure = guidance_figure(guidance, run.json("sampling.json", bool).get("real_spread"))
+        blocks.append(context.gallery.add(f"guidance-{run.name}", figure, alt, caption))
+    if samplers:
+        blocks += table_of(lambda: tables.systems(samplers), f"`{run.name}`: mean ± standard deviation over seeds.")
+    if not (guidance and samplers):
+        text = f"`{run.name}` was not scored at several guidance scales, or with several samplers; to do so:"
+        blocks.append(Missing(text, commands_of(run, SAMPLING)))
+    return blocks
 
 
 def guidance_figure(records: list[Record], real_spread: float | None) -> Figure:
@@ -109,23 +122,3 @@ def guidance_figure(records: list[Record], real_spread: float | None) -> Figure:
             axes.axhline(real_spread, linestyle="--", color="black", linewidth=1, label="real digits")
             axes.legend(fontsize=LETTERING - 1, frameon=False, loc="lower left")
     return figure
-
-
-def samplers(run: Run) -> list[Block]:
-    """The table of samplers, where metrics.sampling was run with several."""
-    records = run.sampling_records("samplers")
-    if not records:
-        options = f"--samplers ddim dpm++ --steps 50 20 10 --guidance 2 {_scoring(run)}"
-        command = f".venv/bin/python -m metrics.sampling {run.weights} {options}"
-        return [Missing(f"The samplers of `{run.name}` were not compared; to do so:", command)]
-    return table_of(lambda: tables.systems(records), f"`{run.name}`: mean ± standard deviation over seeds.")
-
-
-def divisor(steps: int, wanted: tuple[int, ...], otherwise: int = 1) -> int:
-    """The first of `wanted` that divides `steps`."""
-    return next((number for number in wanted if steps % number == 0 and number <= steps), otherwise)
-
-
-def _scoring(run: Run) -> str:
-    domain = run.settings.get("domain", "mnistm")
-    return f"--classifier FILE --reference {run.settings.get('data')}/digits/{domain}"

@@ -1,21 +1,20 @@
 """Generated faces, and the VAE: samples, reconstructions, interpolations, latents in the plane."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
-from torch import Tensor
 
 from data.faces import load_faces
 from experiments.runs import FACES, VAES, Run, of_kind, repetitions
 from inference.reconstruction import encode, reconstruct
 from inference.sampling import FACE_GENERATORS, sample_faces, sample_images
-from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, label_axes, panels, scatter, sheet_figure
-from report.page import Block, Heading, Picture, Section
+from report.page import Block, Heading, Section
 from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
 from runtime.images import sheet
-from runtime.seeds import image_latents
 
 FIRST = 32  # faces of each generator
 PAIRS = 4  # rows of an interpolation
@@ -35,7 +34,7 @@ def faces_section(context: Context) -> Section:
             blocks += over_training(context, run, 8, np.arange(8), "faces")
         blocks.append(Heading("Between two latents"))
         for run in of_kind(runs, FACES):
-            blocks += attempt(run, "interpolation", lambda run=run: [between_latents(context, run)])
+            blocks += attempt(context, run, "interpolation", between_latents)
     return Section("Generated faces", blocks + not_run(context.runs, FACES))
 
 
@@ -43,14 +42,14 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
     """The first faces of each run as one picture; none of them was chosen."""
     pages: dict[str, np.ndarray] = {}
 
-    def sample(run: Run) -> list[Block]:
+    def sample(context: Context, run: Run) -> list[Block]:
         faces = sample_faces(context.network_of(run, FACE_GENERATORS), context.seed, FIRST, context.execution)
         pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
         return []
 
     blocks: list[Block] = []
     for run in runs:
-        blocks += attempt(run, "faces", lambda run=run: sample(run))
+        blocks += attempt(context, run, "faces", sample)
     names = list(pages)
     for start in range(0, len(names), 2):
         pair = names[start : start + 2]
@@ -80,48 +79,39 @@ def score_curve(context: Context, run: Run) -> list[Block]:
     return [context.gallery.add(f"scores-{run.name}", figure, alt, f"`{run.name}`: scores over the training.")]
 
 
-def between_latents(context: Context, run: Run) -> Picture:
+def between_latents(context: Context, run: Run) -> list[Block]:
     """Faces on the way from one latent to another, along the sphere that normal latents lie close to."""
     network = context.network_of(run, FACE_GENERATORS)
-    ends = image_latents(context.seed, range(2 * PAIRS), network.latent_size)
-    latents = torch.cat([spherical(*pair) for pair in ends.chunk(PAIRS)])
-    faces = sample_images(network, latents, context.execution).reshape(PAIRS, STEPS, 64, 64, 3)
-    return _interpolation(context, run, faces, [f"{share:.3g}" for share in np.linspace(0, 1, STEPS)], "two latents")
+    pairs = [(2 * row, 2 * row + 1) for row in range(PAIRS)]
+    faces = [sample_faces(network, context.seed, STEPS, context.execution, between=pair) for pair in pairs]
+    return interpolation(context, run, np.stack(faces), np.linspace(0, 1, STEPS), "two latents")
 
 
-def spherical(start: Tensor, end: Tensor) -> Tensor:
-    """Latents (STEPS, D) from `start` to `end` (D,), at equal angles (Shoemake, *Animating Rotation*, 1985)."""
-    shares = torch.linspace(0, 1, STEPS)[:, None]
-    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
-    if angle < 1e-4:
-        return start + shares * (end - start)
-    return (((1 - shares) * angle).sin() * start + (shares * angle).sin() * end) / angle.sin()
-
-
-def _interpolation(context: Context, run: Run, faces: np.ndarray, columns: list[str], ends: str) -> Picture:
-    figure = sheet_figure(faces, columns=columns, column_title="share of the second latent", scale=2)
+def interpolation(context: Context, run: Run, faces: np.ndarray, columns: Iterable, ends: str) -> list[Block]:
+    """Faces uint8 (R, C, 64, 64, 3), a row for each pair of `ends`, under shares of the second or other words."""
+    names = [share if isinstance(share, str) else f"{share:.3g}" for share in columns]
+    figure = sheet_figure(faces, columns=names, column_title="share of the second latent", scale=2)
     alt = f"Rows of faces of {run.name} that change from one into another."
     caption = f"{about(run)}: on the way between {ends}, a row each."
-    return context.gallery.add(f"interpolation-{run.name}", figure, alt, caption, chart=False)
+    return [context.gallery.add(f"interpolation-{run.name}", figure, alt, caption, chart=False)]
 
 
 def vae_section(context: Context) -> Section:
     """What the VAE restores, invents, and how its latents lie."""
     blocks: list[Block] = []
     for run in (group[0] for group in repetitions(of_kind(context.runs, VAES))):
-        blocks.append(Heading(f"Reconstructions of `{run.name}`"))
-        blocks += attempt(run, "reconstructions with their errors", lambda run=run: [reconstructions(context, run)])
-        blocks += last_reconstructions(context, run)
-        blocks.append(Heading(f"Samples of `{run.name}`"))
-        blocks += attempt(run, "samples", lambda run=run: [samples(context, run)])
-        blocks.append(Heading(f"Interpolation of `{run.name}`"))
-        blocks += attempt(run, "interpolation", lambda run=run: [between_faces(context, run)])
-        blocks.append(Heading(f"Latents of `{run.name}`"))
-        blocks += attempt(run, "t-SNE of latents", lambda run=run: [latents_by_attribute(context, run)])
+        for title, make in (
+            ("Reconstructions", reconstructions),
+            ("Reconstructions over the training", last_reconstructions),
+            ("Samples", samples),
+            ("Interpolation", between_faces),
+            ("t-SNE of latents", latents_by_attribute),
+        ):
+            blocks += [Heading(f"{title}: `{run.name}`"), *attempt(context, run, title.lower(), make)]
     return Section("Variational autoencoder", blocks + not_run(context.runs, VAES))
 
 
-def reconstructions(context: Context, run: Run) -> Picture:
+def reconstructions(context: Context, run: Run) -> list[Block]:
     """Ten validation faces over what the VAE makes of them, with each one's error."""
     faces = np.array(load_faces(context.data_of(run), "val")[:RECONSTRUCTED])
     pictures, errors = reconstruct(context.network_of(run, "vae"), faces, context.execution)
@@ -134,7 +124,7 @@ def reconstructions(context: Context, run: Run) -> Picture:
     )
     alt = f"{len(faces)} validation faces, and below each its reconstruction by {run.name}."
     caption = f"{about(run)}: the first {len(faces)} validation faces, mean MSE {errors.mean():.4f}."
-    return context.gallery.add(f"reconstructions-{run.name}", figure, alt, caption, chart=False)
+    return [context.gallery.add(f"reconstructions-{run.name}", figure, alt, caption, chart=False)]
 
 
 def last_reconstructions(context: Context, run: Run) -> list[Block]:
@@ -152,7 +142,7 @@ def last_reconstructions(context: Context, run: Run) -> list[Block]:
     return [context.gallery.add(f"reconstructions-over-{run.name}", figure, alt, caption, chart=False)]
 
 
-def samples(context: Context, run: Run) -> Picture:
+def samples(context: Context, run: Run) -> list[Block]:
     """New faces."""
     faces = sample_faces(context.network_of(run, "vae"), context.seed, FIRST, context.execution)
     alt = f"Four rows of eight faces drawn from the prior of {run.name}."
@@ -161,29 +151,28 @@ def samples(context: Context, run: Run) -> Picture:
         f"{about(run)}: {FIRST} samples of the prior that was fitted to the latents of training faces "
         f"(seed {context.seed}); none was chosen."
     )
-    return context.gallery.add(f"prior-{run.name}", figure, alt, caption, chart=False)
+    return [context.gallery.add(f"prior-{run.name}", figure, alt, caption, chart=False)]
 
 
-def between_faces(context: Context, run: Run) -> Picture:
+def between_faces(context: Context, run: Run) -> list[Block]:
     """Faces on straight lines between the posterior means of validation faces; the faces stand at both ends."""
     network = context.network_of(run, "vae")
-    assert isinstance(network, VAE)
     faces = np.array(load_faces(context.data_of(run), "val")[: 2 * PAIRS])
     if len(faces) < 2:
         raise UserError("it needs two validation faces")
     pairs = len(faces) // 2
     means, _ = encode(network, faces[: 2 * pairs], context.execution)
-    starts, ends = means.reshape(pairs, 2, -1).unbind(1)
+    starts, ends = means.reshape(pairs, 2, 1, -1).unbind(1)
     shares = torch.linspace(0, 1, STEPS)[:, None]
-    latents = torch.cat([start + shares * (end - start) for start, end in zip(starts, ends, strict=True)])
+    latents = torch.lerp(starts, ends, shares).flatten(0, 1)
     made = sample_images(network.decode, latents, context.execution).reshape(pairs, STEPS, 64, 64, 3)
     originals = faces[: 2 * pairs].reshape(pairs, 2, 64, 64, 3)
     rows = np.concatenate([originals[:, :1], made, originals[:, 1:]], axis=1)
-    columns = ["first", *(f"{share:.3g}" for share in np.linspace(0, 1, STEPS)), "second"]
-    return _interpolation(context, run, rows, columns, "the posterior means of two validation faces (at the ends)")
+    columns = ["first", *shares[:, 0].tolist(), "second"]
+    return interpolation(context, run, rows, columns, "the posterior means of two validation faces (at the ends)")
 
 
-def latents_by_attribute(context: Context, run: Run) -> Picture:
+def latents_by_attribute(context: Context, run: Run) -> list[Block]:
     """t-SNE of posterior means, a panel for each attribute."""
     points = points_of(run)
     names = points["names"].tolist()
@@ -201,4 +190,4 @@ def latents_by_attribute(context: Context, run: Run) -> Picture:
         f"{about(run)}: t-SNE of the posterior means of {len(points['plane'])} validation faces, in deviations of the "
         f"posteriors, by {', '.join(chosen)}."
     )
-    return context.gallery.add(f"latents-{run.name}", figure, alt, caption)
+    return [context.gallery.add(f"latents-{run.name}", figure, alt, caption)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from experiments import tables
+from experiments import rows, tables
 from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, Run, kind_of, of_kind
 from report.context import Context
 from report.page import Block, Heading, Missing, Section, Table
@@ -31,14 +31,22 @@ KINDS = (
 )
 
 
+SCORES = {
+    FACES: rows.FACES,
+    VAES: (*rows.RECONSTRUCTIONS, *rows.FACES),
+    DIGITS: rows.DIGITS,
+    ADAPTATION: rows.ADAPTATION,
+}
+
+
 def runs_section(context: Context, skipped: list[str]) -> Section:
     """The runs, how far each is, and what could not be read; to be made last, when everything has been read."""
     header = ["run", "recipe", "state", "steps", "epochs", "training", "seed", "hardware"]
-    rows = []
+    lines = []
     for run in context.runs:
         about = [run.state, f"{run.step} of {run.total}", f"{run.epochs:.3g}", tables.duration(run.seconds)]
-        rows.append([f"`{run.name}`", run.recipe, *about, *(str(run.config.get(key, "")) for key in header[-2:])])
-    blocks: list[Block] = [Table(header, rows), *(Missing(line) for line in skipped)]
+        lines.append([f"`{run.name}`", run.recipe, *about, *(str(run.config.get(key, "")) for key in header[-2:])])
+    blocks: list[Block] = [Table(header, lines), *(Missing(line) for line in skipped)]
     blocks += [Missing(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
     return Section("Runs", blocks)
 
@@ -54,7 +62,9 @@ def scores_section(context: Context) -> Section:
             blocks += [Heading(title), *shown]
         for run in runs:
             if run.weights.exists() and not run.record:
-                blocks.append(Missing(f"`{run.name}` has no scores; to score it:", score_command(run)))
+                blocks.append(
+                    Missing(f"`{run.name}` has no scores; to score it:", commands_of(run, SCORES[kind_of(run)]))
+                )
     return Section("Scores", blocks)
 
 
@@ -72,26 +82,13 @@ def table_of(make: Callable[[], pd.DataFrame], note: str, turned: bool = False) 
     except UserError as error:
         return [Missing(f"No table: {error}.")]
     lines = [list(frame), *frame.to_numpy().tolist()]
-    header, *rows = zip(*lines, strict=True) if turned else lines
-    return [Table(header, rows, note)] if len(frame) else []
+    header, *others = zip(*lines, strict=True) if turned else lines
+    return [Table(header, others, note)] if len(frame) else []
 
 
-def score_command(run: Run) -> str:
-    """The commands that score a run, by which its numbers get into the tables."""
-    out, data, python = f"outputs/{run.name}", run.settings.get("data"), ".venv/bin/python -m"
-    scores = f"--json {run.folder}/scores.json"
-    faces = [
-        f"{python} inference.generate_faces --weights {run.weights} --out {out}",
-        f"{python} metrics.faces {out} --reference {data}/face/val {scores}",
-    ]
-    reconstructions = (
-        f"{python} inference.reconstruct_faces --weights {run.weights} --images {data}/face/val "
-        f"--out {out}-reconstructions --json {run.folder}/reconstruction.json"
+def commands_of(run: Run, scores: tuple[str, ...]) -> str:
+    """The commands of experiments.rows that score a run, by which its numbers get into the tables."""
+    places = {"run": run.folder, "data": run.settings.get("data"), "domain": run.settings.get("domain", "mnistm")}
+    return "\n".join(
+        f".venv/bin/python -m {command.format(**places, dims=2048, classifier='Classifier.pth')}" for command in scores
     )
-    digits = [
-        f"{python} inference.generate_digits --weights {run.weights} --out {out}",
-        f"{python} metrics.digits {out} --classifier FILE --reference "
-        f"{data}/digits/{run.settings.get('domain', 'mnistm')} {scores}",
-    ]
-    commands = {FACES: faces, VAES: [*faces, reconstructions], DIGITS: digits}
-    return "\n".join(commands.get(kind_of(run), [f"{python} metrics.adaptation {run.folder}"]))

@@ -4,11 +4,9 @@ import json
 import re
 
 from matplotlib.axes import Axes
-from torch import nn
 
 from experiments.runs import Run, repetitions
-from models import NETWORKS
-from report.context import Context, about, attempt
+from report.context import Context, about
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
 
@@ -114,97 +112,24 @@ def shares(lines: list[dict], name: str) -> list[float]:
 
 
 def settings_section(context: Context) -> Section:
-    """A table for each run, or set of repetitions: every setting, and how it was started."""
+    """For each run, or set of repetitions: every setting, and how it was started."""
     blocks: list[Block] = []
     for group in repetitions(context.runs):
         run = group[0]
-        rows = [["command", " ; ".join(map(str, run.config.get("commands", [])))]]
-        rows += [[key, _value(run.config[key])] for key in ("commit", "hardware", "versions") if key in run.config]
-        rows += [[f"`{key}`", _value(value)] for key, value in run.settings.items() if key != "seed"]
-        if len(group) > 1:
-            rows.insert(0, ["runs", ", ".join(f"`{run.name}`" for run in group)])
-        rows.insert(1, ["seed", ", ".join(str(run.config.get("seed", "")) for run in group)])
-        blocks.append(
-            Printout(f"`{run.name}`: {len(run.settings)} settings of the recipe `{run.recipe}`", _aligned(rows))
-        )
+        names = ", ".join(f"`{one.name}` (seed {one.config.get('seed')})" for one in group)
+        title = f"{names}: {len(run.settings)} settings of the recipe `{run.recipe}`"
+        blocks.append(Printout(title, json.dumps(run.config, indent=2, ensure_ascii=False)))
     return Section("Settings", blocks)
 
 
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    names = [name.strip("`") for name, _ in rows]
-    width = max(map(len, names)) + 2
-    return "\n".join(f"{name:{width}}{value}" for name, (_, value) in zip(names, rows, strict=True))
-
-
 def networks_section(context: Context) -> Section:
-    """The printout of every network, once, with its parameters counted.
-
-    Networks are told apart by their printouts: spectral norm, for one, changes no count of parameters.
-    """
-    users: dict[tuple[str, str], list[str]] = {}
+    """The layers of what was trained, once for all runs of the same networks."""
+    users: dict[str, list[str]] = {}
     blocks: list[Block] = []
-
-    def add(title: str, network: nn.Module, run: Run) -> None:
-        title = f"{title}: {_count(network):,} parameters"
-        users.setdefault((title, f"{network}\n\n{_shares(network)}"), []).append(run.name)
-
-    def printouts(run: Run) -> list[Block]:
-        network = context.network_of(run, kind="")
-        add(f"`{type(network).__name__}` ({_name_of(run)})", network, run)
-        other = discriminator_of(run)
-        if other:
-            name, arguments = other
-            add(f"`{name}` ({_name_of(run)}), trained beside it", NETWORKS[name](**arguments), run)
-        return []
-
     for run in context.runs:
-        blocks += attempt(run, "networks", lambda run=run: printouts(run))
-    shown = [
-        Printout(f"{title}; {', '.join(f'`{name}`' for name in names[:4])}{' …' * (len(names) > 4)}", text)
-        for (title, text), names in users.items()
-    ]
+        try:
+            users.setdefault((run.folder / "networks.txt").read_text(), []).append(f"`{run.name}`")
+        except OSError:
+            blocks.append(Missing(f"`{run.name}`: networks left out, it has no `networks.txt`."))
+    shown = [Printout(", ".join(names[:4]) + " …" * (len(names) > 4), text) for text, names in users.items()]
     return Section("Networks", shown + blocks)
-
-
-def discriminator_of(run: Run) -> tuple[str, dict] | None:
-    """Name in models.NETWORKS and arguments of what was trained beside the network that a run's weights hold.
-
-    That is a GAN's discriminator of pixels, or the whole network whose classifier was kept; None if there is no other.
-    """
-    settings = run.settings
-    if settings.get("discriminator") == "features":
-        return None
-    width = {"width": settings.get("width", 0)}
-    match settings.get("networks") or settings.get("method"):
-        case "dcgan":
-            return "dcgan-discriminator", width | {"bias": settings["bias"]}
-        case "pixelshuffle":
-            return "dcgan-discriminator", width | {"spectral_norm": settings.get("spectral_norm", True)}
-        case "sagan" | "acgan28" | "acgan64" as networks:
-            return f"{networks}-discriminator", width
-        case "fastgan":
-            return "r3gan-discriminator", width
-        case "dsn":
-            return "dsn", width | {"network": settings["network"]}
-        case "dann":
-            return settings["network"], width
-    return None
-
-
-def _name_of(run: Run) -> str:
-    return str(run.settings.get("networks") or run.settings.get("network") or run.recipe)
-
-
-def _count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _shares(network: nn.Module) -> str:
-    """The parameters of each part of a network, a line each."""
-    return "\n".join(f"{name:28}{_count(part):>14,} parameters" for name, part in network.named_children())

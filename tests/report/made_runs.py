@@ -10,6 +10,7 @@ from metrics import tsne
 from models import NETWORKS
 from models.weights import save_weights
 from runtime.images import save_png, sheet
+from training.run import printout
 
 FACES = {"steps_per_epoch": 5, "network": "dcgan-generator", "arguments": {"latent_size": 4, "width": 1}}
 DIGITS = {"steps_per_epoch": 5, "network": "acgan28-generator", "arguments": {"latent_size": 4, "width": 1}}
@@ -27,7 +28,9 @@ def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), st
     log = [{"step": step, "epoch": step / 5, "seconds": float(step), **values} for step, values in lines]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     torch.manual_seed(0)
-    save_weights(folder / "weights.safetensors", NETWORKS[network](**arguments), network, arguments, {})
+    layers = NETWORKS[network](**arguments)
+    (folder / "networks.txt").write_text(printout({"network": layers}))
+    save_weights(folder / "weights.safetensors", layers, network, arguments, {})
     random = np.random.default_rng(0)
     for step in (5, 10) if sheets else ():
         columns, size = sheets

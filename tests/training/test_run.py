@@ -30,7 +30,7 @@ def contents(folder):
 
 def test_the_directory_holds_settings_log_samples_checkpoint_and_weights(uninterrupted, state):
     assert sorted(contents(uninterrupted)) == [
-        *("checkpoint.pt", "config.json", "metrics.jsonl"),
+        *("checkpoint.pt", "config.json", "metrics.jsonl", "networks.txt"),
         *("samples/0000004.png", "samples/0000008.png", "weights.safetensors"),
     ]
     config = json.loads((uninterrupted / "config.json").read_text())
@@ -43,6 +43,9 @@ def test_the_directory_holds_settings_log_samples_checkpoint_and_weights(uninter
     assert len(config["commands"]) == 1
     assert "float32" in config["hardware"]
     assert {"commit"} < config.keys()
+
+    networks = (uninterrupted / "networks.txt").read_text()
+    assert "generator " in networks and "PixelShuffle" in networks and "SpectralNorm" in networks  # as D has it
 
     left = state(uninterrupted)
     assert [line["step"] for line in left["log"]] == [2, 4, 6, 8]

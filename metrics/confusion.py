@@ -1,0 +1,48 @@
+"""Confusion matrices of the ten digits: counts, the scores they give, and a figure."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from runtime.figures import save_figure
+
+CLASSES = 10
+
+
+def confusion_matrix(true: list[int], given: list[int]) -> np.ndarray:
+    """Counts (10, 10) of pictures by their true label (row) and the given one (column)."""
+    matrix = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(matrix, (true, given), 1)
+    return matrix
+
+
+def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
+    """`pictures`, `missing`, `accuracy` and each class's share of right labels (`by_class`; None without pictures)."""
+    total = int(matrix.sum()) + missing
+    return {
+        "pictures": total,
+        "missing": missing,
+        "accuracy": float(matrix.trace() / total),
+        "by_class": [float(row[label] / row.sum()) if row.any() else None for label, row in enumerate(matrix)],
+    }
+
+
+def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
+    """Draw a confusion matrix (10, 10) as PNG."""
+    save_figure(confusion_figure(matrix, title), path)
+
+
+def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
+    """A confusion matrix (10, 10): counts, shaded by their share of the row."""
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label")
+    axes.set_title(title, fontsize=9)
+    return figure
