@@ -12,6 +12,7 @@ from runtime.errors import UserError
 from runtime.threads import in_threads
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+MOST_PIXELS = 89_478_485  # Pillow's limit, beyond which it only warns: a small file may unpack to any size
 
 
 def image_names(folder: Path) -> list[str]:
@@ -35,6 +36,8 @@ def read_image(path: Path, size: int | None = None, resize: bool = False) -> np.
     """
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it is {image.width}x{image.height}")
             if size is None or image.size == (size, size):
                 return np.asarray(image.convert("RGB"))
             if not resize:

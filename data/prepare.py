@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -40,6 +40,7 @@ from data.tree import (
     write_picture,
 )
 from runtime.errors import UserError, run_command
+from runtime.settings import AT_LEAST_1, Settings
 from runtime.threads import in_threads
 
 MNISTM_SEED = 0
@@ -47,7 +48,7 @@ SOURCES: dict[str, tuple[Source, ...]] = {"faces": CELEBA, "mnistm": (*MNIST, BS
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Build the data tree from the official downloads; parts that are there already are left as they are."""
 
     raw: Path = Path("datasets/raw")
@@ -56,9 +57,9 @@ class Config:
     """Folder of the data tree."""
     parts: tuple[Literal["faces", "mnistm", "svhn", "usps"], ...] = ()
     """What to prepare; by default everything whose raw data is there."""
-    train_count: int | None = None
+    train_count: Annotated[int | None, AT_LEAST_1] = None
     """Take only the first so many training faces."""
-    val_count: int | None = None
+    val_count: Annotated[int | None, AT_LEAST_1] = None
     """Take only the first so many validation faces."""
     download: bool = False
     """Fetch the missing raw data of the digits first; CelebA's has to be fetched by hand."""

@@ -2,18 +2,31 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runtime.errors import UserError
 from runtime.files import write_atomically
 
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\w .-]*$)")  # what a spreadsheet would execute: = and @, not -1.5 or +a.png
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would take the cell `text` for a formula, and so might execute what a file is named."""
+    return FORMULA.match(text) is not None
+
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
     """Write a CSV table, replacing a former file only once the new one is whole; parents are made.
 
-    Raises OSError (a full disk, no permission) with the former file untouched.
+    Raises OSError (a full disk, no permission), and UserError for a cell that a spreadsheet would execute, with the
+    former file untouched.
     """
+    rows = list(rows)
+    formula = next((cell for row in rows for cell in row if isinstance(cell, str) and is_formula(cell)), None)
+    if formula is not None:
+        raise UserError(f"{formula!r} would be a formula in {path}: rename it")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

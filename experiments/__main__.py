@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -23,6 +24,7 @@ from experiments import adaptation, digits, faces, reports, results, tables
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
 from experiments.runs import read_run
 from runtime.errors import UserError, run_command
+from runtime.settings import AT_LEAST_1, Settings
 
 EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
     "faces": faces.rows,
@@ -37,14 +39,14 @@ EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Run the rows of an experiment that have no scores yet; options of the training scripts may follow after --."""
 
     name: tyro.conf.Positional[str]
     """The experiment; `tables` writes the tables of README.md and docs/ from the committed results."""
     only: str = "*"
     """Only the rows whose name fits this pattern of the shell's, "dann-*-seed-1" say."""
-    jobs: int = 1
+    jobs: Annotated[int, AT_LEAST_1] = 1
     """Rows at a time, each on a GPU of its own where there are any."""
     full: bool = False
     """Take the whole length of every row instead of the one for CPUs."""

@@ -9,6 +9,7 @@ import tyro
 
 from data.decoded import image_names, read_images
 from data.digits import write_labels
+from data.tables import is_formula
 from inference.classification import Vote, class_probabilities, vote
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
@@ -51,12 +52,15 @@ def main(config: Config) -> None:
 def read_digits(folder: Path, skip_bad: bool) -> tuple[list[str], np.ndarray]:
     """Names and pictures, uint8 RGB (N, 28, 28, 3), of a folder, in file-name order.
 
-    Raises UserError for a missing or empty folder and for a picture that is unreadable or not 28x28; with `skip_bad`
-    such pictures are left out and named on standard error, and UserError is raised when none is left.
+    Raises UserError for a missing or empty folder and for a picture that is unreadable, not 28x28 or named like a
+    spreadsheet's formula; with `skip_bad` such pictures are left out and named on standard error, and UserError is
+    raised when none is left.
     """
     names = image_names(folder)
     pictures = dict(zip(names, read_images((folder / name for name in names), 28), strict=True))
     bad = {name: error for name, error in pictures.items() if isinstance(error, UserError)}
+    for name in filter(is_formula, names):
+        bad.setdefault(name, UserError(f"{folder / name} would be a formula in the table: rename it"))
     for name, error in bad.items():
         if not skip_bad:
             raise error

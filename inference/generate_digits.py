@@ -23,20 +23,21 @@ from models.samplers import Sampling
 from models.weights import load_weights
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
+from runtime.images import claimed, save_animation, save_images, save_png, sheet
+from runtime.settings import Range, Settings
 
 ENLARGEMENT = 8  # of a pixel in snapshots
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else."""
 
     weights: Path
     """A run's weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
     out: Path
     """Folder for the pictures; made if missing, refused if it holds other files."""
-    per_class: int = 100
+    per_class: Annotated[int, Range(1, 999, because="file names have three digits")] = 100
     """How many of each digit."""
     seed: int = 999
     """Each digit has its own noise, derived from this seed, its class and its number."""
@@ -46,7 +47,7 @@ class Config:
     """Also write a 10x10 sheet to this PNG: rows are digits, columns noises."""
     snapshots: Path | None = None
     """Also write six pictures of the making of one digit to this PNG, and all of it as a GIF beside it."""
-    snapshot_digit: int = 0
+    snapshot_digit: Annotated[int, Range(0, 9)] = 0
     """The digit whose making is shown, the first of its class."""
     snapshot_times: tuple[float, float, float, float, float, float] | None = None
     """Times of the six pictures, from noise to image (0): t up to T, by default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T,
@@ -65,10 +66,9 @@ def main(config: Config) -> None:
     execution = choose_execution(config.device, config.precision)
     network = execution.place(network)
     names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in range(1, config.per_class + 1)]
-    claim_folder(config.out, names)
-
-    seeds, labels = requests(config.seed, config.per_class)
-    save_images(config.out, names, sample_digits(network, seeds, labels, execution, config.sampling))
+    with claimed(config.out, names):
+        seeds, labels = requests(config.seed, config.per_class)
+        save_images(config.out, names, sample_digits(network, seeds, labels, execution, config.sampling))
     if config.grid:
         seeds, labels = grid_requests(config.seed)
         save_png(config.grid, sheet(sample_digits(network, seeds, labels, execution, config.sampling), columns=10))
@@ -78,10 +78,6 @@ def main(config: Config) -> None:
 
 def check(config: Config, network: nn.Module) -> None:
     """Raise UserError for settings that cannot work with `network`, before any work starts."""
-    if not 1 <= config.per_class <= 999:
-        raise UserError("--per-class must be from 1 to 999: file names have three digits")
-    if not 0 <= config.snapshot_digit <= 9:
-        raise UserError(f"--snapshot-digit {config.snapshot_digit} is no digit: use 0 to 9")
     if is_diffusion(network):
         check_sampling(network.diffusion, config.sampling)
         first = network.diffusion.snapshot_times[0]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -9,22 +10,23 @@ from inference.sampling import FACE_GENERATORS, sample_faces
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.images import claim_folder, save_animation, save_images, save_png, sheet
+from runtime.images import claimed, save_animation, save_images, save_png, sheet
+from runtime.settings import Range, Settings
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Write numbered faces, 0000.png and on, into a folder that holds nothing else."""
 
     weights: Path
     """A run's weights.safetensors, or a shipped file."""
     out: Path
     """Folder for the pictures; made if missing, refused if it holds other files."""
-    count: int = 1000
+    count: Annotated[int, Range(1, 10_000, because="file names have four digits")] = 1000
     """How many faces."""
     seed: int = 999
     """Each face has its own noise, derived from this seed and its number."""
-    truncation: float = 1.0
+    truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
     """Scale of the noise: below 1, faces are more typical and less varied."""
     interpolate: tuple[int, int] | None = None
     """Numbers of two faces of this seed, A B: --count faces on the way from the one to the other instead."""
@@ -38,20 +40,16 @@ class Config:
 
 def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
-    if not 1 <= config.count <= 10_000:
-        raise UserError("--count must be from 1 to 10000: file names have four digits")
-    if not 0 < config.truncation <= 2:
-        raise UserError("--truncation must be above 0 and at most 2")
     if config.interpolate and (min(config.interpolate) < 0 or not 2 <= config.count <= 200):
         raise UserError("--interpolate needs two numbers from 0 up and a --count from 2 to 200")
     names = [f"{number:04d}.png" for number in range(config.count)]
     execution = choose_execution(config.device, config.precision)
     network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
-    claim_folder(config.out, names)
-    images = sample_faces(
-        execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate
-    )
-    save_images(config.out, names, images)
+    with claimed(config.out, names):
+        images = sample_faces(
+            execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate
+        )
+        save_images(config.out, names, images)
     if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
         save_animation(config.sheet, images)
     elif config.sheet:

@@ -15,7 +15,7 @@ from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.images import claim_folder, save_images, save_png, sheet
+from runtime.images import claimed, save_images, save_png, sheet
 
 FACE_SIZE = 64
 
@@ -56,9 +56,9 @@ def main(config: Config) -> None:
     execution = choose_execution(config.device, config.precision)
     network, _ = load_weights(config.weights, kind="vae")
     images = decode_folder(config.images, names, FACE_SIZE, resize=True)
-    claim_folder(config.out, results)
-    pictures, errors = reconstruct(execution.place(network), images, execution)
-    save_images(config.out, results, pictures)
+    with claimed(config.out, results):
+        pictures, errors = reconstruct(execution.place(network), images, execution)
+        save_images(config.out, results, pictures)
     if config.csv:
         lines = [[name, f"{error:.6f}"] for name, error in zip(names, errors, strict=True)]
         write_table(config.csv, ["image_name", "mse"], lines)

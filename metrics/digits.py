@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -27,12 +27,13 @@ from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.settings import Range, Settings
 
 SIZE = 28
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Score a folder of generated digits: are they seen as what was asked for, and are they as varied as real ones?"""
 
     out: tyro.conf.Positional[Path]
@@ -41,7 +42,7 @@ class Config:
     """the course's Classifier.pth, or the weights.safetensors of a classifier trained here"""
     reference: Path | None = None
     """real digits for FID, precision and recall: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)"""
-    reference_count: int = 1000
+    reference_count: Annotated[int, Range(2)] = 1000
     """how many of a domain's validation digits are the reference, the first ones"""
     dims: Literal[2048, 768, 192, 64] = 2048
     """Inception features for FID, precision and recall; only 2048 compares with published values"""

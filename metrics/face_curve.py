@@ -6,7 +6,7 @@ Every weights file that the run kept (`--keep-every`) generates faces from the s
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,10 +17,11 @@ from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.settings import AT_LEAST_1, Range, Settings
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Score the kept weights of a face run, oldest first."""
 
     run: tyro.conf.Positional[Path]
@@ -29,9 +30,9 @@ class Config:
     """Folder of real faces, ROOT/face/val say."""
     out: Path | None = None
     """Folder for curve.json; the run directory by default."""
-    every: int = 1
+    every: Annotated[int, AT_LEAST_1] = 1
     """Score only every so many-th of the kept weights, and always the last."""
-    count: int = 1000
+    count: Annotated[int, Range(2)] = 1000
     """Faces to generate for each score."""
     seed: int = 999
     """Seed of their noise."""

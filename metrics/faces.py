@@ -7,7 +7,7 @@ python -m metrics.faces OUT --reference DIR --features dlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -22,13 +22,14 @@ from metrics.inception import Inception, reference_features
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.settings import AT_LEAST_1, Settings
 
 FEATURE_SCORES = ("fid", "kid", "kid_std", "precision", "recall")
 LOGIT_SCORES = ("inception_score", "inception_score_std")
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Score a folder of generated pictures against a folder of real ones."""
 
     out: tyro.conf.Positional[Path]
@@ -45,7 +46,7 @@ class Config:
     """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)"""
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda or cuda:N"""
-    batch_size: int = 50
+    batch_size: Annotated[int, AT_LEAST_1] = 50
     """pictures per pass through the Inception network"""
 
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,13 +25,14 @@ from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range, Settings
 
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]
 FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Sample a diffusion network in several ways and score each.
 
     FID, precision and recall are left out where there are no Inception weights.
@@ -43,17 +44,17 @@ class Config:
     """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
     reference: Path
     """Real digits: a domain's folder (ROOT/digits/mnistm)."""
-    reference_count: int = 1000
+    reference_count: Annotated[int, Range(2)] = 1000
     """How many of its validation digits are the reference, the first ones."""
     samplers: tuple[Literal["ddpm", "ddim", "heun", "dpm++"], ...] = ("dpm++",)
     """Samplers."""
-    steps: tuple[int, ...] = (20,)
+    steps: Annotated[tuple[int, ...], AT_LEAST_1] = (20,)
     """Sampling steps of each; those that do not divide the training's are left out. ddpm takes all of them."""
-    guidance: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    guidance: Annotated[tuple[float, ...], AT_LEAST_0] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
     """Guidance scales; 0 ignores the label, 1 is plain conditional sampling."""
     seeds: tuple[int, ...] = (999,)
     """Sampling seeds; rows above 50 steps take the first only."""
-    per_class: int = 100
+    per_class: Annotated[int, Range(2, 999)] = 100
     """How many of each digit, for each seed."""
     out: Path | None = None
     """Where the rows go, sampling.json beside the weights by default; rows that are there already are kept."""

@@ -7,6 +7,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -20,12 +21,13 @@ from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.settings import Range, Settings
 
 FEWEST = 40  # points, more than t-SNE's perplexity asks for
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Place the features of validation digits (adaptation runs), or the latents of validation faces (VAE runs)."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -34,7 +36,7 @@ class Config:
     """The data tree; that of each run by default."""
     domains: tuple[str, ...] = ()
     """Domains to show; the run's source and target by default."""
-    count: int = 500
+    count: Annotated[int, Range(1)] = 500
     """Digits of each domain, drawn from its val.csv (all of them where it has fewer); twice as many faces."""
     seed: int = 999
     """Seed of the choice and of t-SNE."""

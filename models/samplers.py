@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
 
 from models.guidance import Denoiser
+from runtime.settings import AT_LEAST_0, SHARE, Range
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,16 @@ class Sampling:
     sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
     the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
-    steps: int = 0
+    steps: Annotated[int, AT_LEAST_0] = 0
     """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM), and
     20, or the next smaller divisor of T, for the others."""
-    guidance: float | None = None
+    guidance: Annotated[float | None, Range(0, 100)] = None
     """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
     discrete times, 1.5 for EDM; a distilled network has guidance built in."""
-    guidance_interval: tuple[float, float] | None = None
+    guidance_interval: Annotated[tuple[float, float] | None, AT_LEAST_0] = None
     """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
     costs half. By default everywhere for discrete times, from sigma 0.3 to 5 for EDM."""
-    eta: float = 0.0
+    eta: Annotated[float, SHARE] = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
     """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""

@@ -49,9 +49,12 @@ def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, di
     try:
         network = NETWORKS[name](**json.loads(metadata["arguments"]))
         network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
-    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        about = dict(json.loads(metadata.get("about", "{}")))
+    except Exception as error:  # arguments of another network can fail anywhere in it, with nearly any exception
         raise UserError(f"{path} does not fit the network {name}: it was made by another version") from error
-    return network.eval().requires_grad_(False), json.loads(metadata.get("about", "{}"))
+    if not all(value.isfinite().all() for value in network.parameters()):
+        raise UserError(f"{path} holds weights that are no finite numbers: train it anew")
+    return network.eval().requires_grad_(False), about
 
 
 def shrink(source: Path, target: Path) -> None:

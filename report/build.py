@@ -23,6 +23,7 @@ from report.sections.training import curves_section, networks_section, settings_
 from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.files import write_atomically
+from runtime.settings import Settings
 
 TITLE = "Faces and digits: what was run"
 SECTIONS = (
@@ -38,7 +39,7 @@ SECTIONS = (
 
 
 @dataclass
-class Config:
+class Config(Settings):
     """Turn run directories into one page with figures."""
 
     runs: Path = Path("runs")

@@ -1,6 +1,7 @@
 """Errors a user can put right end in one line and exit status 1, never in a traceback."""
 
 import sys
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -13,8 +14,13 @@ class UserError(Exception):
 def run_command(main: Callable[[], None]) -> None:
     """Run `main`; on an error a user can cause, print one line to standard error and exit with status 1.
 
-    Everything else keeps its traceback: that is a fault of ours.
+    Everything else keeps its traceback: that is a fault of ours. Libraries' warnings are for who asks with `python -W`,
+    and names that are no UTF-8 are printed escaped.
     """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:

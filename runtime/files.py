@@ -1,9 +1,13 @@
-"""Files that are either written whole or not at all."""
+"""Files that are either written whole or not at all, in folders that one process at a time writes into."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
+
+from runtime.errors import UserError
 
 
 @contextmanager
@@ -26,11 +30,60 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Parents are made. Raises OSError (a full disk, no permission) that names `path`, the former file untouched.
     """
+    with naming(path), replacing(path) as temporary:
+        write_synced(temporary, content)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, safely on disk when this returns."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Any OSError within names `path`: of a full disk the system does not say which file it was."""
     try:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield
     except OSError as error:
-        error.filename = str(path)  # of a full disk the system does not say which file it was
+        error.filename = error.filename or str(path)
         raise
+
+
+class FolderLock:
+    """A folder that no other process writes into while this object lives; a process that dies lets go of it, too."""
+
+    def __init__(self, descriptor: int):
+        self.descriptor = descriptor
+
+    def __del__(self):
+        os.close(self.descriptor)
+
+
+_locks: WeakValueDictionary[tuple[int, int], FolderLock] = WeakValueDictionary()  # of this process, by device and inode
+
+
+def lock_folder(folder: Path) -> FolderLock:
+    """Keep other processes from writing into `folder`, which must exist, for as long as what is returned is kept.
+
+    The lock is advisory and leaves no file; a process may take the same one again. Raises UserError while another
+    process has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    status = os.fstat(descriptor)
+    key = (status.st_dev, status.st_ino)
+    lock = _locks.get(key)
+    if lock is not None:
+        os.close(descriptor)
+        return lock
+    _locks[key] = lock = FolderLock(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        del _locks[key]
+        raise UserError(f"another process is writing into {folder}: wait for it, or give another folder") from error
+    except OSError:  # a file system without locks
+        pass
+    return lock

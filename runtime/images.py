@@ -1,7 +1,8 @@
 """Pictures from tensors to files: uint8 conversion, numbered PNGs, sheets."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from runtime.errors import UserError
-from runtime.files import write_atomically
+from runtime.files import lock_folder, naming, write_atomically
 from runtime.threads import in_threads
 
 
@@ -27,10 +28,11 @@ def from_uint8(images: np.ndarray | Tensor, device: torch.device | str | None = 
     return images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def claim_folder(folder: Path, names: Sequence[str]) -> None:
-    """Make `folder` and its parents, ready to hold exactly the files `names`.
+@contextmanager
+def claimed(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """`folder`, made with its parents, ready to hold exactly the files `names` and this process's alone meanwhile.
 
-    Raises UserError when it is a file or holds anything else; nothing is ever deleted.
+    Raises UserError when it is a file, holds anything else, or another process has claimed it; nothing is ever deleted.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder for the pictures")
@@ -39,6 +41,9 @@ def claim_folder(folder: Path, names: Sequence[str]) -> None:
         if others:
             raise UserError(f"{folder} holds other files ({min(others)} …): give an empty or new folder")
     folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    yield
+    del lock
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
@@ -59,8 +64,14 @@ def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None
 
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
     """Write uint8 pictures (N, H, W, 3) under `names` into `folder`, which must hold nothing else."""
-    claim_folder(folder, names)
-    list(in_threads(lambda pair: Image.fromarray(pair[1]).save(folder / pair[0]), zip(names, images, strict=True)))
+
+    def save(pair: tuple[str, np.ndarray]) -> None:
+        name, image = pair
+        with naming(folder / name):
+            Image.fromarray(image).save(folder / name)
+
+    with claimed(folder, names):
+        list(in_threads(save, zip(names, images, strict=True)))
 
 
 def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:

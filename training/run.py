@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import pickle
 import platform
 import shlex
 import signal
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import write_atomically
+from runtime.files import lock_folder, naming, replacing, write_atomically, write_synced
 from runtime.images import save_png
 from runtime.processes import (
     any_process,
@@ -68,9 +67,12 @@ class Run:
         self._before = 0.0  # seconds of training in earlier sittings
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
+        if is_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_folder(self.folder)  # for as long as this object lives
         if config.resume:
             self._restore()
-        elif is_first() and self.folder.exists() and any(self.folder.iterdir()):
+        elif is_first() and any(self.folder.iterdir()):
             raise UserError(f"{self.folder} exists: go on with --resume, or start another with --name")
         self._started = time.perf_counter() - self._before
         if is_first():
@@ -148,7 +150,8 @@ class Run:
         if is_first():
             line = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "seconds": self._elapsed(), **values}
             line = {key: round(value, 6) for key, value in line.items()}
-            with open(self.folder / "metrics.jsonl", "a") as file:
+            path = self.folder / "metrics.jsonl"
+            with naming(path), open(path, "a") as file:
                 file.write(json.dumps(line) + "\n")
 
     def sample_due(self) -> bool:
@@ -184,11 +187,14 @@ class Run:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomically(self.folder / "checkpoint.pt", buffer.getbuffer())
         about = {"recipe": self.config.recipe, "step": self.step, "epochs": round(self.step / self.steps_per_epoch, 2)}
-        save_weights(self.folder / "weights.safetensors", network, name, arguments, about)
-        if self._keep_due():
-            save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", network, name, arguments, about)
+        path = self.folder / "checkpoint.pt"
+        # The checkpoint is in place last: killed before, these steps are done again, and the weights with them.
+        with naming(path), replacing(path) as temporary:
+            write_synced(temporary, buffer.getbuffer())
+            save_weights(self.folder / "weights.safetensors", network, name, arguments, about)
+            if self._keep_due():
+                save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", network, name, arguments, about)
 
     def close(self) -> None:
         """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
@@ -235,17 +241,22 @@ class Run:
 
     def _restore(self) -> None:
         """Take up the last checkpoint; without one, begin at the first step."""
+        if is_first():
+            for unfinished in self.folder.glob(".*.tmp"):  # a killed process was writing it
+                unfinished.unlink()
         path = self.folder / "checkpoint.pt"
         if path.exists():
             try:
                 state = torch.load(path, map_location=self.execution.device, weights_only=True)
                 for name, part in self.parts.items():
                     _load(part, state["parts"][name])
-            except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-                reason = str(error).splitlines()[0]
+                self.step, self._logged = int(state["step"]), int(state["logged"])
+                self._before, self._sums = float(state["seconds"]), dict(state["sums"])
+            except OSError:
+                raise
+            except Exception as error:  # a damaged file can fail anywhere in unpickling, with nearly any exception
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UserError(f"{path} does not fit this run ({reason}): keep its networks and optimizers") from error
-            self.step, self._logged = state["step"], state["logged"]
-            self._before, self._sums = state["seconds"], state["sums"]
         if is_first():
             self._cut_log()
 
@@ -253,13 +264,13 @@ class Run:
         """Drop the log's lines after the checkpoint: their steps are done again."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            lines = path.read_text(errors="replace").splitlines()
+            kept = [line for line in lines if 0 <= _step_of(line) <= self.step]
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _write_config(self) -> None:
         path = self.folder / "config.json"
-        commands = json.loads(path.read_text())["commands"] if path.exists() else []
+        commands = json.loads(path.read_text()).get("commands", []) if path.exists() else []
         content = {
             "recipe": self.config.recipe,
             "seed": self.config.seed,
@@ -289,6 +300,14 @@ def printout(networks: dict[str, nn.Module]) -> str:
         parts = [line(part, layers) for part, layers in network.named_children()]
         texts.append("\n".join([line(name, network), "", str(network), "", *parts]))
     return "\n\n".join(texts) + "\n"
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the log; -1 when the line is damaged, cut off by a full disk say."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return -1
 
 
 def _load(part: Stateful, state: dict[str, Any]) -> None:

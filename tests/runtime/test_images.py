@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from runtime.errors import UserError
-from runtime.images import claim_folder, from_uint8, save_images, save_png, sheet, to_uint8
+from runtime.images import claimed, from_uint8, save_images, save_png, sheet, to_uint8
 
 
 def test_every_level_survives_the_way_to_numbers_and_back():
@@ -51,17 +51,22 @@ def test_pictures_are_saved_as_they_are(tmp_path):
 
 def test_a_folder_is_claimed_with_its_parents_and_again_for_the_same_names(tmp_path):
     folder = tmp_path / "a" / "b"
-    claim_folder(folder, ["0.png", "1.png"])
+    with claimed(folder, ["0.png", "1.png"]):
+        pass
     (folder / "1.png").write_bytes(b"former")
-    claim_folder(folder, ["0.png", "1.png"])
+    with claimed(folder, ["0.png", "1.png"]):
+        pass
     assert (folder / "1.png").read_bytes() == b"former"
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     for name in ("0.png", "2.png", "notes.txt"):
         (tmp_path / name).write_text(name)
-    with pytest.raises(UserError, match=r"holds other files \(2.png …\): give an empty or new folder"):
-        claim_folder(tmp_path, ["0.png", "1.png"])
+    with (
+        pytest.raises(UserError, match=r"holds other files \(2.png …\): give an empty or new folder"),
+        claimed(tmp_path, ["0.png", "1.png"]),
+    ):
+        pass
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {
         name: name for name in ("0.png", "2.png", "notes.txt")
     }
@@ -69,6 +74,9 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
 
 def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
     (tmp_path / "faces").write_text("mine")
-    with pytest.raises(UserError, match="faces is a file: give a folder for the pictures"):
-        claim_folder(tmp_path / "faces", ["0.png"])
+    with (
+        pytest.raises(UserError, match="faces is a file: give a folder for the pictures"),
+        claimed(tmp_path / "faces", ["0.png"]),
+    ):
+        pass
     assert (tmp_path / "faces").read_text() == "mine"
