@@ -25,6 +25,16 @@ from training.config import parse_command_line
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--faults", action="store_true", help="try every fault, and write docs/reliability.md")
+
+
+@pytest.fixture(scope="session")
+def campaign(pytestconfig):
+    """Whether every fault is to be tried, not only a few of each kind."""
+    return pytestconfig.getoption("--faults")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """Decoded pictures are cached for these tests alone; with one thread, equal work gives equal bits."""

@@ -70,6 +70,8 @@ class Run:
         if is_first():
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)  # for as long as this object lives
+            for unfinished in self.folder.glob(".*.tmp"):  # a killed process was writing it
+                unfinished.unlink()
         if config.resume:
             self._restore()
         elif is_first() and any(self.folder.iterdir()):
@@ -241,9 +243,6 @@ class Run:
 
     def _restore(self) -> None:
         """Take up the last checkpoint; without one, begin at the first step."""
-        if is_first():
-            for unfinished in self.folder.glob(".*.tmp"):  # a killed process was writing it
-                unfinished.unlink()
         path = self.folder / "checkpoint.pt"
         if path.exists():
             try:

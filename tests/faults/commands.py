@@ -1,0 +1,48 @@
+"""Every command in this process, as from the command line: its status and what it says on standard error."""
+
+import importlib
+import io
+import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from unittest import mock
+
+import tyro
+
+from runtime.errors import run_command
+from training.config import parse_command_line
+
+TRAINING = ("acgan", "adamatch", "dann", "dcgan", "ddpm", "dsn", "vae")
+WITH_NUMBERS = (
+    *("inference.generate_faces", "inference.generate_digits", "metrics.faces", "metrics.digits", "metrics.sampling"),
+    *("metrics.face_curve", "metrics.tsne", "data.prepare", "report.build"),
+)
+
+
+def call(command, *words):
+    """The exit status and standard error of `command`, a module, with `words` on its command line."""
+    module = importlib.import_module(command)
+    words = [str(word) for word in words]
+
+    def main():
+        if command.startswith("train_"):
+            module.main(parse_command_line(module.RECIPES, words))
+        else:
+            module.main(tyro.cli(module.Config, args=words))
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.object(sys, "argv", [command, *words]),
+        mock.patch.object(sys, "warnoptions", []),
+        warnings.catch_warnings(),
+    ):
+        # pytest keeps warnings for itself; a user would see them.
+        warnings.showwarning = lambda *what, **_: err.write(warnings.formatwarning(*what[:4]))
+        warnings.resetwarnings()
+        try:
+            run_command(main)
+        except SystemExit as end:
+            return end.code or 0, err.getvalue()
+        return 0, err.getvalue()

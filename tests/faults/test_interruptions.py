@@ -1,0 +1,73 @@
+"""Kills, full disks, and two processes at once."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from runtime.errors import UserError
+from runtime.files import lock_folder, write_atomically
+from runtime.images import claimed
+
+HOLDS = "import sys; from pathlib import Path; from runtime.files import lock_folder\n"
+HOLDS += "lock = lock_folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+
+
+def test_killed_runs_are_resumed_bit_for_bit(fault, run, tmp_path, campaign):
+    if not campaign:
+        pytest.skip("bash scripts/test.sh --faults kills every recipe; tests/training/test_run.py kills one")
+    done = run("-m", "tests.faults.interruptions", tmp_path, 10)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == 70, done.stderr
+    for script, problem in results:
+        with fault("SIGKILL at random and while saving", script):
+            assert not problem
+
+
+@pytest.fixture
+def holder(root, tmp_path):
+    """Another process that holds `tmp_path`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, tmp_path], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_folder_that_another_process_writes_into_is_refused_until_it_dies(holder, fault, tmp_path):
+    with (
+        fault("two processes at once", "output folder"),
+        pytest.raises(UserError, match="another process is writing into"),
+        claimed(tmp_path, ["0.png"]),
+    ):
+        pass
+    with (
+        fault("two processes at once", "run directory"),
+        pytest.raises(UserError, match="wait for it, or give another folder"),
+    ):
+        lock_folder(tmp_path)
+    holder.kill()
+    holder.wait()
+    with fault("two processes at once", "after a crash"):
+        first = lock_folder(tmp_path)
+        assert lock_folder(tmp_path) is first
+
+
+def test_a_file_size_limit_leaves_the_former_file(fault, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"former")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
+    try:
+        with fault("full disk", "file"), pytest.raises(OSError, match="File too large") as error:
+            write_atomically(path, bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == b"former"
+    assert os.listdir(tmp_path) == ["file"]

@@ -1,0 +1,72 @@
+"""Every number of every command: nothing but finite values in their ranges is accepted."""
+
+import importlib
+import math
+import typing
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runtime.errors import UserError
+from runtime.settings import Range, type_notes
+from tests.faults.commands import TRAINING, WITH_NUMBERS
+
+WILD = [math.nan, math.inf, -math.inf, -1, 0, 1e308, -1e308, 5e-324, 10**400, -(10**400), 2**63, -0.0]
+
+
+def numeric_fields(kind):
+    """Names of the settings that are numbers, those of settings within settings left to their own class."""
+    hints = typing.get_type_hints(kind)
+
+    def is_numeric(hint):
+        return hint in (int, float) or any(is_numeric(part) for part in typing.get_args(hint))
+
+    return [field.name for field in fields(kind) if is_numeric(hints[field.name])]
+
+
+def kinds(module):
+    """The settings of a command: one class, or that of each recipe."""
+    if hasattr(module, "RECIPES"):
+        return list({type(config): config for _, config in module.RECIPES.values()}.values())
+    required = {field.name: None for field in fields(module.Config)}
+    blank = module.Config.__new__(module.Config)
+    for field in fields(module.Config):
+        missing = field.default_factory() if callable(field.default_factory) else field.default
+        setattr(blank, field.name, required[field.name] if "MISSING" in repr(missing) else missing)
+    return [blank]
+
+
+@pytest.mark.parametrize("name", [*(f"train_{recipe}" for recipe in TRAINING), *WITH_NUMBERS])
+def test_numbers(name, fault, campaign):
+    module = importlib.import_module(name)
+
+    @settings(max_examples=60 if campaign else 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def try_numbers(data):
+        config = data.draw(st.sampled_from(kinds(module)))
+        names = numeric_fields(type(config))
+        field = data.draw(st.sampled_from(names))
+        number = data.draw(st.sampled_from(WILD) | st.floats() | st.integers())
+        before = getattr(config, field)
+        value = (number,) * max(1, len(before)) if isinstance(before, tuple) else number
+        with fault("numbers of options", f"{type(config).__module__} {field}={number}"):
+            try:
+                accepted = replace(config, **{field: value})
+            except UserError as error:
+                assert "\n" not in str(error)
+                return
+            assert not isinstance(number, float) or math.isfinite(number)
+            for note in type_notes(type(accepted))[field]:
+                assert not isinstance(note, Range) or number in note
+
+    try_numbers()
+
+
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_settings_within_settings_are_checked_too(name):
+    module = importlib.import_module(name)
+    for config in kinds(module):
+        for field in fields(config):
+            assert not is_dataclass(getattr(config, field.name)) or numeric_fields(type(getattr(config, field.name)))
