@@ -68,8 +68,8 @@ class Config(Settings):
 
 def main(config: Config) -> None:
     """Make the rows that are missing, and print all of them; raises UserError where no row can be made."""
-    if not config.seeds or config.per_class < 2:
-        raise UserError("--seeds needs at least one seed, and --per-class must be at least 2")
+    if not config.seeds:
+        raise UserError("--seeds needs at least one seed")
     execution, exact = choose_execution(config.device, config.precision), choose_execution(config.device, "float32")
     network = execution.place(load_weights(config.weights, kind="unet")[0])
     classifier = exact.place(load_classifier(config.classifier))

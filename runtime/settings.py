@@ -76,7 +76,7 @@ def check_numbers(settings: Any) -> None:
         if is_dataclass(value):
             check_numbers(value)
         for number in _numbers(value):
-            if not math.isfinite(number):
+            if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"{option(field.name)} must be a finite number")
             for note in notes[field.name]:
                 if isinstance(note, Range) and number not in note:

@@ -130,13 +130,14 @@ def _saved_settings(config: Config) -> Config:
     """The settings of the run that `config` names, as its config.json has them."""
     path = config.folder / "config.json"
     try:
-        settings = json.loads(path.read_text())["settings"]
+        settings = dict(json.loads(path.read_text())["settings"])
+        recipe = settings["recipe"]
     except FileNotFoundError as error:
         raise UserError(f"no run to resume at {config.folder}: leave out --resume, or give its --name") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}): start anew under another --name") from error
-    if settings["recipe"] != config.recipe:
-        raise UserError(f"{config.folder} is a run of {settings['recipe']}: give another --name, or that recipe")
+    if recipe != config.recipe:
+        raise UserError(f"{config.folder} is a run of {recipe}: give another --name, or that recipe")
     settings = {config.RENAMED.get(name, name): value for name, value in settings.items()}
     if settings.get("halve_every_epochs") or settings.get("halve_every_steps"):
         settings["lr_schedule"] = "halved"  # halving was no schedule of its own once
@@ -146,6 +147,23 @@ def _saved_settings(config: Config) -> Config:
             raise UserError(f"{config.folder} was made with {option}, which is gone: start anew under another --name")
     kinds = typing.get_type_hints(type(config))
     known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
+    for name, value in known.items():
+        if not _fits(value, kinds[name]):
+            raise UserError(f"{path} cannot be read ({name} is {value!r}): start anew under another --name")
     tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
     # Settings younger than the run had their plain defaults there, not what the recipe has made of them since.
     return dataclasses.replace(type(config)(), **known | tuples)
+
+
+def _fits(value: typing.Any, kind: typing.Any) -> bool:
+    """Whether a value read from JSON can be of the type `kind`."""
+    parts = typing.get_args(kind)
+    match typing.get_origin(kind):
+        case None:
+            return isinstance(value, (int, float) if kind is float else kind)
+        case typing.Literal:
+            return value in parts
+        case origin if origin is tuple:
+            parts = parts[:1] * len(value) if parts[-1] is ... and isinstance(value, list) else parts
+            return isinstance(value, list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    return any(_fits(value, part) for part in parts)  # a union

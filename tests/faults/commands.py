@@ -12,7 +12,6 @@ import tyro
 from runtime.errors import run_command
 from training.config import parse_command_line
 
-TRAINING = ("acgan", "adamatch", "dann", "dcgan", "ddpm", "dsn", "vae")
 WITH_NUMBERS = (
     *("inference.generate_faces", "inference.generate_digits", "metrics.faces", "metrics.digits", "metrics.sampling"),
     *("metrics.face_curve", "metrics.tsne", "data.prepare", "report.build"),

@@ -1,4 +1,4 @@
-"""Runs killed at random and while saving, and resumed: `python -m tests.faults.interruptions FOLDER TIMES`.
+"""Runs killed at random and while saving, and resumed: `tests/faults/interruptions.py FOLDER TIMES [SCRIPT …]`.
 
 Every run is a fork of this process, which never computes a gradient itself: PyTorch is imported once. Prints a line of
 JSON, the recipe and what differed if anything did, for each run that was killed.

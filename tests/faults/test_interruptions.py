@@ -16,10 +16,10 @@ HOLDS = "import sys; from pathlib import Path; from runtime.files import lock_fo
 HOLDS += "lock = lock_folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 
 
-def test_killed_runs_are_resumed_bit_for_bit(fault, run, tmp_path, campaign):
+def test_killed_runs_are_resumed_bit_for_bit(fault, run, root, tmp_path, campaign):
     if not campaign:
         pytest.skip("bash scripts/test.sh --faults kills every recipe; tests/training/test_run.py kills one")
-    done = run("-m", "tests.faults.interruptions", tmp_path, 10)
+    done = run("tests/faults/interruptions.py", tmp_path, 10, env=os.environ | {"PYTHONPATH": str(root)})
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(results) == 70, done.stderr
     for script, problem in results:

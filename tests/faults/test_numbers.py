@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import UserError
 from runtime.settings import Range, type_notes
-from tests.faults.commands import TRAINING, WITH_NUMBERS
+from tests.faults.commands import WITH_NUMBERS
 
 WILD = [math.nan, math.inf, -math.inf, -1, 0, 1e308, -1e308, 5e-324, 10**400, -(10**400), 2**63, -0.0]
 
@@ -38,7 +38,7 @@ def kinds(module):
     return [blank]
 
 
-@pytest.mark.parametrize("name", [*(f"train_{recipe}" for recipe in TRAINING), *WITH_NUMBERS])
+@pytest.mark.parametrize("name", WITH_NUMBERS)
 def test_numbers(name, fault, campaign):
     module = importlib.import_module(name)
 
