@@ -70,7 +70,7 @@ class Run:
         if is_first():
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)  # for as long as this object lives
-            for unfinished in self.folder.glob(".*.tmp"):  # a killed process was writing it
+            for unfinished in self.folder.rglob(".*.tmp"):  # a killed process was writing it
                 unfinished.unlink()
         if config.resume:
             self._restore()
