@@ -88,6 +88,7 @@ class Config(GeneratorConfig):
 ACGAN28 = Config(epochs=139, ema_decay=0.0, estimate_batch_norm=False)
 ACGAN64 = replace(ACGAN28, networks="acgan64", width=64, epochs=10, d_lr=1e-4, g_lr=1e-4)
 IMPROVED = {"lr_schedule": "cosine", "r1": 0.3, "ema_decay": 0.999, "estimate_batch_norm": True}
+LEGIBLE_64 = {"class_weight": 4.0, "real_label": 0.9, "doubt": 0.6, "doubt_from": 477}
 RECIPES = {
     "acgan28": ("Report 000: ACGAN at the digits' own size, with DCGAN's settings (139 epochs).", ACGAN28),
     "acgan28-r1": (
@@ -97,18 +98,7 @@ RECIPES = {
     "acgan64": ("Report 001: DCGAN made conditional, at 64x64 (10 epochs).", ACGAN64),
     "acgan64-r1": (
         "acgan64 with R1, doubt, smooth labels, four times the class loss and an average (3 epochs).",
-        replace(
-            ACGAN64,
-            epochs=3,
-            batch_size=64,
-            d_lr=2e-4,
-            g_lr=4e-4,
-            real_label=0.9,
-            class_weight=4.0,
-            doubt=0.6,
-            doubt_from=477,
-            **IMPROVED,
-        ),
+        replace(ACGAN64, epochs=3, batch_size=64, d_lr=2e-4, g_lr=4e-4, **IMPROVED, **LEGIBLE_64),
     ),
 }
 ACTIVATIONS = {"none": nn.Identity(), "softmax": nn.Softmax(dim=1), "sigmoid": nn.Sigmoid()}

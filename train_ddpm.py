@@ -6,7 +6,7 @@ levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based
 now and then left out, so that one network predicts with and without it, as guidance needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -107,6 +107,15 @@ class Config(GeneratorConfig):
 
 
 # What no report states is our choice: docs/digits.md lists it.
+ATTENTION_UNET = Config(
+    network="attention-unet",
+    width=64,
+    diffusion_steps=1000,
+    optimizer="adamw",
+    lr=3e-3,
+    lr_schedule="one-cycle",
+    ema_decay=0.995,
+)
 RECIPES = {
     "context-unet": (
         "Report 002: DDPM with a convolutional U-Net (300 epochs).",
@@ -116,29 +125,16 @@ RECIPES = {
         "Half as wide, T = 600, a higher learning rate that decays, and an average (14 epochs).",
         Config(width=64, diffusion_steps=600, epochs=14, lr=5e-4, lr_schedule="cosine", warmup_steps=300),
     ),
-    "attention-unet": (
-        "Report 004: DDPM with a U-Net with self-attention.",
-        Config(
-            network="attention-unet",
-            width=64,
-            diffusion_steps=1000,
-            optimizer="adamw",
-            lr=3e-3,
-            lr_schedule="one-cycle",
-            ema_decay=0.995,
-        ),
-    ),
+    "attention-unet": ("Report 004: DDPM with a U-Net with self-attention.", ATTENTION_UNET),
     "attention-unet-24": (
         "Three eighths as wide, T = 600, smaller batches and clipped gradients (9 epochs).",
-        Config(
-            network="attention-unet",
+        replace(
+            ATTENTION_UNET,
             width=24,
             diffusion_steps=600,
             epochs=9,
             batch_size=64,
-            optimizer="adamw",
             lr=2e-3,
-            lr_schedule="one-cycle",
             max_gradient_norm=1.0,
             ema_decay=0.998,
         ),

@@ -81,7 +81,7 @@ def test_scores_stand_beside_the_reported(report):
     assert "| a → b | 25.0 (25.0) | 50.0 (50.0) | 1 |" in markdown
     assert "| source only | 25.0 (25.0) |" in markdown  # the same, a column for each scenario
     assert "| DPM-Solver++, 5 steps | 1.000 ± 0.000 | 0.200 ± 0.000 | 55.0 ± 7.1 |" in markdown
-    assert "No run of `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
+    assert "No run of `dcgan-ema`, `dcgan-2g`, `dcgan-long`, `dcgan-short`, `pixelshuffle`, `sagan`" in markdown
     assert "> bash scripts/train_dcgan.sh sagan" in markdown
     assert "`vae` has no scores; to score it:" in markdown and "--json" in markdown
     assert "`sweep/dann2` has no scores; to score it:" in markdown
