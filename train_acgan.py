@@ -6,10 +6,11 @@ is trained on its own half of the game, and both on reading: the one learns it, 
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -19,9 +20,10 @@ from inference.sampling import grid_requests, sample_digits
 from models import NETWORKS
 from models.acgan import doubt_loss, joint_logits
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from runtime.images import sheet
 from runtime.seeds import RandomStream, derived_seed
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
@@ -31,57 +33,45 @@ from training.run import Run
 class Config(GeneratorConfig):
     """Settings of an ACGAN of digits."""
 
-    networks: Literal["acgan28", "acgan64"] = "acgan28"
+    networks: tyro.conf.Suppress[Literal["acgan28", "acgan64"]] = "acgan28"
     """Which generator and discriminator; acgan64 sees digits enlarged to 64x64, and its samples are brought back."""
-    latent_size: int = 100
+    latent_size: Annotated[int, AT_LEAST_1] = 100
     """Components of the noise vector."""
-    width: int = 28
+    width: Annotated[int, AT_LEAST_1] = 28
     """Channels of the widest feature maps, in the reports 28 (acgan28) and 64 (acgan64)."""
     scalar_label: bool = False
     """Give the generator the label as one number instead of a one-hot vector."""
     domain: str = "mnistm"
     """Which digits: a folder under ROOT/digits."""
 
-    class_weight: float = 1.0
+    class_weight: Annotated[float, AT_LEAST_0] = 1.0
     """Weight of reading the digit beside telling real from generated."""
     class_activation: Literal["none", "softmax", "sigmoid"] = "none"
     """What the discriminator's class output passes before the cross-entropy, which takes it for logits all the same."""
-    fake_class_weight: float = 0.0
+    fake_class_weight: Annotated[float, AT_LEAST_0] = 0.0
     """Weight with which the discriminator also learns to read generated digits as they were meant (the paper: 1).
     Above 0 the two can agree on a script of their own, which nobody else reads."""
-    real_label: float = 1.0
+    real_label: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """The discriminator's target for real images; below 1 it grows less sure (one-sided smoothing)."""
-    doubt: float = 0.0
+    doubt: Annotated[float, AT_LEAST_0] = 0.0
     """Weight with which the discriminator learns to be unsure which digit a generated image shows: what it still reads
     there it reads as in real images. 0: as in the paper."""
-    doubt_from: int = 0
+    doubt_from: Annotated[int, AT_LEAST_0, OnlyWith("doubt", values=ABOVE_0)] = 0
     """Step from which on: a generator that cannot be read yet would learn nothing of its classes."""
-    r1: float = 0.0
+    r1: Annotated[float, AT_LEAST_0] = 0.0
     """Weight γ of the penalty on the discriminator's gradient at real images, which keeps the game from circling (0:
     none, as in the paper)."""
-    r1_every: int = 16
+    r1_every: Annotated[int, AT_LEAST_1, OnlyWith("r1", values=ABOVE_0)] = 16
     """Steps between penalties, each then this many times as heavy."""
 
-    g_steps: int = 1
+    g_steps: Annotated[int, AT_LEAST_1] = 1
     """Generator updates in a step."""
-    d_lr: float = 2e-4
+    d_lr: Annotated[float, ABOVE_0] = 2e-4
     """Highest learning rate of the discriminator."""
-    g_lr: float = 2e-4
+    g_lr: Annotated[float, ABOVE_0] = 2e-4
     """Highest learning rate of the generator."""
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: Annotated[tuple[float, float], DECAY] = (0.5, 0.999)
     """Adam's decay rates."""
-
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work."""
-        super().check()
-        if min(self.width, self.latent_size, self.g_steps) < 1:
-            raise UserError("--width, --latent-size and --g-steps must be at least 1")
-        if min(self.d_lr, self.g_lr) <= 0 or min(self.class_weight, self.fake_class_weight) < 0:
-            raise UserError("--d-lr and --g-lr must be above 0, both --…class-weight not negative")
-        if min(self.doubt, self.r1) < 0 or self.r1_every < 1:
-            raise UserError("--doubt and --r1 must not be negative, --r1-every at least 1")
-        if not 0 < self.real_label <= 1:
-            raise UserError("--real-label must be above 0 and at most 1")
 
 
 # What no report states is our choice: docs/digits.md lists it.

@@ -6,6 +6,7 @@ are used for curves only, and the last step counts.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 import tyro
@@ -13,9 +14,10 @@ import tyro
 from models import NETWORKS, adamatch
 from models.adamatch import ClassThresholds, Views
 from models.digit_classifiers import CLASSES
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from runtime.processes import mean_over_processes
 from runtime.seeds import RandomStream, derived_seed
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, OnlyWith, Range
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
@@ -29,7 +31,7 @@ class Config(AdaptationConfig):
     RETIRED = AdaptationConfig.RETIRED | {"ramp": True}
 
     method: tyro.conf.Suppress[str] = "adamatch"
-    threshold: float = 0.9
+    threshold: Annotated[float, Range(0, 1, open_low=True)] = 0.9
     """Tau: the confidence that makes a prediction a pseudo-label."""
     relative_threshold: bool = True
     """Take tau as a share of the mean confidence on the source, instead of as it is."""
@@ -39,22 +41,12 @@ class Config(AdaptationConfig):
     """Distribute the target's predictions as the source's before they become labels (distribution alignment)."""
     interpolation: bool = True
     """Random logit interpolation between the joint and the source-only batch."""
-    target_ratio: int = 1
+    target_ratio: Annotated[int, AT_LEAST_1] = 1
     """Target images in a step for each of the source."""
-    pseudo_weight: float = 1.0
+    pseudo_weight: Annotated[float, AT_LEAST_0] = 1.0
     """Mu: weight of the loss on pseudo-labels."""
-    pseudo_ramp: float = 0.5
+    pseudo_ramp: Annotated[float, SHARE, OnlyWith("pseudo_weight", values=ABOVE_0)] = 0.5
     """Share of the run over which mu is ramped up along a cosine; half of it in the paper, 0 for none."""
-
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work."""
-        super().check()
-        if not 0 < self.threshold <= 1:
-            raise UserError("--threshold must be above 0 and at most 1")
-        if not 0 <= self.pseudo_ramp <= 1:
-            raise UserError("--pseudo-ramp must be between 0 and 1")
-        if self.target_ratio < 1:
-            raise UserError("--target-ratio must be at least 1")
 
 
 # Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source closer. Of a

@@ -8,6 +8,7 @@ trains the same networks on one domain alone. Target labels are used for curves 
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -17,10 +18,10 @@ from models import NETWORKS
 from models.dann import dann_loss, ramp
 from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
+from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import (
     AdaptationConfig,
     Validation,
-    check_adversarial_start,
     domain_classifier_loss,
     source_batches,
     target_batches,
@@ -52,21 +53,16 @@ class Config(AdaptationConfig):
     """Settings of DANN."""
 
     method: tyro.conf.Suppress[str] = "dann"
-    domain_weight: float = 1.0
+    domain_weight: Annotated[float, AT_LEAST_0] = 1.0
     """Lambda, the gradient reversal weight: the domain loss's gradient reaches the features times minus it."""
     ramp: bool = True
     """Ramp lambda up over the run, as 2 / (1 + exp(-10 p)) - 1 of --domain-weight."""
-    adversarial_start: float = 0.0
+    adversarial_start: Annotated[float, Range(0, 1, open_high=True)] = 0.0
     """Share of the run before which lambda is 0."""
     alternating: bool = False
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
-    confusion_weight: float = 0.0
+    confusion_weight: Annotated[float, AT_LEAST_0] = 0.0
     """Weight of minimum class confusion on the target, 0 before and ramped up like lambda."""
-
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work."""
-        super().check()
-        check_adversarial_start(self.adversarial_start)
 
     def adversarial_share(self, progress: float) -> float:
         """Share of lambda and of the weight of class confusion that is in force at the progress, 0 to 1."""

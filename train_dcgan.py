@@ -6,10 +6,11 @@ The discriminator judges pixels, frozen features of a classifier, or both, each 
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 
 from data.batches import ImageBatches
@@ -35,9 +36,18 @@ from runtime.errors import UserError, run_command
 from runtime.images import from_uint8, sheet
 from runtime.processes import share_of
 from runtime.seeds import RandomStream, derived_seed, image_latents
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
+
+# What an option acts with.
+OF_DCGAN = OnlyWith("networks", values=("dcgan",))
+JUDGES_PIXELS = OnlyWith("discriminator", values=("pixels", "both"))
+JUDGES_FEATURES = OnlyWith("discriminator", values=("features", "both"))
+BCE = OnlyWith("loss", values=("bce",))
+ADAM = OnlyWith("d_optimizer", "g_optimizer", values=("adam",))
+SGD = OnlyWith("d_optimizer", "g_optimizer", values=("sgd",))
 
 
 @dataclass
@@ -46,24 +56,24 @@ class Config(GeneratorConfig):
 
     RENAMED: ClassVar[dict[str, str]] = GeneratorConfig.RENAMED | {"halve_every": "halve_every_epochs"}
 
-    networks: Literal["dcgan", "pixelshuffle", "sagan", "fastgan"] = "dcgan"
+    networks: tyro.conf.Suppress[Literal["dcgan", "pixelshuffle", "sagan", "fastgan"]] = "dcgan"
     """Which generator and discriminator of pixels (fastgan: R3GAN's residual discriminator)."""
     discriminator: Literal["pixels", "features", "both"] = "pixels"
     """What is judged: the image, frozen ImageNet features of it at three scales, or both."""
-    latent_size: int = 100
+    latent_size: Annotated[int, AT_LEAST_1] = 100
     """Components of the noise vector."""
-    width: int = 64
+    width: Annotated[int, AT_LEAST_1] = 64
     """Channels of the widest feature maps, 64 in the reports; all layers scale with it."""
-    bias: bool = False
-    """Biases in the convolutions (dcgan only)."""
-    linear_stem: bool = False
-    """Make the first 4x4 feature maps by a linear layer instead of a transposed convolution (dcgan only)."""
-    leaky_generator: bool = False
-    """LeakyReLU in the generator as in the discriminator (dcgan only)."""
-    dcgan_init: bool = True
-    """Draw initial weights as the DCGAN paper does, instead of by PyTorch's defaults (dcgan only)."""
-    spectral_norm: bool = True
-    """Spectral norm in the discriminator (pixelshuffle only)."""
+    bias: Annotated[bool, OF_DCGAN] = False
+    """Biases in the convolutions."""
+    linear_stem: Annotated[bool, OF_DCGAN] = False
+    """Make the first 4x4 feature maps by a linear layer instead of a transposed convolution."""
+    leaky_generator: Annotated[bool, OF_DCGAN] = False
+    """LeakyReLU in the generator as in the discriminator."""
+    dcgan_init: Annotated[bool, OF_DCGAN] = True
+    """Draw initial weights as the DCGAN paper does, instead of by PyTorch's defaults."""
+    spectral_norm: Annotated[bool, OnlyWith("networks", values=("pixelshuffle",))] = True
+    """Spectral norm in the discriminator."""
     flip: bool = False
     """Mirror each training image with probability 1/2."""
     augment: bool = False
@@ -71,88 +81,59 @@ class Config(GeneratorConfig):
 
     loss: Literal["bce", "hinge", "wgan-gp", "relativistic"] = "bce"
     """The adversarial loss."""
-    r1: float = 0.0
+    r1: Annotated[float, AT_LEAST_0, JUDGES_PIXELS] = 0.0
     """Weight γ of the penalty γ/2 |gradient|² on the discriminator of pixels at real images (0: none)."""
-    r2: float = 0.0
+    r2: Annotated[float, AT_LEAST_0, JUDGES_PIXELS] = 0.0
     """The same at generated images."""
-    feature_r1: float = 0.0
+    feature_r1: Annotated[float, AT_LEAST_0, JUDGES_FEATURES] = 0.0
     """Weight γ of the penalty on the discriminators of features, at features of real images."""
-    feature_r2: float = 0.0
+    feature_r2: Annotated[float, AT_LEAST_0, JUDGES_FEATURES] = 0.0
     """The same at features of generated images."""
-    penalty_every: int = 4
+    penalty_every: Annotated[int, AT_LEAST_1, OnlyWith("r1", "r2", "feature_r1", "feature_r2", values=ABOVE_0)] = 4
     """Updates between these penalties, which are multiplied by it (lazy regularisation)."""
-    feature_weight: float = 1.0
+    feature_weight: Annotated[float, ABOVE_0, JUDGES_FEATURES] = 1.0
     """Weight of the discriminators of features, together, where that of pixels weighs 1."""
-    gradient_penalty: float = 10.0
-    """Weight of the gradient penalty (wgan-gp only)."""
-    real_labels: tuple[float, float] = (1.0, 1.0)
-    """Range from which the label of each real image is drawn (bce only)."""
-    fake_labels: tuple[float, float] = (0.0, 0.0)
-    """Range from which the label of each generated image is drawn (bce only)."""
-    clip_labels: bool = True
+    gradient_penalty: Annotated[float, AT_LEAST_0, OnlyWith("loss", values=("wgan-gp",))] = 10.0
+    """Weight of the gradient penalty."""
+    real_labels: Annotated[tuple[float, float], BCE] = (1.0, 1.0)
+    """Range from which the label of each real image is drawn."""
+    fake_labels: Annotated[tuple[float, float], BCE] = (0.0, 0.0)
+    """Range from which the label of each generated image is drawn."""
+    clip_labels: Annotated[bool, BCE] = True
     """Cut labels off at 1: above it, the loss has no lower bound."""
-    label_flips: float = 0.0
-    """Probability of exchanging an image's real and fake label (bce only)."""
+    label_flips: Annotated[float, SHARE, BCE] = 0.0
+    """Probability of exchanging an image's real and fake label."""
 
-    d_steps: int = 1
+    d_steps: Annotated[int, AT_LEAST_1] = 1
     """Discriminator updates in a step, each on new images."""
-    g_steps: int = 1
+    g_steps: Annotated[int, AT_LEAST_1] = 1
     """Generator updates in a step."""
     d_optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of the discriminator."""
     g_optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of the generator."""
-    d_lr: float = 2e-4
+    d_lr: Annotated[float, ABOVE_0] = 2e-4
     """Learning rate of the discriminator."""
-    g_lr: float = 2e-4
+    g_lr: Annotated[float, ABOVE_0] = 2e-4
     """Learning rate of the generator."""
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: Annotated[tuple[float, float], DECAY, ADAM] = (0.5, 0.999)
     """Adam's decay rates."""
-    momentum: float = 0.5
+    momentum: Annotated[float, DECAY, SGD] = 0.5
     """Momentum of SGD."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, AT_LEAST_0] = 0.0
     """L2 penalty of both optimizers."""
-    ema_share: float = 0.0
+    ema_share: Annotated[float, AT_LEAST_0, OnlyWith("ema_decay", values=ABOVE_0)] = 0.0
     """Largest half-life of the EMA as a share of the steps done (0: a short warm-up instead)."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if min(self.d_steps, self.g_steps, self.width, self.latent_size) < 1:
-            raise UserError("--d-steps, --g-steps, --width and --latent-size must be at least 1")
         divisor = {"dcgan": 1, "pixelshuffle": 2, "sagan": 8, "fastgan": 2}[self.networks]  # of the smallest layer
         if self.width % divisor:
             raise UserError(f"--width must be a multiple of {divisor} for {self.networks}")
-        if min(self.d_lr, self.g_lr) <= 0:
-            raise UserError("--d-lr and --g-lr must be above 0")
-        for networks, options in OPTIONS_OF.items():
-            for option in options:
-                if self.networks != networks and getattr(self, option) != getattr(Config, option):
-                    option = option.replace("_", "-")
-                    raise UserError(f"--{option} is of --networks {networks}, not of {self.networks}")
-        if self.weight_decay < 0:
-            raise UserError("--weight-decay must be at least 0")
-        if not all(0 <= decay < 1 for decay in (*self.betas, self.momentum)):
-            raise UserError("--betas and --momentum must be at least 0 and below 1")
-        if not 0 <= self.label_flips <= 1:
-            raise UserError("--label-flips must be from 0 to 1")
-        if min(self.r1, self.r2, self.feature_r1, self.feature_r2) < 0 or self.penalty_every < 1:
-            raise UserError("--r1, --r2, --feature-r1 and --feature-r2 must be at least 0, --penalty-every at least 1")
-        if self.ema_share < 0 or self.feature_weight <= 0:
-            raise UserError("--ema-share must be at least 0, --feature-weight above 0")
         if self.discriminator != "pixels" and self.loss in ("bce", "wgan-gp"):
             raise UserError(f"--loss {self.loss} judges pixels alone: use relativistic or hinge on features")
-        if self.discriminator == "pixels" and (self.feature_r1 or self.feature_r2):
-            raise UserError("--feature-r1 and --feature-r2 are of --discriminator features or both, not of pixels")
-        if self.discriminator == "features" and (self.r1 or self.r2):
-            raise UserError("--r1 and --r2 are of --discriminator pixels or both, not of features")
-        labels = (self.real_labels, self.fake_labels, self.label_flips)
-        if self.loss != "bce" and labels != ((1.0, 1.0), (0.0, 0.0), 0.0):
-            raise UserError(f"--real-labels, --fake-labels and --label-flips are of --loss bce, not of {self.loss}")
 
-
-# Options that act on some networks alone.
-OPTIONS_OF = {"dcgan": ("bias", "linear_stem", "leaky_generator", "dcgan_init"), "pixelshuffle": ("spectral_norm",)}
 
 # What no report states is our choice: docs/faces.md lists it.
 DCGAN = Config(ema_decay=0.0, estimate_batch_norm=False)

@@ -7,10 +7,11 @@ now and then left out, so that one network predicts with and without it, as guid
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 
 from data.batches import ImageBatches
@@ -25,70 +26,61 @@ from runtime.errors import UserError, run_command
 from runtime.images import sheet
 from runtime.processes import share_of
 from runtime.seeds import RandomStream, derived_seed
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
+
+DISCRETE = OnlyWith("prediction", values=("epsilon", "v"))  # times, where EDM has noise levels
 
 
 @dataclass
 class Config(GeneratorConfig):
     """Settings of a diffusion model of digits."""
 
-    network: Literal["context-unet", "attention-unet", "residual-unet"] = "context-unet"
+    network: tyro.conf.Suppress[Literal["context-unet", "attention-unet", "residual-unet"]] = "context-unet"
     """Which U-Net."""
-    width: int = 128
+    width: Annotated[int, AT_LEAST_1] = 128
     """Base channel count, in the reports 128 (context-unet) and 64 (attention-unet)."""
-    fold: int = 2
+    fold: Annotated[int, OnlyWith("network", values=("residual-unet",))] = 2
     """Side of the squares of pixels that residual-unet folds into channels."""
     domain: str = "mnistm"
     """Which digits: a folder under ROOT/digits."""
 
-    diffusion_steps: int = 500
+    diffusion_steps: Annotated[int, AT_LEAST_1, DISCRETE] = 500
     """T, the steps from a clean image to pure noise."""
-    noise_schedule: Schedule = "linear"
+    noise_schedule: Annotated[Schedule, DISCRETE] = "linear"
     """How fast the noise grows."""
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
     """What the network predicts: the noise, the velocity v, or the image as EDM's preconditioning has it, over
     continuous noise levels (residual-unet only)."""
-    label_dropout: float = 0.1
+    label_dropout: Annotated[float, SHARE] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw adds a decay of the weights by 0.01 times the learning rate."""
-    lr: float = 1e-4
+    lr: Annotated[float, ABOVE_0] = 1e-4
     """Highest learning rate."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Annotated[tuple[float, float], DECAY] = (0.9, 0.999)
     """Decay of Adam's running means of the gradients and of their squares."""
-    max_gradient_norm: float = 0.0
+    max_gradient_norm: Annotated[float, AT_LEAST_0] = 0.0
     """Scale larger gradients down to this norm (0: leave them)."""
 
-    sample_steps: int = 20
+    sample_steps: Annotated[int, AT_LEAST_1] = 20
     """Steps of DPM-Solver++ for the sample sheets; with discrete times, a divisor of --diffusion-steps."""
-    guidance: float = 2.0
+    guidance: Annotated[float, AT_LEAST_0] = 2.0
     """Guidance scale of the sample sheets."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if self.diffusion_steps < 1 or self.lr <= 0:
-            raise UserError("--diffusion-steps must be at least 1 and --lr above 0")
         multiple = {"context-unet": 8, "attention-unet": 4, "residual-unet": 2}[self.network]
-        if self.width < 1 or self.width % multiple:
+        if self.width % multiple:
             raise UserError(f"--width must be a multiple of {multiple} for {self.network}")
         if self.fold not in (1, 2):
             raise UserError("--fold must be 1 or 2: 28 pixels are to be halved once more")
         if self.prediction == "edm" and self.network != "residual-unet":
             raise UserError(f"--prediction edm needs --network residual-unet: {self.network} is built for whole steps")
-        if self.prediction == "edm" and (self.diffusion_steps, self.noise_schedule) != (500, "linear"):
-            raise UserError(
-                "--diffusion-steps and --noise-schedule are of discrete times, which --prediction edm has not"
-            )
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError("--betas must be at least 0 and below 1")
-        if not 0 <= self.label_dropout <= 1:
-            raise UserError("--label-dropout is a share: from 0 to 1")
-        if self.max_gradient_norm < 0:
-            raise UserError("--max-gradient-norm must not be negative")
         process: Process = EDM() if self.prediction == "edm" else Diffusion(self.diffusion_steps)
         check_sampling(process, self.sampling())
 

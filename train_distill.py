@@ -8,6 +8,7 @@ of the teacher's and the student's own jump from there are the target of its jum
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from runtime.errors import UserError, run_command
 from runtime.images import sheet
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
 from training.run import Run
@@ -43,27 +45,23 @@ class Config(TrainConfig):
     domain: str = "mnistm"
     """Which digits: a folder under ROOT/digits."""
 
-    edges: tuple[float, ...] = Consistency.edges
+    edges: Annotated[tuple[float, ...], AT_LEAST_0] = Consistency.edges
     """Noise levels between the student's phases, falling from 80 to 0: one sampling step each."""
-    substeps: int = 8
+    substeps: Annotated[int, AT_LEAST_1] = 8
     """Steps that the teacher takes through a phase."""
-    guidance: float = 2.0
+    guidance: Annotated[float, AT_LEAST_0] = 2.0
     """Guidance scale that the student learns."""
-    guidance_interval: tuple[float, float] = EDM.default_interval
+    guidance_interval: Annotated[tuple[float, float], AT_LEAST_0] = EDM.default_interval
     """Noise levels sigma between which the teacher is guided."""
 
-    lr: float = 3e-4
+    lr: Annotated[float, ABOVE_0] = 3e-4
     """Highest learning rate."""
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: Annotated[float, AT_LEAST_0] = 1.0
     """Scale larger gradients down to this norm (0: leave them)."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if self.lr <= 0 or self.substeps < 1:
-            raise UserError("--lr must be above 0 and --substeps at least 1")
-        if self.max_gradient_norm < 0:
-            raise UserError("--max-gradient-norm must not be negative")
         check_sampling(EDM(), self.teacher_sampling())
         try:
             Consistency(edges=self.edges)

@@ -7,6 +7,7 @@ these alone. The source's digits are labelled, the target's are not: its labels 
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,10 +18,10 @@ from models.dsn import dsn_loss
 from runtime.errors import run_command
 from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
+from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import (
     AdaptationConfig,
     Validation,
-    check_adversarial_start,
     domain_classifier_loss,
     source_batches,
     target_batches,
@@ -37,23 +38,18 @@ class Config(AdaptationConfig):
     RETIRED = AdaptationConfig.RETIRED | {"ramp": False, "confusion_weight": 0.0}
 
     method: tyro.conf.Suppress[str] = "dsn"
-    reconstruction_weight: float = 0.01
+    reconstruction_weight: Annotated[float, AT_LEAST_0] = 0.01
     """Weight of each domain's reconstruction loss."""
-    difference_weight: float = 0.01
+    difference_weight: Annotated[float, AT_LEAST_0] = 0.01
     """Weight of each domain's difference loss, between private and shared features."""
-    domain_weight: float = 0.1
+    domain_weight: Annotated[float, AT_LEAST_0] = 0.1
     """Lambda, the gradient reversal weight: the domain loss's gradient reaches the features times minus it."""
-    adversarial_start: float = 0.2
+    adversarial_start: Annotated[float, Range(0, 1, open_high=True)] = 0.2
     """Share of the run before which lambda is 0."""
     alternating: bool = False
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
     reported_losses: bool = False
     """Reconstruction and difference losses in report 003's form instead of the paper's."""
-
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work."""
-        super().check()
-        check_adversarial_start(self.adversarial_start)
 
 
 DSN = Config(lr=1e-4, epochs=100)

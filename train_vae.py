@@ -7,7 +7,7 @@ back as they were, the points be spread as normal noise is (Kingma, Welling, *Au
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from runtime.files import write_atomically
 from runtime.images import from_uint8, sheet
 from runtime.processes import is_first
 from runtime.seeds import RandomStream, derived_seed, image_latents
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
@@ -40,14 +41,14 @@ class Config(GeneratorConfig):
 
     RENAMED: ClassVar[dict[str, str]] = GeneratorConfig.RENAMED | {"halve_every": "halve_every_steps"}
 
-    latent_size: int = 1024
+    latent_size: Annotated[int, AT_LEAST_1] = 1024
     """Components of a face's latent."""
-    width: int = 32
+    width: Annotated[int, AT_LEAST_1] = 32
     """Channels at 32x32, 32 in the report; all layers scale with it."""
     flip: bool = False
     """Mirror each training image with probability 1/2."""
 
-    kl_weight: float = 1e-4
+    kl_weight: Annotated[float, AT_LEAST_0] = 1e-4
     """Weight of the KL divergence beside the mean squared error (of values in [0, 1])."""
     kl_reduction: Literal["mean", "sum"] = "mean"
     """Average the divergence over the latent's components, or sum it."""
@@ -56,18 +57,14 @@ class Config(GeneratorConfig):
 
     linear_start: bool = False
     """Start as a linear autoencoder, fitted to the faces, instead of from random weights."""
-    lr: float = 1e-4
+    lr: Annotated[float, ABOVE_0] = 1e-4
     """Highest learning rate of Adam."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if min(self.width, self.latent_size) < 1 or self.lr <= 0:
-            raise UserError("--width and --latent-size must be at least 1, --lr above 0")
         if self.linear_start and self.width < 6:
             raise UserError("--width must be at least 6 for a linear start (or give --no-linear-start)")
-        if self.kl_weight < 0:
-            raise UserError("--kl-weight must not be negative")
 
 
 RECIPES = {

@@ -14,7 +14,11 @@ PARTS = {
     "pixels, R1 alone": ("r3gan", "--r2 0"),
     "pixels, no penalty": ("r3gan", "--r1 0 --r2 0"),
     "pixels, cross-entropy": ("r3gan", "--loss bce"),
-    "pixels, DCGAN's networks": ("r3gan", "--networks dcgan"),
+    "pixels, DCGAN's networks": (
+        "dcgan",
+        "--loss relativistic --r1 1 --r2 1 --augment --flip --latent-size 128 --batch-size 64 --betas 0 0.99"
+        " --ema-decay 0.998 --ema-share 0.05 --estimate-batch-norm",
+    ),
     "pixels, no augmentation": ("r3gan", "--no-augment"),
     "pixels, EMA of fixed length": ("r3gan", "--ema-share 0 --ema-decay 0.999"),
     "pixels, no EMA": ("r3gan", "--ema-decay 0"),

@@ -111,7 +111,7 @@ def test_wrong_settings_end_in_one_line(adapt, error_of):
     for tau in (0, 1.1):
         assert "--threshold must be above 0" in error_of(lambda tau=tau: adapt("adamatch", "--threshold", tau))
     assert "--target-ratio must be at least 1" in error_of(lambda: adapt("adamatch", "--target-ratio", 0))
-    assert "--pseudo-ramp must be between 0 and 1" in error_of(lambda: adapt("adamatch", "--pseudo-ramp", 2))
+    assert "--pseudo-ramp must be from 0 to 1" in error_of(lambda: adapt("adamatch", "--pseudo-ramp", 2))
     assert "--pseudo-weight must be at least 0" in error_of(lambda: adapt("adamatch", "--pseudo-weight", -1))
     line = error_of(lambda: adapt("adamatch", "--batch-size", 100, "--target-ratio", 4))
     assert "384 images of framed do not fill a batch of 400: use a smaller --batch-size" in line

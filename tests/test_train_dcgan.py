@@ -110,37 +110,39 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--batch-size", 49), "48 pictures do not fill a batch of 49: use a smaller --batch-size"),
         (("--compile", "cuda-graphs"), "--compile cuda-graphs needs a GPU: use --compile default or off"),
         (("--device", "toaster"), "unknown device 'toaster': use auto, cpu, cuda or cuda:N"),
-        (("--g-steps", 0), "--d-steps, --g-steps, --width and --latent-size must be at least 1"),
-        (("--networks", "sagan", "--width", 12), "--width must be a multiple of 8 for sagan"),
-        (("--networks", "pixelshuffle", "--width", 1), "--width must be a multiple of 2 for pixelshuffle"),
-        (("--g-lr", -1e-4), "--d-lr and --g-lr must be above 0"),
-        (("--betas", 0.5, 1.0), "--betas and --momentum must be at least 0 and below 1"),
+        (("--g-steps", 0), "--g-steps must be at least 1"),
+        (("sagan", "--width", 12), "--width must be a multiple of 8 for sagan"),
+        (("pixelshuffle", "--width", 1), "--width must be a multiple of 2 for pixelshuffle"),
+        (("--g-lr", -1e-4), "--g-lr must be above 0"),
+        (("--betas", 0.5, 1.0), "--betas must be at least 0 and below 1"),
         (("--weight-decay", -1), "--weight-decay must be at least 0"),
-        (("--networks", "sagan", "--linear-stem"), "--linear-stem is of --networks dcgan, not of sagan"),
-        (("--networks", "sagan", "--bias"), "--bias is of --networks dcgan, not of sagan"),
-        (("--no-spectral-norm",), "--spectral-norm is of --networks pixelshuffle, not of dcgan"),
+        (("sagan", "--linear-stem"), "--linear-stem acts only with --networks dcgan: leave it out"),
+        (("sagan", "--bias"), "--bias acts only with --networks dcgan: leave it out"),
+        (("sagan", "--no-clip-labels"), "--clip-labels acts only with --loss bce: leave it out"),
+        (("--no-spectral-norm",), "--spectral-norm acts only with --networks pixelshuffle: leave it out"),
         (("--label-flips", 2), "--label-flips must be from 0 to 1"),
-        (("--loss", "hinge", "--label-flips", 0.1), "--label-flips are of --loss bce, not of hinge"),
+        (("--loss", "hinge", "--label-flips", 0.1), "--label-flips acts only with --loss bce: leave it out"),
         (("--discriminator", "features"), "--loss bce judges pixels alone: use relativistic or hinge on features"),
         (("--loss", "wgan-gp", "--discriminator", "both"), "--loss wgan-gp judges pixels alone"),
-        (("--feature-r1", 1), "--feature-r1 and --feature-r2 are of --discriminator features or both, not of pixels"),
+        (("--feature-r1", 1), "--feature-r1 acts only with --discriminator features or both"),
         (
             ("--loss", "relativistic", "--discriminator", "features", "--r2", 1),
-            "--r1 and --r2 are of --discriminator pixels or both, not of features",
+            "--r2 acts only with --discriminator pixels or both",
         ),
-        (("--r1", -1), "--r1, --r2, --feature-r1 and --feature-r2 must be at least 0, --penalty-every at least 1"),
-        (("--penalty-every", 0), "--penalty-every at least 1"),
-        (("--ema-share", -0.1), "--ema-share must be at least 0, --feature-weight above 0"),
-        (("--networks", "fastgan", "--width", 3), "--width must be a multiple of 2 for fastgan"),
+        (("--r1", -1), "--r1 must be at least 0"),
+        (("--penalty-every", 0), "--penalty-every must be at least 1"),
+        (("--ema-share", -0.1), "--ema-share must be at least 0"),
+        (("r3gan", "--width", 3), "--width must be a multiple of 2 for fastgan"),
         (
-            ("--networks", "fastgan", "--batch-size", 12),
+            ("r3gan", "--batch-size", 12),
             "--batch-size: 12 images a process do not divide into groups of 8 for the deviation",
         ),
-        (("--networks", "fastgan", "--batch-size", 1), "--batch-size: 1 images a process do not divide"),
+        (("r3gan", "--batch-size", 1), "--batch-size: 1 images a process do not divide"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):
-    assert message in error_of(lambda: train(tmp_path, "dcgan", *options))
+    words = options if options[0] in train_dcgan.RECIPES else ("dcgan", *options)
+    assert message in error_of(lambda: train(tmp_path, *words))
     assert os.listdir(tmp_path) == []
 
 

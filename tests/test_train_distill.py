@@ -130,8 +130,8 @@ def test_guidance_and_its_interval_change_what_is_learnt(train):
     [
         (("--edges", 80, 1, 6, 0), "--edges 80 1 6 0: give noise levels that fall from 80 to 0"),
         (("--edges", 6, 1, 0), "--edges 6 1 0: give noise levels that fall from 80 to 0"),
-        (("--substeps", 0), "--lr must be above 0 and --substeps at least 1"),
-        (("--guidance", -1), "--guidance -1.0 is negative"),
+        (("--substeps", 0), "--substeps must be at least 1"),
+        (("--guidance", -1), "--guidance must be at least 0"),
         (("--guidance-interval", 5, 0.3), "--guidance-interval 5.0 0.3: give two noise levels sigma"),
         (("--teacher", "none.safetensors"), "no such weights file: none.safetensors"),
         (("--domain", "svhn"), "no domain svhn in "),

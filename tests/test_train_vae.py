@@ -168,9 +168,9 @@ def test_a_plain_folder_has_no_validation_faces(train, faces, tmp_path):
     ("options", "message"),
     [
         (("--data", "none"), "no such data folder: none"),
-        (("--latent-size", 0), "--width and --latent-size must be at least 1, --lr above 0"),
+        (("--latent-size", 0), "--latent-size must be at least 1"),
         (("--width", 5), "--width must be at least 6 for a linear start (or give --no-linear-start)"),
-        (("--kl-weight", -1), "--kl-weight must not be negative"),
+        (("--kl-weight", -1), "--kl-weight must be at least 0"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from models.dsn import DSN
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.seeds import RandomStream
+from runtime.settings import ABOVE_0, AT_LEAST_0, DECAY
 from training.config import TrainConfig
 
 
@@ -36,7 +37,7 @@ class AdaptationConfig(TrainConfig):
     """What a table of runs calls the method; each script's own."""
     network: Literal[tuple(DANN_NETWORKS)] = "dann32"
     """The classifier; images are resized to the size it takes."""
-    width: int = 0
+    width: Annotated[int, AT_LEAST_0] = 0
     """Channels of the network's first convolution; all layers scale with it (0: the reported size)."""
     source: str = ""
     """The labelled domain, a folder under ROOT/digits."""
@@ -47,11 +48,11 @@ class AdaptationConfig(TrainConfig):
     augment: Literal[tuple(AUGMENTATIONS)] = "off"
     """Data augmentation of both domains (data/augment.py)."""
 
-    lr: float = 1e-3
+    lr: Annotated[float, ABOVE_0] = 1e-3
     """Learning rate of Adam."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, AT_LEAST_0] = 0.0
     """Decoupled weight decay (AdamW)."""
-    ema_decay: float = 0.0
+    ema_decay: Annotated[float, DECAY] = 0.0
     """Decay of the exponential moving average of the weights, which is validated and saved (0: none)."""
 
     @property
@@ -68,11 +69,6 @@ class AdaptationConfig(TrainConfig):
         """Raise UserError for settings that cannot work."""
         super().check()
         self.check_domains()
-        if self.lr <= 0:
-            raise UserError("--lr must be above 0")
-        for field, value in vars(self).items():
-            if field.endswith(("_weight", "_decay")) and value < 0:
-                raise UserError(f"--{field.replace('_', '-')} must be at least 0")
         if self.batch_size < 8 or (self.width and self.width < 4):
             raise UserError("--batch-size must be at least 8, --width at least 4 (or 0)")
 
@@ -82,12 +78,6 @@ class AdaptationConfig(TrainConfig):
             raise UserError("name the domains, folders under ROOT/digits: --source mnistm --target svhn, say")
         if self.source == self.target:
             raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
-
-
-def check_adversarial_start(share: float) -> None:
-    """Raise UserError unless some of the run is left for the domain classifier to act."""
-    if not 0 <= share < 1:
-        raise UserError("--adversarial-start must be at least 0 and below 1")
 
 
 class ViewBatches:

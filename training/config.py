@@ -1,22 +1,30 @@
 """The settings every training script shares, and how a command line becomes settings."""
 
+import ast
 import dataclasses
+import inspect
 import json
-import math
+import re
+import sys
+import textwrap
 import typing
+from collections import ChainMap
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
 from runtime.processes import join_processes
+from runtime.settings import AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Settings, option, type_notes
 from training.schedules import Schedule
 
 
 @dataclass
-class TrainConfig(Schedule):
+class TrainConfig(Schedule, Settings):
     """Settings shared by all training scripts; each script adds those of its method."""
 
     RENAMED: typing.ClassVar[dict[str, str]] = {"warmup": "warmup_steps"}
@@ -36,15 +44,15 @@ class TrainConfig(Schedule):
     resume: bool = False
     """Go on with the run of this name: its settings are the defaults, and nothing is lost or repeated."""
 
-    epochs: int = 100
+    epochs: Annotated[int, AT_LEAST_1] = 100
     """How often the training data is gone through."""
-    max_steps: int = 0
+    max_steps: Annotated[int, AT_LEAST_0] = 0
     """End after this many steps, whatever the epochs (0: the epochs decide)."""
-    batch_size: int = 128
+    batch_size: Annotated[int, AT_LEAST_1] = 128
     """Images in a step, over all processes."""
     seed: int = 999
     """The one seed that initial weights, data order, noise and samples derive from."""
-    ema_decay: float = 0.999
+    ema_decay: Annotated[float, DECAY] = 0.999
     """Decay of the averaged weights that samples and weights files are made of (0: no averaging)."""
 
     device: str = "auto"
@@ -56,13 +64,13 @@ class TrainConfig(Schedule):
     compile: Compile = "off"
     """torch.compile the networks; cuda-graphs also records their kernels."""
 
-    log_every: int = 50
+    log_every: Annotated[int, AT_LEAST_1] = 50
     """Steps between lines of metrics.jsonl, each the mean over these steps."""
-    sample_every: int = 500
+    sample_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between sample sheets."""
-    checkpoint_every: int = 500
+    checkpoint_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between checkpoints (each also writes the weights file)."""
-    keep_every: int = 0
+    keep_every: Annotated[int, AT_LEAST_0] = 0
     """Steps between weights that are kept for good under kept/ (0: none)."""
 
     @property
@@ -78,18 +86,8 @@ class TrainConfig(Schedule):
         return choose_execution(join_processes(self.device), self.precision, self.channels_last, self.compile)
 
     def check(self) -> None:
-        """Raise UserError for settings that cannot work, before any work starts."""
+        """Raise UserError for settings that cannot work together, before any work starts."""
         self.check_schedule()
-        for field in ("epochs", "batch_size", "log_every", "sample_every", "checkpoint_every"):
-            if getattr(self, field) < 1:
-                raise UserError(f"--{field.replace('_', '-')} must be at least 1")
-        if min(self.max_steps, self.keep_every) < 0:
-            raise UserError("--max-steps and --keep-every must be at least 0")
-        for field, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"--{field.replace('_', '-')} must be a finite number")
-        if not 0 <= self.ema_decay < 1:
-            raise UserError("--ema-decay must be at least 0 and below 1")
 
     def to_json(self) -> dict:
         """The settings as built-in types."""
@@ -108,22 +106,75 @@ class GeneratorConfig(TrainConfig):
 Config = typing.TypeVar("Config", bound=TrainConfig)
 
 
+# Titles of groups of options, and the settings in each; a script's own are the method's if no name here fits.
+GROUPS = {
+    "method": ".*",
+    "optimizer": "epochs|max_steps|batch_size|[dg]_steps|(.*_)?lr|lr_.*|warmup_.*|halve_.*|(.*_)?optimizer|betas"
+    "|momentum|weight_decay|max_gradient_norm|ema_.*",
+    "data and augmentation": "data|domain|source|target|target_ratio|balanced|flip|augment.*",
+    "run": "runs|name|resume|seed|device|precision|channels_last|compile|(log|sample|checkpoint|keep)_every",
+}
+
+
 def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[str] | None = None) -> Config:
     """The settings of the recipe named first, as changed by the options after it.
 
     `recipes` maps a name to (description, settings). With `--resume`, the settings saved in the run directory take
     the recipe's place, so only what is to change (more epochs, say) need be given again.
-    Raises UserError for settings that cannot work.
+    Raises UserError for settings that cannot work, and for options that do nothing beside the others.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     recipes = {
         name: (description, dataclasses.replace(config, recipe=name)) for name, (description, config) in recipes.items()
     }
-    config = tyro.extras.overridable_config_cli(recipes, args=arguments)
+    config = _parse(recipes, arguments)
     if config.resume:
         recipes[config.recipe] = (recipes[config.recipe][0], _saved_settings(config))
-        config = tyro.extras.overridable_config_cli(recipes, args=arguments)
+        config = _parse(recipes, arguments)
     config.check()
+    given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in arguments if word.startswith("--")}
+    for name, notes in type_notes(type(config)).items():
+        for note in notes:
+            if given & {name, f"no_{name}"} and isinstance(note, OnlyWith) and not note.acts(config):
+                raise UserError(f"{option(name)} acts only with {note}: leave it out")
     return config
+
+
+def _parse(recipes: dict[str, tuple[str, Config]], arguments: list[str]) -> Config:
+    options = {name: (description, _grouped(config)) for name, (description, config) in recipes.items()}
+    chosen = tyro.extras.overridable_config_cli(options, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    recipe, *groups = vars(chosen).values()
+    return dataclasses.replace(recipes[recipe][1], **ChainMap(*map(vars, groups)))
+
+
+def _grouped(config: TrainConfig) -> typing.Any:
+    """The settings as tyro shows them: a dataclass of one dataclass a group, with the values of `config`."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    documented = _documentation(type(config))
+    groups: dict[str, list] = {title: [] for title in GROUPS}
+    shared = {field.name for field in dataclasses.fields(TrainConfig)}
+    for field in sorted(dataclasses.fields(config), key=lambda field: field.name in shared):  # a script's own first
+        if tyro.conf.Suppress in getattr(hints[field.name], "__metadata__", ()):
+            continue
+        title = [title for title, names in GROUPS.items() if re.fullmatch(names, field.name)][-1]
+        kind = Annotated[hints[field.name], tyro.conf.arg(help=documented[field.name])]
+        groups[title].append((field.name, kind, dataclasses.field(default=getattr(config, field.name))))
+    members = [("recipe", tyro.conf.Suppress[str], dataclasses.field(default=config.recipe))]
+    for title, fields in groups.items():
+        kind = dataclasses.make_dataclass(title.replace(" ", "_"), fields, frozen=True, namespace={"__doc__": ""})
+        members.append((kind.__name__, Annotated[kind, tyro.conf.arg(name=title)], kind()))
+    return dataclasses.make_dataclass("Options", members)()
+
+
+def _documentation(kind: type) -> dict[str, str]:
+    """The line under each setting of a class and those that it inherits from."""
+    lines = {}
+    for base in reversed(kind.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        for field, text in pairwise(definition.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                lines[field.target.id] = inspect.cleandoc(text.value.value)
+    return lines
 
 
 def _saved_settings(config: Config) -> Config:

@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from runtime.errors import UserError
+from runtime.settings import AT_LEAST_0, OnlyWith
+
+HALVED = OnlyWith("lr_schedule", values=("halved",))
+WARMED_UP = OnlyWith("lr_schedule", values=("constant", "halved", "linear", "cosine", "fixmatch", "annealed"))
 
 
 @dataclass
@@ -14,17 +18,15 @@ class Schedule:
     lr_schedule: Literal["constant", "halved", "linear", "cosine", "fixmatch", "annealed", "one-cycle"] = "constant"
     """Decay after the share p of the run: linear and cosine to 0, fixmatch cos(7 pi p / 16), annealed
     1 / (1 + 10 p)^0.75, halved as --halve-every-…; one-cycle rises for 30 % of the run, then decays to 0."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, AT_LEAST_0, WARMED_UP] = 0
     """Steps of a linear warm-up before the schedule begins; one-cycle has its own."""
-    halve_every_epochs: int = 0
+    halve_every_epochs: Annotated[int, AT_LEAST_0, HALVED] = 0
     """Epochs after which a halved learning rate is halved, again and again (0: --halve-every-steps says)."""
-    halve_every_steps: int = 0
+    halve_every_steps: Annotated[int, AT_LEAST_0, HALVED] = 0
     """The same in steps."""
 
     def check_schedule(self) -> None:
         """Raise UserError for settings that cannot work together."""
-        if min(self.warmup_steps, self.halve_every_epochs, self.halve_every_steps) < 0:
-            raise UserError("--warmup-steps, --halve-every-epochs and --halve-every-steps must be at least 0")
         if self.lr_schedule == "halved" and bool(self.halve_every_epochs) == bool(self.halve_every_steps):
             raise UserError("--lr-schedule halved needs --halve-every-epochs or --halve-every-steps")
 

@@ -35,7 +35,7 @@ SMALL = ("--width", 4, "--batch-size", BATCH, "--latent-size", LATENT, "--max-st
 VARIANTS = {
     "projected": ("projected", "--feature-weight", 0.6, "--feature-r2", 0.4, "--g-steps", 2, "--d-steps", 2),
     "projected-pixel": ("projected-pixel", "--penalty-every", 2, "--feature-weight", 0.5, "--ema-share", 1.5),
-    "hinge": ("projected", "--loss", "hinge", "--networks", "sagan", "--width", 8, "--no-flip"),
+    "hinge": ("projected", "--loss", "hinge", "--width", 8, "--no-flip"),
 }
 
 

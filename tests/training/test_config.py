@@ -1,11 +1,14 @@
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+import tyro
 
 from runtime.errors import UserError
+from runtime.settings import AT_LEAST_0, OnlyWith
 from training.config import TrainConfig, parse_command_line
 
 
@@ -19,6 +22,12 @@ class Config(TrainConfig):
     """Decay rates."""
     loss: Literal["bce", "hinge"] = "bce"
     """The loss."""
+    margin: Annotated[float, AT_LEAST_0, OnlyWith("loss", values=("hinge",))] = 1.0
+    """Margin of the hinge."""
+    clip: Annotated[bool, OnlyWith("loss", values=("bce",))] = True
+    """Clip labels."""
+    kind: tyro.conf.Suppress[Literal["small", "large"]] = "small"
+    """What the recipe is of."""
 
 
 RECIPES = {
@@ -74,6 +83,48 @@ def test_numbers_must_be_finite(option, number):
 def test_the_average_must_move(decay):
     with pytest.raises(UserError, match="--ema-decay must be at least 0 and below 1"):
         parse("plain", "--ema-decay", decay)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--margin", 2), "--margin acts only with --loss hinge: leave it out"),
+        (("--margin=1.0",), "--margin acts only"),  # its default, which does nothing either
+        (("--loss", "hinge", "--no-clip"), "--clip acts only with --loss bce"),
+        (("--loss", "hinge", "--margin", -1), "--margin must be at least 0"),
+        (("--lr-schedule", "one-cycle", "--warmup-steps", 3), "--warmup-steps acts only with --lr-schedule constant"),
+    ],
+)
+def test_no_option_is_accepted_and_ignored(words, message):
+    with pytest.raises(UserError, match=message):
+        parse("plain", *words)
+    assert parse("plain", "--loss", "hinge", "--margin", 2).margin == 2
+
+
+def test_what_belongs_to_the_recipe_is_no_option(capsys):
+    with pytest.raises(SystemExit) as end:
+        parse("plain", "--kind", "large")
+    assert end.value.code == 2
+    assert parse("plain").kind == "small"
+
+
+def test_help_shows_the_method_first_then_groups_that_several_methods_share(capsys):
+    with pytest.raises(SystemExit):
+        parse("plain", "--help")
+    text = capsys.readouterr().out
+    groups = ["method options", "optimizer options", "data and augmentation options", "run options"]
+    parts = re.split("|".join(groups), text)
+    assert re.findall("|".join(groups), text) == groups
+    for part, option, line in zip(
+        parts[1:],
+        ("--loss", "--betas", "--data", "--resume"),
+        ("The loss.", "Decay rates.", "The data tree", "Go on"),
+        strict=True,
+    ):
+        assert option in part
+        assert line in part
+    assert parts[2].index("--betas") < parts[2].index("--epochs")
+    assert "--kind" not in text
 
 
 def save(config):

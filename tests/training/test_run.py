@@ -181,7 +181,6 @@ def finished(train, tmp_path):
         ("dcgan", ("--name", "other", "--resume"), "no run to resume at"),
         ("dcgan", ("--resume", "--width", 16), "does not fit this run (Error(s) in loading state_dict"),
         ("dcgan", ("--resume", "--bias"), "does not fit this run (Error(s) in loading state_dict"),
-        ("dcgan", ("--resume", "--networks", "pixelshuffle"), "does not fit this run (Error(s) in loading state_dict"),
         ("dcgan", ("--resume", "--d-optimizer", "sgd"), "does not fit this run (another kind of optimizer)"),
     ],
 )
