@@ -177,7 +177,6 @@ def test_half_of_the_target_accepted(run):
         (("--no-alignment",), {"alignment": False}),
         (("--no-relative-threshold", "--threshold", 0.13), {"relative": False, "threshold": 0.13}),
         (("--pseudo-ramp", 1, "--threshold", 0.95), {"ramp": 1.0, "threshold": 0.95}),
-        (("--pseudo-weight", 0), {"mu": 0.0}),
         (
             ("--network", "dann28", "--target-ratio", 1, "--augment", "mixed", "--no-balanced"),
             {"network": "dann28", "ratio": 1, "strong": "mixed", "balanced": False},
@@ -192,6 +191,10 @@ def test_half_of_the_target_accepted(run):
 )
 def test_other_settings(run, options, changes):
     check(run(*COUNTING, *options), replace(counting, **changes))
+
+
+def test_without_pseudo_labels(run):
+    check(run("--threshold", 1, "--pseudo-weight", 0, "--lr", 5e-4), Settings(threshold=1.0, mu=0.0, lr=5e-4))
 
 
 def test_target_labels_serve_for_the_score_alone(adaptation_tree, tmp_path):
