@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from data.batches import ImageBatches
 from data.digits import load_classes
-from inference.sampling import check_sampling, grid_requests, sample_digits
+from data.faces import load_faces
+from inference.sampling import check_sampling, grid_requests, sample_digits, sample_faces
 from models import NETWORKS
 from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
@@ -42,6 +43,8 @@ class Config(GeneratorConfig):
     """Which U-Net."""
     width: Annotated[int, AT_LEAST_1] = 128
     """Base channel count, in the reports 128 (context-unet) and 64 (attention-unet)."""
+    images: tyro.conf.Suppress[Literal["digits", "faces"]] = "digits"
+    """What is drawn: digits of given classes, or faces, which have none."""
     fold: Annotated[int, OnlyWith("network", values=("residual-unet",))] = 2
     """Side of the squares of pixels that residual-unet folds into channels."""
     domain: str = "mnistm"
@@ -77,7 +80,7 @@ class Config(GeneratorConfig):
         multiple = {"context-unet": 8, "attention-unet": 4, "residual-unet": 2}[self.network]
         if self.width % multiple:
             raise UserError(f"--width must be a multiple of {multiple} for {self.network}")
-        if self.fold not in (1, 2):
+        if self.fold not in (1, 2, 4) or (self.fold == 4 and self.images == "digits"):
             raise UserError("--fold must be 1 or 2: 28 pixels are to be halved once more")
         if self.prediction == "edm" and self.network != "residual-unet":
             raise UserError(f"--prediction edm needs --network residual-unet: {self.network} is built for whole steps")
@@ -93,6 +96,8 @@ class Config(GeneratorConfig):
         arguments: dict[str, Any] = {"width": self.width, "prediction": self.prediction}
         if self.network == "residual-unet":
             arguments["fold"] = self.fold
+            if self.images == "faces":
+                arguments |= {"classes": 0, "size": images.shape[1]}
         if self.prediction == "edm":
             return arguments | {"sigma_data": pixel_deviation(images)}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
@@ -148,6 +153,27 @@ RECIPES = {
             guidance=1.5,
         ),
     ),
+    "edm-faces": (
+        "EDM of faces folded to 16x16 (240 epochs are 3 million images).",
+        Config(
+            images="faces",
+            network="residual-unet",
+            width=128,
+            fold=4,
+            prediction="edm",
+            label_dropout=1.0,
+            epochs=240,
+            batch_size=64,
+            lr=4e-4,
+            betas=(0.9, 0.99),
+            lr_schedule="linear",
+            warmup_steps=312,
+            max_gradient_norm=1.0,
+            ema_decay=0.9999,
+            sample_steps=18,
+            guidance=1.0,
+        ),
+    ),
 }
 
 
@@ -170,8 +196,12 @@ def main(config: Config) -> None:
     stream = RandomStream(config.seed, execution.device)
 
     # Real digits.
-    images, labels = load_classes(config.data, config.domain)
-    digits = ImageBatches(images, config.batch_size, stream, labels=labels)
+    if config.images == "faces":
+        images = load_faces(config.data)
+        labels = np.zeros(len(images), np.int64)
+    else:
+        images, labels = load_classes(config.data, config.domain)
+    digits = ImageBatches(images, config.batch_size, stream, flip=config.images == "faces", labels=labels)
 
     # The network, its optimizer, and the averaged network that samples are made by.
     torch.manual_seed(derived_seed(config.seed, "weights"))
@@ -186,10 +216,11 @@ def main(config: Config) -> None:
         draws = stream.draws(purpose, number)
         times = diffusion.random_times(config.batch_size, draws.generator)[share_of(config.batch_size)]
         uniform = draws.uniform(config.batch_size)
-        noise = draws.normal(config.batch_size, 3, 28, 28)
+        noise = draws.normal(config.batch_size, 3, *size)
         images, labels = digits.labelled_batch(number)
         return images, drop_labels(labels, uniform, config.label_dropout), times, noise
 
+    size = images.shape[1:3]
     grid_seeds, grid_labels = grid_requests(config.seed)
 
     def refresh() -> None:
@@ -202,6 +233,8 @@ def main(config: Config) -> None:
 
     def sample() -> dict[str, np.ndarray]:
         """A sample grid: a row a digit, the same noise down a column."""
+        if config.images == "faces":
+            return {"samples": sheet(sample_faces(average.network, config.seed, 32, execution, sampling=config.sampling()))}
         pictures = sample_digits(average.network, grid_seeds, grid_labels, execution, config.sampling())
         return {"samples": sheet(pictures, columns=10)}
 

@@ -1,12 +1,13 @@
 """Generate faces: `python -m inference.generate_faces --weights W --out DIR`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from inference.sampling import FACE_GENERATORS, sample_faces
+from models.samplers import Sampling
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
@@ -28,6 +29,8 @@ class Config(Settings):
     """Each face has its own noise, derived from this seed and its number."""
     truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
     """Scale of the noise: below 1, faces are more typical and less varied."""
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
+    """How a diffusion network is sampled."""
     interpolate: tuple[int, int] | None = None
     """Numbers of two faces of this seed, A B: --count faces on the way from the one to the other instead."""
     sheet: Path | None = None
@@ -47,7 +50,7 @@ def main(config: Config) -> None:
     network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
     with claimed(config.out, names):
         images = sample_faces(
-            execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate
+            execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate, config.sampling
         )
         save_images(config.out, names, images)
     if config.sheet and config.interpolate and config.sheet.suffix == ".gif":

@@ -18,7 +18,7 @@ from runtime.seeds import image_latents, image_noise, image_seeds
 
 DIGIT_SIZE = 28
 FRAMES = 100  # of an animation of the reverse process
-FACE_GENERATORS = ("generator", "vae")
+FACE_GENERATORS = ("generator", "vae", "residual-unet")
 DIGIT_GENERATORS = ("acgan28-generator", "acgan64-generator", "unet")
 
 
@@ -35,7 +35,7 @@ def sample_images(
     The network always sees `chunk` latents, the last chunk filled up with zeros: a picture then does not depend on
     how many others were asked for. Raises UserError for a generator that needs labels when there are none.
     """
-    if labels is None and hasattr(generator, "classes"):
+    if labels is None and getattr(generator, "classes", 0):
         raise UserError("these weights make digits and need labels: use inference.generate_digits")
     pictures = []
     for start in range(0, len(latents), chunk):
@@ -55,12 +55,24 @@ def sample_faces(
     execution: Execution,
     truncation: float = 1.0,
     between: tuple[int, int] | None = None,
+    sampling: Sampling = Sampling(),  # noqa: B008 - it is immutable
 ) -> np.ndarray:
     """Pictures uint8 (count, 64, 64, 3) by a GAN's generator or a VAE in evaluation mode, the noise of each its own.
 
     `truncation` scales the noise: below 1, faces are more typical and less varied. With `between`, faces go from the
     one of the first number to that of the second. Raises UserError for a generator of digits.
     """
+    if is_diffusion(network):
+        check_sampling(network.diffusion, sampling)
+
+        def generate(seeds: Tensor) -> Tensor:
+            draw_noise = image_noise(seeds, (3, network.image_size, network.image_size))
+            labels = torch.full((len(seeds),), -1, device=execution.device)
+            return network.diffusion.sample(
+                network, draw_noise().to(execution.device), labels, sampling, lambda: draw_noise().to(execution.device)
+            )
+
+        return sample_images(generate, image_seeds(seed, range(count)), execution)
     size = network.noise_size if isinstance(network, VAE) else network.latent_size
     if between is None:
         latents = image_latents(seed, range(count), size)

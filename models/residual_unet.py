@@ -88,6 +88,7 @@ class ResidualUNet(nn.Module):
         width: int = 96,
         classes: int = 10,
         fold: int = 2,
+        size: int = 28,
         prediction: Literal["edm", "consistency", "epsilon", "v"] = "edm",
         sigma_data: float = 0.5,
         edges: Sequence[float] = Consistency.edges,
@@ -95,7 +96,7 @@ class ResidualUNet(nn.Module):
         schedule: Schedule = "linear",
     ):
         super().__init__()
-        self.width, self.classes, self.fold = width, classes, fold
+        self.width, self.classes, self.fold, self.image_size = width, classes, fold, size
         match prediction:
             case "edm":
                 self.diffusion = EDM(sigma_data)
@@ -113,7 +114,8 @@ class ResidualUNet(nn.Module):
             nn.SiLU(),
             nn.Linear(self.embedding_size, self.embedding_size),
         )
-        self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
+        if classes:
+            self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
         self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14
         self.down1 = nn.ModuleList(block(width, width) for _ in range(2))
         self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # 7x7
@@ -130,7 +132,9 @@ class ResidualUNet(nn.Module):
         """The prediction (N, 3, 28, 28) for noisy images of that shape, times or c_noise (N,) and labels (N,)."""
         # Noise levels are continuous: sinusoids fine enough for whole steps would be noise to the network.
         embedding = self.embedding(sinusoids(times / 10, self.embedding_size))
-        embedding = silu(embedding + self.label_embedding(label_vectors(labels, self.classes)))
+        if self.classes:
+            embedding = embedding + self.label_embedding(label_vectors(labels, self.classes))
+        embedding = silu(embedding)
 
         features = self.first(pixel_unshuffle(images, self.fold))
         skips = [features]
