@@ -1,6 +1,7 @@
 """Where and how networks run: device, precision, memory format and compilation, decided here and nowhere else."""
 
 import ctypes
+import os
 import re
 import sys
 from contextlib import AbstractContextManager
@@ -13,16 +14,19 @@ from torch import nn
 from runtime.errors import UserError
 from runtime.processes import average_gradients, world_size
 
-Precision = Literal["auto", "float32", "bf16"]
+Precision = Literal["auto", "float32", "tf32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How networks run. Parameters stay float32; with bf16, convolutions and products run in bfloat16."""
+    """How networks run. Parameters stay float32; with bf16, convolutions and products run in bfloat16.
+
+    With tf32, GPUs round what is multiplied to 10 bits of fraction; float32 is IEEE's on every device.
+    """
 
     device: torch.device
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     channels_last: bool = True
     compile: Compile = "off"
 
@@ -53,11 +57,16 @@ class Execution:
 
 
 def choose_execution(
-    device: str = "auto", precision: Precision = "auto", channels_last: bool = True, compile: Compile = "off"
+    device: str = "auto",
+    precision: Precision = "auto",
+    channels_last: bool = True,
+    compile: Compile = "off",
+    deterministic: bool = False,
 ) -> Execution:
     """Settle what was left to `auto`: a GPU if there is one; bf16 where the hardware computes in it.
 
-    Raises UserError for a device that is not there and for CUDA graphs without CUDA.
+    With `deterministic`, equal work gives equal bits on a GPU, as it does on CPUs. Raises UserError for a device that
+    is not there, and for CUDA graphs and TF32 without CUDA.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,10 +77,18 @@ def choose_execution(
         raise UserError(f"no GPU for --device {device} ({torch.cuda.device_count()} found): use --device cpu or auto")
     if compile == "cuda-graphs" and chosen.type != "cuda":
         raise UserError("--compile cuda-graphs needs a GPU: use --compile default or off")
+    if precision == "tf32" and chosen.type != "cuda":
+        raise UserError("--precision tf32 needs a GPU: use float32 or bf16")
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(chosen) else "float32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    if deterministic:
+        torch.use_deterministic_algorithms(True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a help in finding faults, which costs time
     if chosen.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest kernels are worth looking for
+        # Shapes are fixed, so the fastest kernels are worth looking for; which they are differs from run to run.
+        torch.backends.cudnn.benchmark = not deterministic
     else:
         _keep_freed_memory()
     return Execution(chosen, precision, channels_last, compile)

@@ -1,6 +1,9 @@
 """Errors a user can put right end in one line and exit status 1, never in a traceback."""
 
+import os
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 
@@ -37,10 +40,15 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    """Whether Python, CUDA or PyTorch's allocator on CPUs, which has no exception of its own, found no memory."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    """Whether Python, PyTorch or a library of CUDA, most of which have no exception of their own, found no memory."""
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _end(message: str) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        # What ends all processes is said by the first: the others are stopped by torchrun before they come to speak.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(2)
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)

@@ -13,16 +13,19 @@ from runtime.errors import UserError
 def join_processes(device: str) -> str:
     """Join the group that torchrun started, if it did, and return the device this process is to use.
 
-    nccl between GPUs, one a process; gloo between CPUs.
+    nccl between GPUs, one a process; gloo between CPUs. Raises UserError where a process finds no GPU of its own.
     """
     if "RANK" not in os.environ:
         return device
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if on_gpus and local >= found:
+        raise UserError(f"no GPU for process {local} of this machine ({found} found): start fewer, or use --device cpu")
     if on_gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # else every process would also hold memory on the first
+        torch.cuda.set_device(local)  # else every process would also hold memory on the first
     if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpus else "gloo")
-    return f"cuda:{os.environ['LOCAL_RANK']}" if on_gpus else device
+    return f"cuda:{local}" if on_gpus else device
 
 
 def leave_processes() -> None:

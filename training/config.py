@@ -58,7 +58,9 @@ class TrainConfig(Schedule, Settings):
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "auto"
-    """bf16 (mixed), float32, or auto: bf16 where the hardware computes in it."""
+    """bf16 (mixed), float32, tf32 (of GPUs: rounded products), or auto: bf16 where the hardware computes in it."""
+    deterministic: bool = False
+    """Equal work gives equal bits on a GPU too, so that resuming is exact; slower."""
     channels_last: bool = True
     """Memory format of images and convolutions."""
     compile: Compile = "off"
@@ -83,7 +85,8 @@ class TrainConfig(Schedule, Settings):
 
         Raises UserError for a device that is not there.
         """
-        return choose_execution(join_processes(self.device), self.precision, self.channels_last, self.compile)
+        device = join_processes(self.device)
+        return choose_execution(device, self.precision, self.channels_last, self.compile, self.deterministic)
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work together, before any work starts."""
@@ -112,7 +115,8 @@ GROUPS = {
     "optimizer": "epochs|max_steps|batch_size|[dg]_steps|(.*_)?lr|lr_.*|warmup_.*|halve_.*|(.*_)?optimizer|betas"
     "|momentum|weight_decay|max_gradient_norm|ema_.*",
     "data and augmentation": "data|domain|source|target|target_ratio|balanced|flip|augment.*",
-    "run": "runs|name|resume|seed|device|precision|channels_last|compile|(log|sample|checkpoint|keep)_every",
+    "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
+    "|(log|sample|checkpoint|keep)_every",
 }
 
 

@@ -1,4 +1,5 @@
 import copy
+import os
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 from models.dcgan import DCGANGenerator
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError
+from runtime.processes import join_processes
 
 CPU = torch.device("cpu")
 
@@ -44,6 +46,32 @@ def test_auto_takes_bf16_where_the_hardware_computes_in_it(monkeypatch, without_
     execution = choose_execution()
     assert execution.device == CPU
     assert execution.precision == ("bf16" if hardware_has_it else "float32")
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_gpus_products_are_rounded_only_if_asked(monkeypatch, precision):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_execution("cuda", precision).precision == precision
+    assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+
+
+def test_what_equal_bits_need_is_set(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        for deterministic in (False, True):
+            choose_execution("cuda", "float32", deterministic=deterministic)
+            assert torch.are_deterministic_algorithms_enabled() == deterministic != torch.backends.cudnn.benchmark
+            assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == deterministic
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_process_without_a_gpu_of_its_own_is_an_error(monkeypatch, without_gpu):
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(UserError, match=r"no GPU for process 1 of this machine \(0 found\): start fewer, or use"):
+        join_processes("cuda")
 
 
 def test_memory_format_changes_the_layout_and_not_the_images():
@@ -84,6 +112,7 @@ def test_a_network_is_compiled_only_if_asked(monkeypatch):
             {"device": "cpu", "compile": "cuda-graphs"},
             "--compile cuda-graphs needs a GPU: use --compile",
         ),
+        ({"device": "cpu", "precision": "tf32"}, "--precision tf32 needs a GPU: use float32 or bf16"),
     ],
 )
 def test_what_is_not_there_is_an_error(without_gpu, options, message):

@@ -21,6 +21,8 @@ def failing(error):
         (OSError(errno.ENOSPC, "No space left on device", "a/file"), "error: No space left on device: a/file"),
         (OSError("no number, no name"), "error: no number, no name"),
         (torch.OutOfMemoryError("CUDA …"), "error: out of memory: use a smaller --batch-size, or"),
+        (RuntimeError("CUDA error: out of memory"), "error: out of memory: use a smaller --batch-size, or"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when"), "error: out of memory: use a smaller --batch-size, or"),
         (MemoryError(), "error: out of memory: use a smaller --batch-size, or"),
     ],
 )
