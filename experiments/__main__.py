@@ -20,7 +20,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from experiments import adaptation, digits, faces, reports, results, tables
+from experiments import adaptation, claims, digits, faces, reports, results, tables
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
 from experiments.runs import read_run
 from runtime.errors import UserError, run_command
@@ -34,6 +34,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
     "adaptation": adaptation.rows,
     "adamatch": adaptation.adamatch_rows,
     "ablation": adaptation.ablation_rows,
+    "claims": claims.rows,
     **{f"report-{report}": rows for report, rows in reports.REPORTS.items()},
 }
 

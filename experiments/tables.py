@@ -3,6 +3,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments import results
+from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import REPORTS
 from experiments.results import Record
@@ -144,6 +146,24 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
     return table(columns, lines)
 
 
+def claims(records: list[Record]) -> pd.DataFrame:
+    """Everything that a report says it saw, the score that should tell, and whether it was seen here."""
+    lines = {line.system: line for line in results.summarise(records).itertuples()}
+    rows = []
+    for claim in CLAIMS:
+        better, worse = (lines.get(system) for system in (claim.better, claim.worse))
+        scores = [cell(line, claim.score) if line else "" for line in (better, worse)]
+        seen = "not measured"
+        if all(scores):
+            gain = better.mean[claim.score] - worse.mean[claim.score]
+            gain *= -1 if "↓" in metric_of(claim.score).arrow else 1
+            spread = math.hypot(*(line.std.get(claim.score, math.nan) for line in (better, worse)))
+            seen = verdict(gain, spread, claim.alike)
+        systems = [f"{system}: {score}" for system, score in zip((claim.better, claim.worse), scores, strict=True)]
+        rows.append([claim.report, claim.text, claim.score, *(text.removesuffix(": ") for text in systems), seen])
+    return table(["report", "it says", "score", "should be better", "should be worse", "seen here"], rows)
+
+
 def all_systems(records: list[Record]) -> pd.DataFrame:
     """A row for every recipe but the bounds: reports, command, result here, and what was reported of the same.
 
@@ -208,6 +228,7 @@ TABLES = {
     **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
     **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
     "ablation": Table(ablation, "ablation", ("ablation",)),
+    "claims": Table(claims, "claims", ("claims", "guidance")),
     **{
         f"report-{report}": Table(partial(beside_reported, report=report), f"report-{report}", (f"report-{report}",))
         for report in REPORTS

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make what is missing of an experiment, and a page of its runs: scripts/reproduce.sh NAME [--jobs N] [--full] [-- OVERRIDES]
-# The page lies in outputs/NAME. NAME is faces, face-ablation, vae, digits, adaptation, adamatch, ablation, or report-000 to report-004 (python -m experiments --help).
+# The page lies in outputs/NAME. NAME is faces, face-ablation, vae, digits, adaptation, adamatch, ablation, claims, or report-000 to report-004 (python -m experiments --help).
 set -uo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 "$here/python.sh" -m experiments "$@"
