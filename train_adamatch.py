@@ -119,7 +119,8 @@ def main(config: Config) -> None:
     for step in run.steps():
         progress = step / run.total
         optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
-        mu = adamatch.ramp(progress, config.pseudo_ramp) * torch.tensor(config.pseudo_weight, device=execution.device)
+        mu = torch.full((), config.pseudo_weight, device=execution.device)
+        mu = mu * adamatch.ramp(progress, config.pseudo_ramp)
         images, labels = batch(step)
 
         # Logits of all views as one batch; the source's mixed at random with those of the source by itself.

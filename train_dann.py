@@ -192,16 +192,21 @@ def main(config: Config | Supervised) -> None:
             loss = cross_entropy(logits.float(), labels)
             values = {"class_loss": loss}
         else:
-            weights = torch.tensor([config.domain_weight, config.confusion_weight], device=execution.device)
-            reversal_weight, confusion_weight = config.adversarial_share(progress) * weights
+            share = config.adversarial_share(progress)
+            reversal_weight = share * torch.full((), config.domain_weight, device=execution.device)
+            confusion_weight = None
+            if config.confusion_weight:
+                confusion_weight = share * torch.full((), config.confusion_weight, device=execution.device)
 
             # Teach the domain classifier by itself, on features that stay as they are.
             if alternating:
+                network.domain_classifier.requires_grad_(True)
                 d_loss = domain_classifier_loss(network, images, execution)
                 d_optimizer.param_groups[0]["lr"] = lr
                 d_optimizer.zero_grad()
                 d_loss.backward()
                 d_optimizer.step()
+                network.domain_classifier.requires_grad_(False)  # the rest of the step leaves it as it is
 
             # Classify the source, and make the domains alike by the reversed gradient.
             with execution.autocast():

@@ -25,7 +25,6 @@ from models.guidance import drop_labels
 from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
 from runtime.images import sheet
-from runtime.processes import share_of
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
@@ -212,9 +211,9 @@ def main(config: Config) -> None:
     average = EMA(network, config.ema_decay)
 
     def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """This process's images (n, 3, 28, 28), labels (n,) with some dropped, times (n,) on the CPU, and noise."""
+        """This process's images (n, 3, 28, 28), labels (n,) with some dropped, times (n,) and noise."""
         draws = stream.draws(purpose, number)
-        times = diffusion.random_times(config.batch_size, draws.generator)[share_of(config.batch_size)]
+        times = draws.share(diffusion.random_times(config.batch_size, draws.generator))
         uniform = draws.uniform(config.batch_size)
         noise = draws.normal(config.batch_size, 3, *size)
         images, labels = digits.labelled_batch(number)

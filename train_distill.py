@@ -115,17 +115,15 @@ def main(config: Config) -> None:
     # Real digits, and the noise levels to learn at, each as often as the others.
     images, labels = load_classes(config.data, config.domain)
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
-    levels, edges = network.diffusion.grid(config.substeps)
+    levels, edges = (values.float().to(execution.device) for values in network.diffusion.grid(config.substeps))
+    places = torch.arange(config.batch_size)[share_of(config.batch_size)].to(execution.device)
 
     def noisy_batch(step: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         """This process's noisy images (n, 3, 28, 28), labels (n,), and (n,) each: their levels, the next, the edges."""
         noise = stream.draws("noise", step).normal(config.batch_size, 3, 28, 28)
-        places = torch.arange(config.batch_size)[share_of(config.batch_size)]
         numbers = 1 + (step * config.batch_size + places) % (len(levels) - 1)
         images, labels = digits.labelled_batch(step)
-        sigma, next_sigma, edge = (
-            values.to(images) for values in (levels[numbers], levels[numbers - 1], edges[numbers])
-        )
+        sigma, next_sigma, edge = levels[numbers], levels[numbers - 1], edges[numbers]
         noisy = images + sigma[:, None, None, None] * noise
         return noisy, labels, (sigma, next_sigma, edge)
 

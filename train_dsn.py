@@ -120,16 +120,18 @@ def main(config: Config) -> None:
         progress = step / run.total
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         adversarial = progress >= config.adversarial_start
-        reversal_weight = adversarial * torch.tensor(config.domain_weight, device=execution.device)
+        reversal_weight = adversarial * torch.full((), config.domain_weight, device=execution.device)
         images, labels = batch(step)
 
         # Teach the domain classifier by itself, on features that stay as they are.
         if config.alternating:
+            network.domain_classifier.requires_grad_(True)
             d_loss = domain_classifier_loss(network, images, execution)
             d_optimizer.param_groups[0]["lr"] = lr
             d_optimizer.zero_grad()
             d_loss.backward()
             d_optimizer.step()
+            network.domain_classifier.requires_grad_(False)  # the rest of the step leaves it as it is
 
         # Classify the source, restore both domains, keep private and shared features apart, the domain out of these.
         with execution.autocast():

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runtime.device import to_device
 from runtime.errors import UserError
 from runtime.images import from_uint8
 from runtime.processes import share_of
@@ -18,11 +19,12 @@ class ImageBatches:
     """Batches of a uint8 array (N, H, W, 3) as float32 (n, 3, H, W) in [-1, 1], channels last in memory.
 
     A batch is a function of its number alone: `batch(17)` is the same images, flipped alike, in every run of one seed,
-    so going on after a stop needs no state. An epoch is a permutation of the images; what does not fill a batch is left
-    for the next. Randomness is of `stream`, on whose device the batches are; this process takes its share of every
-    global batch. An array larger than `resident_bytes` stays memory-mapped, and the next batch is gathered while this
-    one is used. `labels` (N,) are needed for `labelled_batch`, and for `balanced`: every class is then met equally
-    often, so in an epoch a rare picture more than once and not all of the frequent ones.
+    so going on after a stop needs no state. An epoch is a permutation of the images, sent to the device at once; what
+    does not fill a batch is left for the next. Randomness is of `stream`, on whose device the batches are; this process
+    takes its share of every global batch. An array larger than `resident_bytes` (`room` of the device) stays
+    memory-mapped, and the next batch is gathered while this one is used. `labels` (N,) are needed for `labelled_batch`,
+    and for `balanced`: every class is then met equally often, so in an epoch a rare picture more than once and not all
+    of the frequent ones.
 
     Raises UserError when there are fewer images than a batch.
     """
@@ -35,7 +37,7 @@ class ImageBatches:
         flip: bool = False,
         labels: np.ndarray | None = None,
         balanced: bool = False,
-        resident_bytes: int = RESIDENT_BYTES,
+        resident_bytes: int | None = None,
     ):
         if len(images) < batch_size:
             raise UserError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
@@ -45,10 +47,12 @@ class ImageBatches:
         self.count = len(images)
         self.per_epoch = self.count // batch_size
         self.images = images
-        self.resident = images.nbytes <= resident_bytes
+        self.resident = images.nbytes <= (room(self.device) if resident_bytes is None else resident_bytes)
+        self.home = self.device if self.resident else "cpu"  # where batches are gathered
         if self.resident:
-            self.images = torch.from_numpy(np.array(images)).to(self.device)
-        self.labels = None if labels is None else torch.from_numpy(labels).to(self.device)
+            self.images = torch.from_numpy(np.array(images)).to(self.home)
+        self.labels = None if labels is None else torch.from_numpy(labels)
+        self.home_labels = None if labels is None else self.labels.to(self.home)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._next: tuple[int, Future] | None = None
         self._reader = None if self.resident else ThreadPoolExecutor(1)
@@ -56,11 +60,11 @@ class ImageBatches:
     def batch(self, number: int) -> Tensor:
         """The batch of this number, counted from 0 through all epochs: (n, 3, H, W) in [-1, 1] on the device."""
         if self.resident:
-            images = self.images[self.indices(number).to(self.device)]
+            images = self.images[self.indices(number)]
         else:
             if self._next is None or self._next[0] != number:
                 self._next = (number, self._reader.submit(self._gather, self.indices(number)))
-            images = self._next[1].result().to(self.device)
+            images = to_device(self._next[1].result(), self.device)
             self._next = (number + 1, self._reader.submit(self._gather, self.indices(number + 1)))
         images = from_uint8(images)
         if self.flip:
@@ -70,13 +74,13 @@ class ImageBatches:
 
     def labelled_batch(self, number: int) -> tuple[Tensor, Tensor]:
         """The batch of this number and its images' labels (n,), int64 on the device."""
-        return self.batch(number), self.labels[self.indices(number).to(self.device)]
+        return self.batch(number), to_device(self.home_labels[self.indices(number)], self.device)
 
     def indices(self, number: int) -> Tensor:
         """Which images (n,) the batch of this number holds."""
         epoch, position = divmod(number, self.per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, self._order_of(epoch))
+            self._order = (epoch, to_device(self._order_of(epoch), self.home))
         start = position * self.batch_size
         return self._order[1][start : start + self.batch_size][self.part]
 
@@ -86,7 +90,7 @@ class ImageBatches:
         order = torch.randperm(self.count, generator=generator)
         if not self.balanced:
             return order
-        labels = self.labels.cpu()[order]
+        labels = self.labels[order]
         classes = [order[labels == label] for label in labels.unique()]
         rounds = -(-self.count // len(classes))
         by_turns = torch.stack([indices[torch.arange(rounds) % len(indices)] for indices in classes], 1)
@@ -96,3 +100,9 @@ class ImageBatches:
 
     def _gather(self, indices: Tensor) -> Tensor:
         return torch.from_numpy(self.images[indices.numpy()])
+
+
+def room(device: torch.device | str) -> int:
+    """How many bytes of images may stay on `device`: half of what is free on a GPU, and not more than 8 GiB."""
+    free = torch.cuda.mem_get_info(device)[0] // 2 if torch.device(device).type == "cuda" else RESIDENT_BYTES
+    return min(free, RESIDENT_BYTES)

@@ -58,19 +58,22 @@ def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
 
 
 def dann_loss(
-    class_logits: Tensor, domain_logits: Tensor, labels: Tensor, confusion_weight: Tensor | float = 0.0
+    class_logits: Tensor, domain_logits: Tensor, labels: Tensor, confusion_weight: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Class loss of the source and domain loss of both (DANN, equation 9), and what to log.
 
     `class_logits` (2n, 10) and `domain_logits` (2n, 1) are the source's and the target's, `labels` (n,) the source's;
-    lambda acts in the reversed gradient. `confusion_weight` times the target's class confusion is added.
+    lambda acts in the reversed gradient. `confusion_weight`, if given, times the target's class confusion is added.
     """
     source, target = class_logits.float().chunk(2)
-    class_loss, confusion = cross_entropy(source, labels), class_confusion(target)
+    class_loss = cross_entropy(source, labels)
     adversarial_loss, domain_accuracy = domain_loss(domain_logits.float())
-    values = {"class_loss": class_loss, "confusion": confusion}
-    values |= {"domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
-    return class_loss + adversarial_loss + confusion_weight * confusion, values
+    values = {"class_loss": class_loss, "domain_loss": adversarial_loss, "domain_accuracy": domain_accuracy}
+    loss = class_loss + adversarial_loss
+    if confusion_weight is not None:
+        values["confusion"] = class_confusion(target)
+        loss = loss + confusion_weight * values["confusion"]
+    return loss, values
 
 
 class DANN(nn.Module):

@@ -8,7 +8,7 @@ or the velocity v.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -59,7 +59,7 @@ class Diffusion(Process):
         return self.add_noise(images, noise, times), (times / self.steps).to(images)
 
     def add_noise(self, images: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        """x_t of images (N, C, H, W) at int64 times (N,) on the CPU, each from 1 to T."""
+        """x_t of images (N, C, H, W) at int64 times (N,), each from 1 to T."""
         image_level, noise_level = self._batch_levels(images, times)
         return image_level * images + noise_level * noise
 
@@ -76,14 +76,14 @@ class Diffusion(Process):
     def loss(self, network: Denoiser, images: Tensor, labels: Tensor, times: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the prediction, all times weighted alike (DDPM, equation 14); one scalar.
 
-        images and noise (N, C, H, W), images in [-1, 1]; labels (N,); times (N,) on the CPU, each from 1 to T.
+        images and noise (N, C, H, W), images in [-1, 1]; labels (N,); times (N,), each from 1 to T.
         """
         predicted = network(*self.inputs(images, noise, times), labels)
         return mse_loss(predicted.to(images.dtype), self.target(images, noise, times))
 
     def _batch_levels(self, images: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """a_t and s_t, each (N, 1, 1, 1)."""
-        alpha_bar = self.alpha_bar[times][:, None, None, None]
+        alpha_bar = _alpha_bar_on(images.device, self)[times][:, None, None, None]
         return alpha_bar.sqrt().to(images), (1 - alpha_bar).sqrt().to(images)
 
     # Sampling.
@@ -134,3 +134,9 @@ class Diffusion(Process):
         if self.prediction == "v":
             return image_level * x - noise_level * output, noise_level * x + image_level * output
         return (x - noise_level * output) / image_level, output
+
+
+@cache
+def _alpha_bar_on(device: torch.device, diffusion: Diffusion) -> Tensor:
+    """alpha_bar of `diffusion` on `device`, where every step looks it up."""
+    return diffusion.alpha_bar.to(device)

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from runtime.errors import UserError
 from runtime.processes import average_gradients, world_size
 
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """`tensor` on `device`; on its way to a GPU from pinned memory, so that nobody waits for it."""
+    if tensor.is_cpu and torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

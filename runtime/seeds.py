@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from runtime.device import to_device
 from runtime.processes import share_of
 
 
@@ -34,19 +35,20 @@ class Draws:
 
     def normal(self, *shape: int, batch_dim: int = 0) -> Tensor:
         """Standard normal numbers, float32."""
-        return self._share(torch.randn(shape, generator=self.generator), batch_dim)
+        return self.share(torch.randn(shape, generator=self.generator), batch_dim)
 
     def uniform(self, *shape: int, batch_dim: int = 0) -> Tensor:
         """Numbers uniform in [0, 1), float32."""
-        return self._share(torch.rand(shape, generator=self.generator), batch_dim)
+        return self.share(torch.rand(shape, generator=self.generator), batch_dim)
 
     def integers(self, low: int, high: int, *shape: int, batch_dim: int = 0) -> Tensor:
         """Whole numbers from `low` to `high` - 1, int64."""
-        return self._share(torch.randint(low, high, shape, generator=self.generator), batch_dim)
+        return self.share(torch.randint(low, high, shape, generator=self.generator), batch_dim)
 
-    def _share(self, numbers: Tensor, batch_dim: int) -> Tensor:
+    def share(self, numbers: Tensor, batch_dim: int = 0) -> Tensor:
+        """This process's share of `numbers`, which were drawn for the global batch, on the device."""
         share = share_of(numbers.shape[batch_dim])
-        return numbers.narrow(batch_dim, share.start, share.stop - share.start).to(self.device)
+        return to_device(numbers.narrow(batch_dim, share.start, share.stop - share.start), self.device)
 
 
 @dataclass(frozen=True)

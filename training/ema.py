@@ -14,24 +14,34 @@ class EMA:
 
     The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the first, random weights are soon
     forgotten; with `share`, so that its half-life is at most this share of the steps done (Karras et al., *Training
-    GANs with Limited Data*, NeurIPS 2020, in its code), for weights that soon become better. Buffers are copied. Batch
-    norm statistics of averaged weights are neither the live network's nor their average: `estimate_batch_norm` measures
-    them before sampling. With decay 0 this is a plain copy.
+    GANs with Limited Data*, NeurIPS 2020, in its code), for weights that soon become better. Buffers are copied
+    when the average is next used. Batch norm statistics of averaged weights are neither the live network's nor their
+    average: `estimate_batch_norm` measures them before sampling. With decay 0 this is a plain copy.
     (Karras et al., *Progressive Growing of GANs*, ICLR 2018, section 6: the generator's average makes the samples.)
     """
 
     def __init__(self, network: nn.Module, decay: float, share: float = 0.0):
         self.decay, self.share = decay, share
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._parameters = list(self._network.parameters())
+        self._followed: nn.Module | None = None  # whose buffers are newer
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged network."""
+        if self._followed is not None:
+            for average, live in zip(self._network.buffers(), self._followed.buffers(), strict=True):
+                average.copy_(live)
+            self._followed = None
+        return self._network
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Follow `network` after its update number `step`, counted from 0."""
         early = 0.5 ** (1 / (self.share * (step + 1))) if self.share else (1 + step) / (10 + step)
         decay = min(self.decay, early)
-        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
-        for average, live in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(live)
+        torch._foreach_lerp_(self._parameters, list(network.parameters()), 1 - decay)
+        self._followed = network
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged network's state."""
@@ -39,7 +49,8 @@ class EMA:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the averaged network's state back."""
-        self.network.load_state_dict(state)
+        self._network.load_state_dict(state)
+        self._followed = None
 
 
 @torch.no_grad()

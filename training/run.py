@@ -35,6 +35,7 @@ from runtime.processes import (
 from runtime.seeds import derived_seed
 from training.config import TrainConfig
 
+VOTE_EVERY = 10  # steps after which several processes agree whether to go on, as asking makes the host wait
 Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
 
 
@@ -117,7 +118,8 @@ class Run:
         """
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-        self._ending = any_process(self._interrupted, self.execution.device)
+        if world_size() == 1 or self.step % VOTE_EVERY == 0:
+            self._ending = any_process(self._interrupted, self.execution.device)
         if self._due(self.config.log_every):
             means = self._means()
             shown = {name: f"{means[name]:.3f}" for name, value in self._sums.items() if value.dim() == 0}

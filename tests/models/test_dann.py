@@ -92,7 +92,7 @@ def test_class_confusion_counts_by_its_weight():
     """Of the target's logits, the last of each batch; the source's have no part in it."""
     source, target, labels = torch.randn(3, 10), torch.randn(3, 10), torch.arange(3)
     domains = torch.randn(6, 1)
-    without, values = dann_loss(torch.cat([source, target]), domains, labels)
-    loss, _ = dann_loss(torch.cat([source, target]), domains, labels, 0.5)
+    without, _ = dann_loss(torch.cat([source, target]), domains, labels)
+    loss, values = dann_loss(torch.cat([source, target]), domains, labels, torch.tensor(0.5))
     assert values["confusion"] == class_confusion(target)
     assert (loss - without).item() == pytest.approx(0.5 * class_confusion(target).item(), abs=1e-6)

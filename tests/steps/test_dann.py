@@ -99,12 +99,13 @@ def account(settings: Settings) -> dict:
         loss = class_loss = cross_entropy(logits[: len(labels)], labels)
         values = {"class_loss": class_loss}
         if s.adapting:
-            confusion = minimum_class_confusion(logits[len(labels) :])
             right = torch.cat([domain_logits[: len(labels)] <= 0, domain_logits[len(labels) :] > 0])
             loss = class_loss + domain_loss - s.reversal * share * (features * towards_domains).sum()
-            loss = loss + s.confusion * share * confusion
-            values |= {"confusion": confusion, "domain_loss": domain_loss, "lambda": s.reversal * share}
+            values |= {"domain_loss": domain_loss, "lambda": s.reversal * share}
             values["domain_accuracy"] = right.float().mean()
+            if s.confusion:
+                values["confusion"] = minimum_class_confusion(logits[len(labels) :])
+                loss = loss + s.confusion * share * values["confusion"]
         optimizers["optimizer"].minimise(loss, lr)
         average = averaged(average, network, s.ema, step)
         log.append({name: torch.as_tensor(value).item() for name, value in values.items()})

@@ -26,7 +26,6 @@ from tests.steps.adaptation_accounts import (
     kind,
     learning_rate,
     measure_batch_norm,
-    minimum_class_confusion,
     resized,
     seed_step,
     seeded_network,
@@ -145,7 +144,7 @@ def account(settings: Settings) -> dict:
         logits = network.classifier.label_classifier(shared)
         decoded, originals = restore(network, shared, private), resized(images, 32)
         halves = slice(0, count), slice(count, 2 * count)
-        class_loss, confusion = cross_entropy(logits[:count], labels), minimum_class_confusion(logits[count:])
+        class_loss = cross_entropy(logits[:count], labels)
         reconstruction_loss = sum(reconstruction_of(decoded[half], originals[half]) for half in halves)
         difference_loss = sum(difference_of(private[half], shared[half]) for half in halves)
         loss = class_loss + domain_loss - reversal * (shared * towards_domains).sum()
@@ -154,7 +153,7 @@ def account(settings: Settings) -> dict:
         average = averaged(average, network, s.ema, step)
 
         right = torch.cat([domain_logits[:count] <= 0, domain_logits[count:] > 0])
-        values = {"class_loss": class_loss, "confusion": confusion, "domain_loss": domain_loss}
+        values = {"class_loss": class_loss, "domain_loss": domain_loss}
         values |= {"reconstruction_loss": reconstruction_loss, "difference_loss": difference_loss}
         values |= {"lambda": reversal, "domain_accuracy": right.float().mean()}
         log.append({name: torch.as_tensor(value).item() for name, value in values.items()})
