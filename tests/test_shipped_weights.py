@@ -1,9 +1,21 @@
-"""The files under weights/ are what inference takes, and small."""
+"""The files under weights/ are what inference takes, small, and what weights/README.md says of them."""
+
+import hashlib
+import json
+import re
 
 import pytest
 import torch
+from safetensors import safe_open
 
+import train_acgan
+import train_adamatch
+import train_dcgan
+import train_ddpm
+import train_vae
+from experiments.__main__ import EXPERIMENTS
 from models.weights import load_weights
+from tests.conftest import ROOT
 
 KINDS = {
     "faces": "generator",
@@ -15,13 +27,57 @@ KINDS = {
     "svhn-mnistm": "classifier",
     "usps-svhn": "classifier",
 }
+SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_acgan, train_adamatch)
+
+
+def table_rows():
+    """The rows of the table of files: the stem of the file, and its cells by column."""
+    lines = (ROOT / "weights" / "README.md").read_text().splitlines()
+    columns, _, *rows = (
+        [cell.strip(" `") for cell in line.strip("|").split(" | ")]
+        for line in lines[: lines.index("| picture | shows |")]
+        if line.startswith("|")
+    )
+    return {row[0].removesuffix(".safetensors"): dict(zip(columns, row, strict=True)) for row in rows}
+
+
+ROWS = table_rows()
 
 
 def test_every_shipped_file_is_listed(root):
-    files = {path.stem for path in (root / "weights").glob("*.safetensors")}
-    assert files == set(KINDS)
-    table = (root / "weights" / "README.md").read_text()
-    assert all(f"`{name}.safetensors`" in table for name in files)
+    assert {path.stem for path in (root / "weights").glob("*.safetensors")} == set(KINDS) == set(ROWS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_table_says_what_the_file_is(root, name):
+    path, row = root / "weights" / f"{name}.safetensors", ROWS[name]
+    content = path.read_bytes()
+    assert row["SHA-256"] == hashlib.sha256(content).hexdigest()
+    assert row["size"] == f"{len(content) / 1e6:.1f} MB"
+    with safe_open(path, "pt") as file:
+        made = json.loads(file.metadata()["about"])
+    assert f"{made['step']:,} steps" in row["length"]
+    if "epochs" in row["length"]:
+        assert row["length"].startswith(f"{made['epochs']:g} epochs")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_command_is_a_recipe_and_the_score_that_of_its_experiment(root, name):
+    row = ROWS[name]
+    experiment, command = row["experiment: command"].split("`: `")
+    assert experiment in EXPERIMENTS
+    script, recipe = re.match(r"python (\w+)\.py ([\w-]+)", command).groups()
+    assert recipe == row["system"]
+    assert recipe in next(module for module in SCRIPTS if module.__name__ == script).RECIPES
+    records = json.loads((root / "experiments" / "results" / f"{experiment}.json").read_text())
+    record = next(record for record in records if record["system"] == recipe)
+    if experiment == "adamatch":  # its records are means of three seeds; the file is the first
+        assert command.endswith(f"--source {name.replace('-', ' --target ')} --seed 1")
+        return
+    for score, value in record["scores"].items():
+        if not score.startswith(("KID", "precision", "recall")):
+            digits = {"MSE": f"{value:.5f}", "FID-768": f"{value:.3f}"}.get(score, f"{value:.1%}".replace("%", " %"))
+            assert f"{score} {digits}" in row["score"]
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
