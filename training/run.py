@@ -34,6 +34,7 @@ from runtime.processes import (
 )
 from runtime.seeds import derived_seed
 from training.config import TrainConfig
+from training.next_steps import next_steps
 
 VOTE_EVERY = 10  # steps after which several processes agree whether to go on, as asking makes the host wait
 Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
@@ -204,7 +205,10 @@ class Run:
         """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
         if is_first():
             where = f"step {self.step} of {self.total} after {self._elapsed():.0f} s of training: {self.folder}"
-            print(f"interrupted, saved at {where} (go on with --resume)" if self._ending else f"done, {where}")
+            if self._ending:
+                print(f"interrupted, saved at {where} (go on with --resume)")
+            else:
+                print(f"done, {where}\n{next_steps(self.config, self.weights[1])}")
         leave_processes()
         if self._ending:
             sys.exit(130)
