@@ -1,0 +1,120 @@
+"""Watch runs in TensorBoard: `python -m report.watch --runs runs`, or `bash scripts/watch.sh`.
+
+Beside the metrics.jsonl of every run an event file repeats its scalars and the sample grids, and goes on as they do.
+metrics.jsonl stays the truth: event files are made anew each time, so that those of a resumed run fit it.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from PIL import Image
+
+from runtime.errors import UserError, run_command
+from runtime.settings import Range, Settings
+
+EVERY = 3.0  # seconds
+
+
+@dataclass
+class Config(Settings):
+    """Open TensorBoard on a folder of runs, at 127.0.0.1 alone."""
+
+    runs: Path = Path("runs")
+    """Folder of run directories, or of folders of them."""
+    port: Annotated[int, Range(1, 65535)] = 6006
+    """Where the page is: http://127.0.0.1:PORT."""
+
+
+class EventFile:
+    """The event file of a run directory; `update` passes on what the run has written since."""
+
+    def __init__(self, run: Path):
+        self.run, self.log = run, run / "metrics.jsonl"
+        self._begin()
+
+    def update(self) -> None:
+        """Write the log's new lines and the new sample grids; all of them again where a resumed run cut its log."""
+        size = self.log.stat().st_size
+        if size < self.size:
+            self.writer.close()
+            self._begin()
+        self.size = size
+        for line in islice(complete_lines(self.log), self.lines, None):
+            self.lines += 1
+            names = line.keys() - {"step", "seconds"}
+            self._write(line["step"], line["seconds"], {name: {"simple_value": line[name]} for name in names})
+        for path in sorted(set(self.run.glob("*/[0-9]*.png")) - self.grids):
+            self.grids.add(path)
+            with Image.open(path) as image:
+                picture = {"width": image.width, "height": image.height, "colorspace": 3}
+            picture["encoded_image_string"] = path.read_bytes()
+            self._write(int(path.stem), path.stat().st_mtime, {path.parent.name: {"image": picture}})
+        self.writer.flush()
+
+    def _begin(self) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        for earlier in self.run.glob("events.out.tfevents.*"):
+            earlier.unlink()
+        self.writer = EventFileWriter(str(self.run))
+        self.size = self.lines = 0
+        self.grids: set[Path] = set()
+
+    def _write(self, step: int, seconds: float, values: dict[str, dict]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=name, **value) for name, value in values.items()])
+        self.writer.add_event(Event(step=step, wall_time=seconds, summary=summary))
+
+
+def complete_lines(log: Path) -> Iterator[dict[str, float]]:
+    """The lines of a metrics.jsonl, up to the first that is not whole."""
+    for line in log.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def main(config: Config) -> None:
+    """Start TensorBoard and keep the event files up to date until it ends; raises UserError where it cannot start."""
+    if not find_spec("tensorboard"):
+        raise UserError("TensorBoard is not installed: run bash scripts/watch.sh, which installs it")
+    if not config.runs.is_dir():
+        raise UserError(f"no such folder of runs: {config.runs}: train something, or give --runs")
+    files: dict[Path, EventFile] = {}
+    update(config.runs, files)
+    where = ("--logdir", config.runs, "--host", "127.0.0.1", "--port", config.port, "--reload_interval", EVERY)
+    page = subprocess.Popen([sys.executable, "-m", "tensorboard.main", *map(str, where)])
+    print(f"{len(files)} runs at http://127.0.0.1:{config.port}; Ctrl-C ends it", flush=True)
+    try:
+        while page.poll() is None:
+            time.sleep(EVERY)
+            update(config.runs, files)
+    except KeyboardInterrupt:
+        return
+    finally:
+        page.terminate()
+    raise UserError(f"TensorBoard ended with status {page.returncode}: if the port is in use, give another --port")
+
+
+def update(runs: Path, files: dict[Path, EventFile]) -> None:
+    """Bring the event files of all runs below `runs` up to date; new ones are added to `files`."""
+    for log in sorted(runs.rglob("metrics.jsonl")):
+        if log.parent not in files:
+            files[log.parent] = EventFile(log.parent)
+        files[log.parent].update()
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
