@@ -22,7 +22,7 @@ from runtime.files import write_atomically
 
 # Settings that say where and how fast a run was made, not what it is.
 LOCAL_SETTINGS = {"data", "runs", "name", "resume", "epochs", "max_steps", "device", "precision", "channels_last"}
-LOCAL_SETTINGS |= {"compile", "log_every", "sample_every", "checkpoint_every", "keep_every"}
+LOCAL_SETTINGS |= {"compile", "log_every", "sample_every", "checkpoint_every", "keep_every", "skip_bad_updates"}
 NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "augment", "seed"}
 
 

@@ -10,6 +10,7 @@ import textwrap
 import typing
 from collections import ChainMap
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +55,10 @@ class TrainConfig(Schedule, Settings):
     """The one seed that initial weights, data order, noise and samples derive from."""
     ema_decay: Annotated[float, DECAY] = 0.999
     """Decay of the averaged weights that samples and weights files are made of (0: no averaging)."""
+
+    skip_bad_updates: Annotated[int, AT_LEAST_0] = 0
+    """Skip updates whose gradient is not finite, in up to so many steps in a row, and count them in the log (0: the
+    run ends)."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -113,7 +118,7 @@ Config = typing.TypeVar("Config", bound=TrainConfig)
 GROUPS = {
     "method": ".*",
     "optimizer": "epochs|max_steps|batch_size|[dg]_steps|(.*_)?lr|lr_.*|warmup_.*|halve_.*|(.*_)?optimizer|betas"
-    "|momentum|weight_decay|max_gradient_norm|ema_.*",
+    "|momentum|weight_decay|max_gradient_norm|skip_.*|ema_.*",
     "data and augmentation": "data|domain|source|target|target_ratio|balanced|flip|augment.*",
     "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
     "|(log|sample|checkpoint|keep)_every",
@@ -170,6 +175,7 @@ def _grouped(config: TrainConfig) -> typing.Any:
     return dataclasses.make_dataclass("Options", members)()
 
 
+@cache
 def _documentation(kind: type) -> dict[str, str]:
     """The line under each setting of a class and those that it inherits from."""
     lines = {}

@@ -66,6 +66,8 @@ class Run:
         self.step = 0  # steps done, the present one included
         self._logged = 0  # the step of the last line in the log
         self._sums: dict[str, Tensor] = {}  # of what was logged since
+        self._left_out = 0  # steps since then that were skipped, so are not in the sums
+        self._skipped = 0  # updates skipped in the run
         self._before = 0.0  # seconds of training in earlier sittings
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
@@ -81,6 +83,12 @@ class Run:
         self._started = time.perf_counter() - self._before
         if is_first():
             self._write_config()
+        self._bad = 0  # updates skipped in this step
+        self._bad_steps = 0  # steps in a row with such updates, this one included
+        if config.skip_bad_updates:
+            for part in parts.values():
+                if isinstance(part, torch.optim.Optimizer):
+                    part.register_step_pre_hook(self._skip_if_bad)
 
     def steps(self) -> Iterator[int]:
         """The numbers, from 0, of the steps still to do; ends early after an interrupted step (Ctrl-C)."""
@@ -101,6 +109,8 @@ class Run:
                 if self.config.compile == "cuda-graphs":
                     torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may go
                 self.step += 1
+                if self.config.skip_bad_updates:
+                    self._buffers = [(buffer, buffer.clone()) for part in self._networks() for buffer in part.buffers()]
                 yield self.step - 1
                 self._bar.update(size)
         for number, handler in handlers.items():
@@ -115,18 +125,26 @@ class Run:
 
         They are read from the device only when a line of metrics.jsonl is due; in it the elements of a vector are
         numbered, NAME_0, NAME_1, ….
-        Raises UserError when one of them is not a finite number; the last checkpoint then stays as it is.
+        A step with a skipped update is left out of the means; the line then says how many updates were skipped so far.
+        Raises UserError when one of them is not a finite number, or too many steps in a row were skipped; the last
+        checkpoint then stays as it is.
         """
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+        self._bad_steps = self._bad_steps + 1 if self._bad else 0
+        if self._bad_steps > self.config.skip_bad_updates:
+            raise UserError(self._not_finite(f"after {self._bad_steps - 1} skipped steps, a gradient"))
+        if self._bad:
+            self._left_out, self._skipped, self._bad = self._left_out + 1, self._skipped + self._bad, 0
+        else:
+            for name, value in values.items():
+                self._sums[name] = self._sums.get(name, 0) + value.detach().float()
         if world_size() == 1 or self.step % VOTE_EVERY == 0:
             self._ending = any_process(self._interrupted, self.execution.device)
         if self._due(self.config.log_every):
             means = self._means()
             shown = {name: f"{means[name]:.3f}" for name, value in self._sums.items() if value.dim() == 0}
             self._bar.set_postfix(shown, refresh=False)
-            self._sums, self._logged = {}, self.step
-            self.record(**means)
+            self._sums, self._logged, self._left_out = {}, self.step, 0
+            self.record(**means, **({"skipped_updates": self._skipped} if self.config.skip_bad_updates else {}))
 
     def finish_step(
         self,
@@ -138,9 +156,11 @@ class Run:
 
         `refresh` then makes the averaged network ready, first of all; `sample` gives sample grids by folder, uint8
         (H, W, 3) each; `measure` gives what the log is to say beside a checkpoint.
+        Raises UserError, and leaves the former files, when a loss or the state of training is not finite.
         """
         sample_due, checkpoint_due = sample is not None and self.sample_due(), self.checkpoint_due()
         if sample_due or checkpoint_due:
+            self._check_finite()
             refresh()
         if sample_due:
             for folder, grid in sample().items():
@@ -173,14 +193,7 @@ class Run:
             save_png(self.folder / folder / f"{self.step:07d}.png", grid)
 
     def save(self, network: nn.Module, name: str, arguments: dict[str, Any]) -> None:
-        """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`; call it in all processes.
-
-        Raises UserError, and leaves the former files, when a loss or a parameter is not a finite number.
-        """
-        self._means()
-        for part_name, part in self.parts.items():
-            if isinstance(part, nn.Module) and not all(value.isfinite().all() for value in part.parameters()):
-                raise UserError(self._not_finite(f"a weight of the {part_name}"))
+        """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`."""
         if not is_first():
             return
         state = {
@@ -188,6 +201,8 @@ class Run:
             "seconds": self._elapsed(),
             "sums": self._sums,
             "logged": self._logged,
+            "left_out": self._left_out,
+            "skipped": self._skipped,
             "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
         }
         buffer = io.BytesIO()
@@ -229,7 +244,7 @@ class Run:
 
     def _means(self) -> dict[str, float]:
         """The running means over all processes since the last line."""
-        steps = self.step - self._logged
+        steps = self.step - self._logged - self._left_out
         if not self._sums or not steps:
             return {}
         names = []
@@ -242,10 +257,46 @@ class Run:
                 raise UserError(self._not_finite(name))
         return means
 
+    def _networks(self) -> list[nn.Module]:
+        return [part for part in self.parts.values() if isinstance(part, nn.Module)]
+
+    def _skip_if_bad(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Have `optimizer` change nothing in this update if its gradient's norm is not finite.
+
+        The networks' buffers return to where this step began: batch norm would keep what was not finite for good.
+        """
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if torch.nn.utils.get_total_norm(gradients).isfinite():
+            return
+        self._bad += 1
+        for parameter in parameters:
+            parameter.grad = None  # what has no gradient is left alone by every optimizer
+        for buffer, before in self._buffers:
+            buffer.data.copy_(before)
+
+    def _check_finite(self) -> None:
+        """Raise UserError when a mean loss, a parameter or an optimizer's state is not finite."""
+        self._means()
+        for name, part in self.parts.items():
+            if isinstance(part, nn.Module):
+                what, values = f"a weight of the {name}", list(part.parameters())
+            elif isinstance(part, torch.optim.Optimizer):
+                states = part.state.values()
+                what, values = f"the state of {name}", [value for state in states for value in state.values()]
+            else:
+                continue
+            values = [value for value in values if isinstance(value, Tensor)]
+            if not all(value.isfinite().all() for value in values):
+                raise UserError(self._not_finite(what))
+
     def _not_finite(self, name: str) -> str:
         kept = self.folder / "checkpoint.pt"
         remedy = f"{kept} keeps the last good state" if kept.exists() else "no checkpoint was made yet"
-        return f"{name} is not a finite number at step {self.step}; {remedy}: lower the learning rates or use float32"
+        return (
+            f"{name} is not a finite number at step {self.step}; {remedy}: "
+            "lower the learning rates or use float32, or skip such steps by --skip-bad-updates 10"
+        )
 
     def _restore(self) -> None:
         """Take up the last checkpoint; without one, begin at the first step."""
@@ -257,6 +308,7 @@ class Run:
                     _load(part, state["parts"][name])
                 self.step, self._logged = int(state["step"]), int(state["logged"])
                 self._before, self._sums = float(state["seconds"]), dict(state["sums"])
+                self._left_out, self._skipped = int(state.get("left_out", 0)), int(state.get("skipped", 0))
             except OSError:
                 raise
             except Exception as error:  # a damaged file can fail anywhere in unpickling, with nearly any exception

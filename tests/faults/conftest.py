@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.commands import call
+from training.run import _commit
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 MARKERS = ("<!-- faults: begin -->", "<!-- faults: end -->")
@@ -61,15 +62,29 @@ def survives(fault, tmp_path):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Print the table; a whole campaign also writes it into docs/reliability.md."""
+    """Print the table; a campaign also writes the lines of what it tried into docs/reliability.md."""
     if not _tried:
         return
-    lines = ["| fault | tried | survived |", "|---|---:|---:|"]
-    lines += [f"| {kind} | {_tried[kind]} | {_survived[kind]} |" for kind in sorted(_tried)]
-    lines.append(f"| all | {_tried.total()} | {_survived.total()} |")
-    table = "\n".join(lines)
-    print(f"\n{table}")
+    commit = _commit()[:7]
+    rows = {kind: (_tried[kind], _survived[kind], commit) for kind in _tried}
+    print(f"\n{table(rows)}")
     if session.config.getoption("--faults", False):
         before, rest = PAGE.read_text().split(MARKERS[0])
-        after = rest.split(MARKERS[1])[1]
-        PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}")
+        former, after = rest.split(MARKERS[1])
+        PAGE.write_text(f"{before}{MARKERS[0]}\n{table(read_table(former) | rows)}\n{MARKERS[1]}{after}")
+
+
+def table(rows):
+    """Counts and the commit they are of, by kind of fault, as a table in Markdown."""
+    lines = ["| fault | tried | survived | commit |", "|---|---:|---:|---|"]
+    lines += [
+        f"| {kind} | {tried} | {survived} | {commit} |" for kind, (tried, survived, commit) in sorted(rows.items())
+    ]
+    tried, survived, _ = zip(*rows.values(), strict=True)
+    return "\n".join([*lines, f"| all | {sum(tried)} | {sum(survived)} | |"])
+
+
+def read_table(text):
+    """The rows of such a table."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.strip().splitlines()[2:-1]]
+    return {kind: (int(tried), int(survived), commit) for kind, tried, survived, commit in cells}

@@ -11,20 +11,38 @@ import pytest
 from runtime.errors import UserError
 from runtime.files import lock_folder, write_atomically
 from runtime.images import claimed
+from tests.faults.recipes import RECIPES
 
 HOLDS = "import sys; from pathlib import Path; from runtime.files import lock_folder\n"
 HOLDS += "lock = lock_folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 
 
-def test_killed_runs_are_resumed_bit_for_bit(fault, run, root, tmp_path, campaign):
-    if not campaign:
-        pytest.skip("bash scripts/test.sh --faults kills every recipe; tests/training/test_run.py kills one")
-    done = run("tests/faults/interruptions.py", tmp_path, 10, env=os.environ | {"PYTHONPATH": str(root)})
+def interrupt(root, folder, times, kinds):
+    """What tests/faults/interruptions.py found: a kind of command, how often it was stopped, what went wrong."""
+    command = [sys.executable, "tests/faults/interruptions.py", folder, str(times), *kinds]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(results) == 70, done.stderr
-    for script, problem in results:
-        with fault("SIGKILL at random and while saving", script):
-            assert not problem
+    assert [kind for kind, _, _ in results] == list(kinds), done.stderr
+    return results
+
+
+def test_killed_runs_are_resumed_bit_for_bit(fault, root, tmp_path, campaign):
+    times, recipes = (10, [recipe for _, recipe in RECIPES]) if campaign else (2, ["dann-lenet"])
+    for recipe, killed, problem in interrupt(root, tmp_path, times, recipes):
+        for number in range(times):
+            with fault("SIGKILL at random and while saving", f"{recipe} {number}"):
+                assert killed == times and not problem, problem
+
+
+def test_what_is_stopped_is_not_taken_for_whole(fault, root, tmp_path, campaign):
+    if not campaign:
+        pytest.skip("bash scripts/test.sh --faults stops every kind of command")
+    kinds = ("train", "generate", "prepare", "classify", "score", "report")
+    for kind, stopped, problem in interrupt(root, tmp_path, 10, kinds):
+        for number in range(10):
+            with fault("SIGTERM and SIGINT", f"{kind} {number}"):
+                assert stopped == 10 and not problem, problem
 
 
 @pytest.fixture

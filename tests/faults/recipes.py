@@ -1,0 +1,69 @@
+"""Every recipe of every training script at a size that trains in a moment, and the data for it."""
+
+import bz2
+import importlib
+
+import numpy as np
+
+from data.tree import write_domain, write_picture
+
+SCRIPTS = (
+    *("train_dcgan", "train_vae", "train_acgan", "train_ddpm", "train_distill", "train_dann", "train_dsn"),
+    "train_adamatch",
+)
+RECIPES = [(script, recipe) for script in SCRIPTS for recipe in importlib.import_module(script).RECIPES]
+FIRST = [next(recipe for recipe in RECIPES if recipe[0] == script) for script in SCRIPTS]
+TEACHER = "train_ddpm", "edm"
+
+
+def write_data(root):
+    """A data tree of 24 faces and the domains a and b of 60 digits, all noise, for training."""
+    random_values = np.random.RandomState(0)
+    for split, numbers in (("train", range(16)), ("val", range(16, 24))):
+        (root / "face" / split).mkdir(parents=True)
+        for number in numbers:
+            pixels = random_values.randint(0, 256, (64, 64, 3), np.uint8)
+            write_picture(root / "face" / split / f"{number:05d}.png", pixels)
+    for domain in "ab":
+        images = random_values.randint(0, 256, (60, 28, 28, 3), np.uint8)
+        write_domain(root / "digits" / domain, images, np.arange(60) % 10)
+
+
+def write_pictures(folder):
+    """Three digits of each class under the names that generated ones have."""
+    folder.mkdir()
+    for number in range(30):
+        pixels = np.random.RandomState(number).randint(0, 256, (28, 28, 3), np.uint8)
+        write_picture(folder / f"{number % 10}_{number // 10 + 1:03d}.png", pixels)
+
+
+def write_usps(raw):
+    """400 digits in the format of USPS's download."""
+    (raw / "USPS").mkdir(parents=True)
+    for name in ("usps.bz2", "usps.t.bz2"):
+        lines = [f"{number % 10 + 1} {number % 256 + 1}:1\n" for number in range(200)]
+        (raw / "USPS" / name).write_bytes(bz2.compress("".join(lines).encode()))
+
+
+def small(script, recipe, root, runs, name):
+    """The words of a command line that trains `recipe` on the data tree `root`, in eight small steps."""
+    config = importlib.import_module(script).RECIPES[recipe][1]
+    words = [recipe, "--data", root, "--runs", runs, "--name", name, "--device", "cpu", "--precision", "float32"]
+    words += ["--batch-size", 8, "--max-steps", 8, "--checkpoint-every", 2, "--sample-every", 4, "--log-every", 1]
+    match script:
+        case "train_dcgan":
+            words += ["--width", 8, "--latent-size", 16]
+        case "train_vae":
+            words += ["--width", 8, "--latent-size", 8]
+        case "train_acgan":
+            words += ["--width", 4, "--latent-size", 8, "--domain", "a"]
+        case "train_ddpm":
+            words += ["--width", 8, "--sample-steps", 1, "--domain", "a"]
+            words += ["--diffusion-steps", 4] if config.prediction != "edm" else []
+        case "train_distill":
+            words += ["--teacher", runs / "teacher" / "weights.safetensors", "--domain", "a"]
+        case _:
+            words += ["--source", "a", "--width", 8]
+            words += ["--target", "b"] if config.method != "supervised" else []
+            words += ["--network", "dann-lenet"] if config.network == "dann32" and recipe != "dann32" else []
+    return [str(word) for word in words]
