@@ -233,7 +233,9 @@ def main(config: Config) -> None:
     def sample() -> dict[str, np.ndarray]:
         """A sample grid: a row a digit, the same noise down a column."""
         if config.images == "faces":
-            return {"samples": sheet(sample_faces(average.network, config.seed, 32, execution, sampling=config.sampling()))}
+            return {
+                "samples": sheet(sample_faces(average.network, config.seed, 32, execution, sampling=config.sampling()))
+            }
         pictures = sample_digits(average.network, grid_seeds, grid_labels, execution, config.sampling())
         return {"samples": sheet(pictures, columns=10)}
 

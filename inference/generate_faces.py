@@ -50,7 +50,13 @@ def main(config: Config) -> None:
     network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
     with claimed(config.out, names):
         images = sample_faces(
-            execution.place(network), config.seed, config.count, execution, config.truncation, config.interpolate, config.sampling
+            execution.place(network),
+            config.seed,
+            config.count,
+            execution,
+            config.truncation,
+            config.interpolate,
+            config.sampling,
         )
         save_images(config.out, names, images)
     if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
