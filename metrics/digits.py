@@ -21,7 +21,7 @@ from metrics import Unavailable
 from metrics.confusion import confusion_matrix, draw_confusion, label_scores
 from metrics.distances import fid, precision_recall
 from metrics.inception import Inception, reference_features
-from metrics.pictures import read_pictures
+from metrics.pictures import read_pictures, read_reference
 from models.course_classifier import CourseClassifier
 from models.weights import load_weights
 from runtime.device import Execution, choose_execution
@@ -62,9 +62,10 @@ def main(config: Config) -> None:
     classifier = execution.place(load_classifier(config.classifier))
     images, asked = read_requested(config.out)
     matrix = confusion_matrix(asked, classify(classifier, images, execution))
-    scores = label_scores(matrix)
+    scores = label_scores(matrix) | colours(images)
     if config.reference:
-        scores |= diversity(images, config)
+        real = colours(real_pictures(config.reference, config.reference_count))
+        scores |= {f"real_{name}": value for name, value in real.items()} | diversity(images, config)
     print(table(scores))
     if config.confusion:
         draw_confusion(matrix, f"seen as asked: {scores['accuracy']:.2%}", config.confusion)
@@ -113,6 +114,16 @@ def classify(classifier: nn.Module, images: np.ndarray, execution: Execution) ->
     return class_probabilities(classifier, images, execution).argmax(1)
 
 
+def colours(images: np.ndarray) -> dict[str, float]:
+    """What strong guidance drives up: `saturation` and `clipped`, of pictures uint8 (N, H, W, 3).
+
+    Saturation is the mean over pixels of the largest channel minus the smallest, from 0 (grey) to 1; clipped is the
+    share of values that are 0 or 255.
+    """
+    saturation = (images.max(axis=3) - images.min(axis=3)).mean() / 255
+    return {"saturation": float(saturation), "clipped": float(np.isin(images, (0, 255)).mean())}
+
+
 def diversity(images: np.ndarray, config: Config) -> dict:
     """`dims`, `fid`, `precision` and `recall` of pictures uint8 (N, 28, 28, 3) against `config.reference`.
 
@@ -134,26 +145,38 @@ def diversity_scores(generated: np.ndarray, real: np.ndarray) -> dict:
     return {"fid": fid(generated, real), "precision": precision, "recall": recall}
 
 
+def real_pictures(reference: Path, count: int) -> np.ndarray:
+    """The pictures in `reference`, or the first `count` validation digits of a domain, uint8 RGB (M, H, W, 3).
+
+    `reference` is a domain when it holds `val.csv`. Raises UserError for a folder that is missing, empty or unreadable.
+    """
+    reference = reference.resolve()
+    if not (reference / "val.csv").is_file():
+        return read_reference(reference)
+    return load_digits(reference.parent.parent, reference.name, "val")[0][:count]
+
+
 def real_features(inception: Inception, reference: Path, count: int) -> np.ndarray:
     """Inception features (M, D) of the pictures in `reference`, or of the first `count` validation digits of a domain.
 
-    They are kept in the user's cache folder. `reference` is a domain when it holds `val.csv`. Raises UserError for a
-    folder that is missing, empty or unreadable.
+    They are kept in the user's cache folder. `reference` and errors are those of `real_pictures`.
     """
     reference = reference.resolve()
     if not (reference / "val.csv").is_file():
         return reference_features(inception, reference)
-    images, _ = load_digits(reference.parent.parent, reference.name, "val")
     files = [inception.weights.resolve(), reference / "val.csv", *(reference / "data").iterdir()]
     subject = f"inception {reference} {inception.dims} {count}"
     # A copy in memory: the scores want arrays they may share with torch.
-    return np.array(cached_array(subject, files, lambda: inception.features(images[:count])))
+    return np.array(cached_array(subject, files, lambda: inception.features(real_pictures(reference, count))))
 
 
 def table(scores: dict) -> str:
     """The scores as lines of a name and a value, or of a name and the reason why there is none."""
     shares = [f"{digit}: {share:.1%}" for digit, share in enumerate(scores["by_class"]) if share is not None]
     lines = [f"seen as asked    {scores['accuracy']:.2%} of {scores['pictures']} pictures", "  ".join(shares)]
+    for name in ("saturation", "clipped"):
+        real = f" (real {scores[f'real_{name}']:.3f})" if f"real_{name}" in scores else ""
+        lines.append(f"{name:<17}{scores[name]:.3f}{real}")
     for name in ("fid", "precision", "recall"):
         if name in scores:
             value = f"{scores[name]:.3f}" if scores[name] is not None else f"unavailable: {scores['unavailable']}"

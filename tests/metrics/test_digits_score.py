@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn.functional import conv2d
 from torchvision import transforms
 
-from metrics.digits import Config, classify, load_classifier, main, read_requested, real_features
+from metrics.digits import Config, classify, colours, load_classifier, main, read_requested, real_features
 from metrics.inception import Inception
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
@@ -112,6 +112,23 @@ def test_every_digit_right_and_every_digit_wrong(digits, classifier, tmp_path, c
         folder = tmp_path / f"{shift}"
         save_images(folder, [f"{(digit + shift) % 10}_{index:03d}.png" for index, digit in enumerate(seen)], images)
         assert f"seen as asked    {share} of 30" in score((folder, "--classifier", classifier), capsys, monkeypatch)
+
+
+def test_saturation_and_clipped_values():
+    grey, red, dull = np.full((2, 2, 3), 90), np.full((2, 2, 3), (255, 0, 0)), np.full((2, 2, 3), (100, 49, 60))
+    measured = colours(np.stack([grey, red, dull]).astype(np.uint8))
+    assert measured == {"saturation": pytest.approx((0 + 1 + 51 / 255) / 3), "clipped": pytest.approx(1 / 3)}
+
+
+def test_colours_stand_beside_those_of_the_reference(digits, classifier, tmp_path, capsys, monkeypatch):
+    report = tmp_path / "scores.json"
+    arguments = [digits, "--classifier", classifier, "--reference", digits, "--json", report]
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    printed = score(arguments, capsys, monkeypatch)
+    scores = json.loads(report.read_text())
+    assert 0.1 < scores["saturation"] == scores["real_saturation"] < 1
+    assert scores["clipped"] == scores["real_clipped"]
+    assert f"saturation       {scores['saturation']:.3f} (real {scores['saturation']:.3f})" in printed
 
 
 def test_diversity_beside_it(digits, classifier, weights_to_64, tmp_path, capsys, monkeypatch):
