@@ -1,0 +1,72 @@
+"""The quickstart with a Python that only notes what it is asked for: commands are accepted, and none runs twice."""
+
+import importlib
+import json
+import os
+import shutil
+import sys
+
+import pytest
+import tyro
+
+from training.config import parse_command_line
+
+# Notes its arguments; fails where one of them is $FAIL_AT; makes the config.json of a training.
+PYTHON = f"""#!{sys.executable} -S
+import json, os, sys
+open("calls.jsonl", "a").write(json.dumps(sys.argv[1:]) + "\\n")
+if "--name" in sys.argv:
+    folder = f"outputs/quickstart/runs/{{sys.argv[sys.argv.index('--name') + 1]}}"
+    os.makedirs(folder, exist_ok=True)
+    open(f"{{folder}}/config.json", "w").close()
+sys.exit(os.environ.get("FAIL_AT") in sys.argv)
+"""
+
+
+@pytest.fixture
+def quickstart(root, tmp_path, run):
+    """Run the script in a repository without anything else; gives the process and the commands that it ran."""
+    (tmp_path / "a clone" / "scripts").mkdir(parents=True)
+    folder = tmp_path / "a clone"
+    shutil.copy(root / "scripts" / "quickstart.sh", folder / "scripts")
+    (folder / "scripts" / "install.sh").write_text("mkdir -p outputs\n")
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+
+    def quickstart(fail_at=""):
+        calls = folder / "calls.jsonl"
+        calls.write_text("")
+        environment = {"env": os.environ | {"FAIL_AT": fail_at}}
+        done = run(command=("bash", folder / "scripts" / "quickstart.sh"), cwd=tmp_path, **environment)
+        return done, [json.loads(line) for line in calls.read_text().splitlines()]
+
+    return quickstart
+
+
+def test_every_command_is_accepted(quickstart):
+    done, calls = quickstart()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(" left: ") == 12 and "outputs/quickstart/report/report.html" in done.stdout
+    *calls, summary = calls
+    assert summary == ["-", "outputs/quickstart"]
+    assert len(calls) > 12
+    for call in calls:
+        if call[0] == "-m":
+            tyro.cli(importlib.import_module(call[1]).Config, args=call[2:])
+        else:
+            parse_command_line(importlib.import_module(call[0].removesuffix(".py")).RECIPES, call[1:])
+
+
+def test_stopped_and_started_again_it_goes_on(quickstart):
+    done, first = quickstart(fail_at="adapted")
+    assert done.returncode == 1
+    assert done.stderr == "Stopped: bash scripts/quickstart.sh goes on from here.\n"
+    assert "adapted" in first[-1] and "--resume" not in first[-1]
+    done, second = quickstart()
+    assert done.returncode == 0
+    assert second[0] == [*first[-1], "--resume"]
+    assert not [call for call in second if call in first]
+    done, third = quickstart()
+    assert (done.returncode, third) == (0, [["-", "outputs/quickstart"]])
