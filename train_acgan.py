@@ -16,12 +16,11 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from data.batches import ImageBatches
 from data.digits import load_classes
-from inference.sampling import grid_requests, sample_digits
+from inference.sampling import sample_grid
 from models import NETWORKS
 from models.acgan import doubt_loss, joint_logits
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
 from runtime.errors import run_command
-from runtime.images import sheet
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
@@ -137,8 +136,6 @@ def main(config: Config) -> None:
         """Cross-entropy of the class output (n, 10) with labels (n,)."""
         return cross_entropy(ACTIVATIONS[config.class_activation](classes), labels)
 
-    grid_seeds, grid_labels = grid_requests(config.seed)
-
     def refresh() -> None:
         """Estimate the averaged generator's batch norm."""
         if config.estimate_batch_norm:
@@ -146,7 +143,7 @@ def main(config: Config) -> None:
 
     def sample() -> dict[str, np.ndarray]:
         """A sample grid: a row a digit, the same noise down a column."""
-        return {"samples": sheet(sample_digits(average.network, grid_seeds, grid_labels, execution), columns=10)}
+        return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from data.batches import ImageBatches
 from data.diff_augment import DRAWS, diff_augment
 from data.faces import load_faces
-from inference.sampling import sample_images
+from inference.sampling import sample_grid
 from models import NETWORKS
 from models.adversarial import (
     bce_discriminator_loss,
@@ -33,9 +33,9 @@ from models.adversarial import (
 from models.minibatch import GROUP
 from models.projected import ProjectedFeatures, pretrained_lite0, projected_heads
 from runtime.errors import UserError, run_command
-from runtime.images import from_uint8, sheet
+from runtime.images import from_uint8
 from runtime.processes import share_of
-from runtime.seeds import RandomStream, derived_seed, image_latents
+from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
@@ -311,8 +311,7 @@ def main(config: Config) -> None:
 
     def sample() -> dict[str, np.ndarray]:
         """A sample grid from fixed noise vectors."""
-        latents = image_latents(config.seed, range(64), config.latent_size)
-        return {"samples": sheet(sample_images(average.network, latents, execution))}
+        return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"generator": generator, **{name: judge.network for name, judge in judges.items()}, "average": average}

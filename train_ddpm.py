@@ -1,9 +1,9 @@
-"""Train a class-conditional diffusion model on 28x28 digits: `python train_ddpm.py RECIPE --data ROOT`.
+"""Train a diffusion model on 28x28 digits or 64x64 faces: `python train_ddpm.py RECIPE --data ROOT`.
 
-A U-Net learns to see the noise in noisy digits; digits are then made from pure noise, step by step (Ho et al.,
+A U-Net learns to see the noise in noisy images; images are then made from pure noise, step by step (Ho et al.,
 *Denoising Diffusion Probabilistic Models*, 2020), over discrete times in the reports' recipes and over continuous noise
-levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). The label is
-now and then left out, so that one network predicts with and without it, as guidance needs.
+levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). The label of
+a digit is now and then left out, so that one network predicts with and without it, as guidance needs.
 """
 
 from dataclasses import dataclass, replace
@@ -17,36 +17,37 @@ from torch import Tensor, nn
 from data.batches import ImageBatches
 from data.digits import load_classes
 from data.faces import load_faces
-from inference.sampling import check_sampling, grid_requests, sample_digits, sample_faces
+from inference.sampling import sample_grid
 from models import NETWORKS
 from models.diffusion import Diffusion, Schedule
-from models.edm import EDM
+from models.edm import EDM, pixel_deviation
 from models.guidance import drop_labels
 from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
-from runtime.images import sheet
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
 
+# What an option acts with.
+DIGITS = OnlyWith("images", values=("digits",))
 DISCRETE = OnlyWith("prediction", values=("epsilon", "v"))  # times, where EDM has noise levels
 
 
 @dataclass
 class Config(GeneratorConfig):
-    """Settings of a diffusion model of digits."""
+    """Settings of a diffusion model."""
 
+    images: tyro.conf.Suppress[Literal["digits", "faces"]] = "digits"
+    """What is learnt: digits of given classes, or faces, mirrored with probability 1/2, which have no classes."""
     network: tyro.conf.Suppress[Literal["context-unet", "attention-unet", "residual-unet"]] = "context-unet"
     """Which U-Net."""
     width: Annotated[int, AT_LEAST_1] = 128
     """Base channel count, in the reports 128 (context-unet) and 64 (attention-unet)."""
-    images: tyro.conf.Suppress[Literal["digits", "faces"]] = "digits"
-    """What is drawn: digits of given classes, or faces, which have none."""
     fold: Annotated[int, OnlyWith("network", values=("residual-unet",))] = 2
     """Side of the squares of pixels that residual-unet folds into channels."""
-    domain: str = "mnistm"
+    domain: Annotated[str, DIGITS] = "mnistm"
     """Which digits: a folder under ROOT/digits."""
 
     diffusion_steps: Annotated[int, AT_LEAST_1, DISCRETE] = 500
@@ -56,7 +57,7 @@ class Config(GeneratorConfig):
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
     """What the network predicts: the noise, the velocity v, or the image as EDM's preconditioning has it, over
     continuous noise levels (residual-unet only)."""
-    label_dropout: Annotated[float, SHARE] = 0.1
+    label_dropout: Annotated[float, SHARE, DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -69,9 +70,9 @@ class Config(GeneratorConfig):
     """Scale larger gradients down to this norm (0: leave them)."""
 
     sample_steps: Annotated[int, AT_LEAST_1] = 20
-    """Steps of DPM-Solver++ for the sample sheets; with discrete times, a divisor of --diffusion-steps."""
-    guidance: Annotated[float, AT_LEAST_0] = 2.0
-    """Guidance scale of the sample sheets."""
+    """Steps of DPM-Solver++ for the sample grids; with discrete times, a divisor of --diffusion-steps."""
+    guidance: Annotated[float, AT_LEAST_0, DIGITS] = 2.0
+    """Guidance scale of the sample grids."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
@@ -79,24 +80,25 @@ class Config(GeneratorConfig):
         multiple = {"context-unet": 8, "attention-unet": 4, "residual-unet": 2}[self.network]
         if self.width % multiple:
             raise UserError(f"--width must be a multiple of {multiple} for {self.network}")
-        if self.fold not in (1, 2, 4) or (self.fold == 4 and self.images == "digits"):
-            raise UserError("--fold must be 1 or 2: 28 pixels are to be halved once more")
+        folds = {"digits": (1, 2), "faces": (1, 2, 4)}[self.images]
+        if self.fold not in folds:
+            raise UserError(f"--fold must be {' or '.join(map(str, folds))}: folded images are to be halved once more")
         if self.prediction == "edm" and self.network != "residual-unet":
             raise UserError(f"--prediction edm needs --network residual-unet: {self.network} is built for whole steps")
         process: Process = EDM() if self.prediction == "edm" else Diffusion(self.diffusion_steps)
-        check_sampling(process, self.sampling())
+        process.check(self.sampling())
 
     def sampling(self) -> Sampling:
-        """How sample sheets are made."""
-        return Sampling("dpm++", self.sample_steps, self.guidance)
+        """How sample grids are made."""
+        return Sampling("dpm++", self.sample_steps, self.guidance if self.images == "digits" else None)
 
     def network_arguments(self, images: np.ndarray) -> dict[str, Any]:
-        """What the network is built with, for training digits uint8 (N, 28, 28, 3)."""
+        """What the network is built with, for training images uint8 (N, H, W, 3)."""
         arguments: dict[str, Any] = {"width": self.width, "prediction": self.prediction}
         if self.network == "residual-unet":
             arguments["fold"] = self.fold
-            if self.images == "faces":
-                arguments |= {"classes": 0, "size": images.shape[1]}
+        if self.images == "faces":
+            arguments |= {"classes": 0, "size": images.shape[1]}
         if self.prediction == "edm":
             return arguments | {"sigma_data": pixel_deviation(images)}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
@@ -112,6 +114,22 @@ ATTENTION_UNET = Config(
     lr_schedule="one-cycle",
     ema_decay=0.995,
 )
+SHORT_ATTENTION_UNET = {"width": 24, "diffusion_steps": 600, "epochs": 9, "batch_size": 64, "lr": 2e-3}
+EDM_DIGITS = Config(
+    network="residual-unet",
+    width=96,
+    prediction="edm",
+    epochs=36,
+    lr=6e-4,
+    betas=(0.9, 0.99),
+    lr_schedule="linear",
+    warmup_steps=156,  # 20,000 images
+    max_gradient_norm=1.0,
+    ema_decay=0.9999,  # never reached: the average's half-life stays at 8 % of the images seen
+    sample_steps=16,
+    guidance=1.5,
+)
+EDM_FACES = {"images": "faces", "width": 128, "fold": 4, "batch_size": 64, "lr": 4e-4, "warmup_steps": 312}
 RECIPES = {
     "context-unet": (
         "Report 002: DDPM with a convolutional U-Net (300 epochs).",
@@ -124,124 +142,63 @@ RECIPES = {
     "attention-unet": ("Report 004: DDPM with a U-Net with self-attention.", ATTENTION_UNET),
     "attention-unet-24": (
         "Three eighths as wide, T = 600, smaller batches and clipped gradients (9 epochs).",
-        replace(
-            ATTENTION_UNET,
-            width=24,
-            diffusion_steps=600,
-            epochs=9,
-            batch_size=64,
-            lr=2e-3,
-            max_gradient_norm=1.0,
-            ema_decay=0.998,
-        ),
+        replace(ATTENTION_UNET, **SHORT_ATTENTION_UNET, max_gradient_norm=1.0, ema_decay=0.998),
     ),
     "edm": (
         "EDM with an efficient residual U-Net on folded images (36 epochs are 1.6 million images).",
-        Config(
-            network="residual-unet",
-            width=96,
-            prediction="edm",
-            epochs=36,
-            lr=6e-4,
-            betas=(0.9, 0.99),
-            lr_schedule="linear",
-            warmup_steps=156,  # 20,000 images
-            max_gradient_norm=1.0,
-            ema_decay=0.9999,  # never reached: the average's half-life stays at 8 % of the images seen
-            sample_steps=16,
-            guidance=1.5,
-        ),
+        EDM_DIGITS,
     ),
     "edm-faces": (
         "EDM of faces folded to 16x16 (240 epochs are 3 million images).",
-        Config(
-            images="faces",
-            network="residual-unet",
-            width=128,
-            fold=4,
-            prediction="edm",
-            label_dropout=1.0,
-            epochs=240,
-            batch_size=64,
-            lr=4e-4,
-            betas=(0.9, 0.99),
-            lr_schedule="linear",
-            warmup_steps=312,
-            max_gradient_norm=1.0,
-            ema_decay=0.9999,
-            sample_steps=18,
-            guidance=1.0,
-        ),
+        replace(EDM_DIGITS, **EDM_FACES, epochs=240, sample_steps=18),
     ),
 }
-
-
-def make_optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """Adam or AdamW over all parameters of `network`."""
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(network.parameters(), config.lr, config.betas, fused=True)
-
-
-def pixel_deviation(images: np.ndarray) -> float:
-    """Standard deviation of all values of uint8 images, as they are in [-1, 1]: EDM's sigma_data."""
-    counts, values = np.bincount(images.ravel(), minlength=256), np.arange(256) / 127.5 - 1
-    mean = np.average(values, weights=counts)
-    return float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
 
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     execution = config.execution()
     stream = RandomStream(config.seed, execution.device)
+    faces = config.images == "faces"
 
-    # Real digits.
-    if config.images == "faces":
-        images = load_faces(config.data)
-        labels = np.zeros(len(images), np.int64)
-    else:
-        images, labels = load_classes(config.data, config.domain)
-    digits = ImageBatches(images, config.batch_size, stream, flip=config.images == "faces", labels=labels)
+    # Real images.
+    images, labels = (load_faces(config.data), None) if faces else load_classes(config.data, config.domain)
+    real = ImageBatches(images, config.batch_size, stream, flip=faces, labels=labels)
 
     # The network, its optimizer, and the averaged network that samples are made by.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = config.network_arguments(images)
     network = execution.prepare(NETWORKS[config.network](**arguments))
     diffusion = network.diffusion
-    optimizer = make_optimizer(network, config)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    optimizer = kind(network.parameters(), config.lr, config.betas, fused=True)
     average = EMA(network, config.ema_decay)
 
-    def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """This process's images (n, 3, 28, 28), labels (n,) with some dropped, times (n,) and noise."""
+    def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """This process's images (n, 3, H, W), labels (n,) with some dropped, times (n,) and noise."""
         draws = stream.draws(purpose, number)
         times = draws.share(diffusion.random_times(config.batch_size, draws.generator))
         uniform = draws.uniform(config.batch_size)
-        noise = draws.normal(config.batch_size, 3, *size)
-        images, labels = digits.labelled_batch(number)
+        noise = draws.normal(config.batch_size, *network.latent_shape)
+        if faces:
+            return real.batch(number), None, times, noise
+        images, labels = real.labelled_batch(number)
         return images, drop_labels(labels, uniform, config.label_dropout), times, noise
-
-    size = images.shape[1:3]
-    grid_seeds, grid_labels = grid_requests(config.seed)
 
     def refresh() -> None:
         """Estimate the averaged network's batch norm, on what the network is given in training."""
-        if not config.estimate_batch_norm:
-            return
-        batches = (noisy_batch("batch norm", number) for number in range(20))
-        inputs = ((*diffusion.inputs(images, noise, times), labels) for images, labels, times, noise in batches)
-        estimate_batch_norm(average.network, inputs, execution)
+        if config.estimate_batch_norm:
+            batches = (noisy_batch("batch norm", number) for number in range(20))
+            inputs = ((*diffusion.inputs(images, noise, times), labels) for images, labels, times, noise in batches)
+            estimate_batch_norm(average.network, inputs, execution)
 
     def sample() -> dict[str, np.ndarray]:
-        """A sample grid: a row a digit, the same noise down a column."""
-        if config.images == "faces":
-            return {
-                "samples": sheet(sample_faces(average.network, config.seed, 32, execution, sampling=config.sampling()))
-            }
-        pictures = sample_digits(average.network, grid_seeds, grid_labels, execution, config.sampling())
-        return {"samples": sheet(pictures, columns=10)}
+        """A sample grid from fixed noise vectors: 32 faces, or a row a digit."""
+        return {"samples": sample_grid(average.network, config.seed, execution, config.sampling(), faces=32)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = Run(config, execution, digits.per_epoch, parts, (average.network, config.network, arguments))
+    run = Run(config, execution, real.per_epoch, parts, (average.network, config.network, arguments))
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from data.batches import ImageBatches
 from data.digits import load_classes
-from inference.sampling import check_sampling, grid_requests, sample_digits
+from inference.sampling import sample_grid
 from models import NETWORKS
 from models.consistency import Consistency
 from models.edm import EDM
+from models.residual_unet import ResidualUNet
 from models.samplers import Sampling
 from models.weights import load_weights
 from runtime.errors import UserError, run_command
-from runtime.images import sheet
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
@@ -62,11 +62,8 @@ class Config(TrainConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        check_sampling(EDM(), self.teacher_sampling())
-        try:
-            Consistency(edges=self.edges)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        EDM().check(self.teacher_sampling())
+        Consistency(edges=self.edges)
 
     def teacher_sampling(self) -> Sampling:
         """How the teacher is guided."""
@@ -81,9 +78,9 @@ RECIPES = {
 }
 
 
-def load_network(path: Path, process: type[EDM]) -> nn.Module:
+def load_network(path: Path, process: type[EDM]) -> ResidualUNet:
     """The network of a weights file whose process is exactly `process`; raises UserError for another one."""
-    network, _ = load_weights(path, kind=NETWORK)
+    network, _ = load_weights(path, ResidualUNet)
     if type(network.diffusion) is not process:
         needed = "a network of train_ddpm.py edm" if process is EDM else "a student of train_distill.py"
         raise UserError(f"{path} is a {NETWORK} of another process: give {needed}")
@@ -127,14 +124,12 @@ def main(config: Config) -> None:
         noisy = images + sigma[:, None, None, None] * noise
         return noisy, labels, (sigma, next_sigma, edge)
 
-    grid_seeds, grid_labels = grid_requests(config.seed)
-
     def refresh() -> None:
         """The network has no statistics to estimate."""
 
     def sample() -> dict[str, np.ndarray]:
         """A sample grid: a row a digit, the same noise down a column."""
-        return {"samples": sheet(sample_digits(average.network, grid_seeds, grid_labels, execution), columns=10)}
+        return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}

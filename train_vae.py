@@ -17,7 +17,7 @@ from data.batches import ImageBatches
 from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
 from inference.reconstruction import encode, reconstruct
-from inference.sampling import sample_images
+from inference.sampling import sample_grid
 from models import NETWORKS
 from models.pyramid import start_linear
 from models.vae import kl_divergence, reconstruction_error
@@ -26,7 +26,7 @@ from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.images import from_uint8, sheet
 from runtime.processes import is_first
-from runtime.seeds import RandomStream, derived_seed, image_latents
+from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
@@ -125,10 +125,9 @@ def main(config: Config) -> None:
 
     def sample() -> dict[str, np.ndarray]:
         """A sample grid of new faces, and one of ten held-out faces over their reconstructions."""
-        noise = image_latents(config.seed, range(64), network.noise_size)
-        faces, originals = sample_images(average.network.generate, noise, execution), validation[:10]
+        faces, originals = sample_grid(average.network, config.seed, execution), validation[:10]
         pairs = np.concatenate([originals, reconstruct(average.network, originals, execution)[0]])
-        return {"samples": sheet(faces), "reconstructions": sheet(pairs, columns=len(originals))}
+        return {"samples": faces, "reconstructions": sheet(pairs, columns=len(originals))}
 
     def measure() -> dict[str, float]:
         """The mean squared error of the held-out faces; their latents are kept, to be drawn in the plane."""

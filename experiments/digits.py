@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from experiments import runs
 from experiments.rows import DIGITS, SAMPLING, Row, scripts
 
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
@@ -13,7 +14,7 @@ GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), " --sampler dpm
 def rows() -> Iterator[Row]:
     """Every generator of digits, one training each; on one network what guidance and samplers do."""
     for recipe, script in scripts().items():
-        if script in ("train_acgan.py", "train_ddpm.py"):
+        if script in ("train_acgan.py", "train_ddpm.py") and runs.kind_of_recipe(recipe) == runs.DIGITS:
             yield generator(recipe, SAMPLING if recipe == "context-unet-64" else ())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from experiments import runs
 from experiments.rows import FACES, IDENTITIES, RECONSTRUCTIONS, Row, scripts
 
 EPOCHS = 25  # of the 12,698 faces at hand: what two CPU cores do in less than an hour
@@ -29,9 +30,9 @@ OURS = ("dcgan-ema", "sagan-ema")  # recipes of a length that CPUs bear
 
 
 def rows() -> Iterator[Row]:
-    """All GANs, one seed each."""
-    for recipe, script in scripts().items():
-        if script == "train_dcgan.py":
+    """All GANs, and the diffusion model, one seed each."""
+    for recipe in scripts():
+        if runs.kind_of_recipe(recipe) == runs.FACES:
             yield gan(recipe)
 
 
@@ -54,6 +55,6 @@ def vae(report: str = "") -> Row:
 
 
 def gan(recipe: str, report: str = "") -> Row:
-    """A GAN at its own length, or at the one of all on CPUs."""
+    """A generator of faces at its own length, or at the one of all on CPUs."""
     short = "" if recipe in OURS or (recipe == "dcgan-short" and report) else f"--epochs {EPOCHS}"
     return Row(recipe, scores=FACES, short=short, report=report)

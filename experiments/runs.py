@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.results import NOT_COMPARED, Record, named_scores, sampling_records
-from experiments.rows import scripts
+from experiments.rows import script_of, scripts, settings_of
 from runtime.errors import UserError
 
 FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
@@ -187,8 +187,15 @@ def repetitions(runs: list[Run]) -> list[list[Run]]:
 
 
 def kind_of(run: Run) -> str:
-    """Which problem a run is about, by its recipe's script; by its settings where no script has the recipe any more."""
-    return KINDS.get(scripts().get(run.recipe), ADAPTATION if "method" in run.settings else OTHER)
+    """Which problem a run is about, by its recipe; by its settings where no script has the recipe any more."""
+    if run.recipe in scripts():
+        return kind_of_recipe(run.recipe)
+    return ADAPTATION if "method" in run.settings else OTHER
+
+
+def kind_of_recipe(recipe: str) -> str:
+    """Which problem a recipe is about: its script's, or faces where its settings say so."""
+    return FACES if settings_of(recipe).get("images") == "faces" else KINDS[script_of(recipe)]
 
 
 def of_kind(runs: list[Run], *kinds: str) -> list[Run]:

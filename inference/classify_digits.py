@@ -11,6 +11,7 @@ from data.decoded import image_names, read_images
 from data.digits import write_labels
 from data.tables import is_formula
 from inference.classification import Vote, class_probabilities, vote
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
@@ -43,7 +44,7 @@ def main(config: Config) -> None:
     if config.csv.is_dir():
         raise UserError(f"--csv {config.csv} is a folder: give the table's name too, {config.csv / 'labels.csv'} say")
     execution = choose_execution(config.device, config.precision)
-    classifiers = [load_weights(path, kind="classifier")[0] for path in config.weights]
+    classifiers = [load_weights(path, DigitClassifier)[0] for path in config.weights]
     names, images = read_digits(config.images, config.skip_bad)
     probabilities = [class_probabilities(execution.place(network), images, execution) for network in classifiers]
     write_labels(config.csv, names, vote(np.stack(probabilities), config.vote))

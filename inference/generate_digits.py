@@ -6,21 +6,18 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from torch import nn
 
 from inference.sampling import (
-    DIGIT_GENERATORS,
     FRAMES,
-    check_sampling,
-    grid_requests,
-    is_diffusion,
+    load_generator,
     nearest,
     requests,
     reverse_process,
-    sample_digits,
+    sample_grid,
+    sample_images,
 )
+from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
-from models.weights import load_weights
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, save_animation, save_images, save_png, sheet
@@ -42,7 +39,7 @@ class Config(Settings):
     seed: int = 999
     """Each digit has its own noise, derived from this seed, its class and its number."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
-    """How diffusion networks are sampled; an ACGAN has no such choice."""
+    """How digits are made of their noise."""
     grid: Path | None = None
     """Also write a 10x10 sheet to this PNG: rows are digits, columns noises."""
     snapshots: Path | None = None
@@ -61,25 +58,24 @@ class Config(Settings):
 
 def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
-    network, _ = load_weights(config.weights, kind=DIGIT_GENERATORS)
+    network, _ = load_generator(config.weights, "digits")
     check(config, network)
     execution = choose_execution(config.device, config.precision)
     network = execution.place(network)
     names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in range(1, config.per_class + 1)]
     with claimed(config.out, names):
         seeds, labels = requests(config.seed, config.per_class)
-        save_images(config.out, names, sample_digits(network, seeds, labels, execution, config.sampling))
+        save_images(config.out, names, sample_images(network, seeds, execution, labels, config.sampling))
     if config.grid:
-        seeds, labels = grid_requests(config.seed)
-        save_png(config.grid, sheet(sample_digits(network, seeds, labels, execution, config.sampling), columns=10))
+        save_png(config.grid, sample_grid(network, config.seed, execution, config.sampling))
     if config.snapshots:
         save_snapshots(config, network, execution)
 
 
-def check(config: Config, network: nn.Module) -> None:
+def check(config: Config, network: Generator) -> None:
     """Raise UserError for settings that cannot work with `network`, before any work starts."""
-    if is_diffusion(network):
-        check_sampling(network.diffusion, config.sampling)
+    network.check(config.sampling)
+    if network.diffusion:
         first = network.diffusion.snapshot_times[0]
         if config.snapshot_times and not all(0 <= time <= first for time in config.snapshot_times):
             raise UserError(f"--snapshot-times must lie between 0 and {first:g}, which is pure noise")
@@ -87,7 +83,7 @@ def check(config: Config, network: nn.Module) -> None:
         raise UserError("--snapshots shows the process of a diffusion network: these weights are an ACGAN's")
 
 
-def save_snapshots(config: Config, network: nn.Module, execution: Execution) -> None:
+def save_snapshots(config: Config, network: DiffusionModel, execution: Execution) -> None:
     """Write how the first picture of a digit is made, at six times and as a GIF, in as many steps as there are."""
     seeds, _ = requests(config.seed, 1)
     digit = config.snapshot_digit

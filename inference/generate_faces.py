@@ -6,12 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from inference.sampling import FACE_GENERATORS, sample_faces
+from inference.sampling import load_generator, sample_between, sample_images
 from models.samplers import Sampling
-from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, save_animation, save_images, save_png, sheet
+from runtime.seeds import image_seeds
 from runtime.settings import Range, Settings
 
 
@@ -27,10 +27,8 @@ class Config(Settings):
     """How many faces."""
     seed: int = 999
     """Each face has its own noise, derived from this seed and its number."""
-    truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
-    """Scale of the noise: below 1, faces are more typical and less varied."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
-    """How a diffusion network is sampled."""
+    """How faces are made of their noise."""
     interpolate: tuple[int, int] | None = None
     """Numbers of two faces of this seed, A B: --count faces on the way from the one to the other instead."""
     sheet: Path | None = None
@@ -47,17 +45,16 @@ def main(config: Config) -> None:
         raise UserError("--interpolate needs two numbers from 0 up and a --count from 2 to 200")
     names = [f"{number:04d}.png" for number in range(config.count)]
     execution = choose_execution(config.device, config.precision)
-    network, _ = load_weights(config.weights, kind=FACE_GENERATORS)
+    generator, _ = load_generator(config.weights, "faces")
+    generator = execution.place(generator)
+    generator.check(config.sampling)
     with claimed(config.out, names):
-        images = sample_faces(
-            execution.place(network),
-            config.seed,
-            config.count,
-            execution,
-            config.truncation,
-            config.interpolate,
-            config.sampling,
-        )
+        if config.interpolate:
+            ends = image_seeds(config.seed, config.interpolate)
+            images = sample_between(generator, ends, config.count, execution, sampling=config.sampling)
+        else:
+            seeds = image_seeds(config.seed, range(config.count))
+            images = sample_images(generator, seeds, execution, sampling=config.sampling)
         save_images(config.out, names, images)
     if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
         save_animation(config.sheet, images)

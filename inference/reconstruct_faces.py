@@ -11,6 +11,7 @@ import tyro
 from data.decoded import decode_folder, image_names
 from data.tables import write_table
 from inference.reconstruction import reconstruct
+from models.vae import VAE
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
@@ -54,7 +55,7 @@ def main(config: Config) -> None:
     if twin:
         raise UserError(f"several pictures in {config.images} would become {twin}: rename them")
     execution = choose_execution(config.device, config.precision)
-    network, _ = load_weights(config.weights, kind="vae")
+    network, _ = load_weights(config.weights, VAE)
     images = decode_folder(config.images, names, FACE_SIZE, resize=True)
     with claimed(config.out, results):
         pictures, errors = reconstruct(execution.place(network), images, execution)

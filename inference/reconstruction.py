@@ -2,17 +2,18 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inference.classification import in_chunks
-from models.vae import reconstruction_error
+from inference.sampling import make_images
+from models.vae import VAE, reconstruction_error
 from runtime.device import Execution
 from runtime.images import from_uint8, to_uint8
 
 CHUNK = 50  # faces a network sees at once
 
 
-def encode(network: nn.Module, images: np.ndarray, execution: Execution) -> tuple[Tensor, Tensor]:
+def encode(network: VAE, images: np.ndarray, execution: Execution) -> tuple[Tensor, Tensor]:
     """Means and log-variances, float32 (N, latent_size) on the CPU, of the posteriors of faces, uint8 (N, 64, 64, 3).
 
     `network` is a VAE in evaluation mode.
@@ -21,7 +22,12 @@ def encode(network: nn.Module, images: np.ndarray, execution: Execution) -> tupl
     return torch.from_numpy(posteriors).chunk(2, dim=1)
 
 
-def reconstruct(network: nn.Module, images: np.ndarray, execution: Execution) -> tuple[np.ndarray, np.ndarray]:
+def decode(network: VAE, latents: Tensor, execution: Execution) -> np.ndarray:
+    """Pictures uint8 (N, 64, 64, 3) of latents (N, latent_size), by a VAE in evaluation mode."""
+    return make_images(lambda part: network.decode(part.to(execution.device)), latents, execution=execution)
+
+
+def reconstruct(network: VAE, images: np.ndarray, execution: Execution) -> tuple[np.ndarray, np.ndarray]:
     """What a VAE in evaluation mode makes of faces, uint8 (N, 64, 64, 3), through their posterior means.
 
     The reconstructions come as uint8 (N, 64, 64, 3), and with them each one's mean squared error (N,), taken before

@@ -1,97 +1,112 @@
-"""The one way from latents to pictures, for sample sheets, inference and scores alike."""
+"""The one way from noise to pictures, for sample grids, inference and scores alike."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch import Tensor
 
-from models.fastgan import FastGANGenerator
-from models.samplers import Process, Sampling
-from models.vae import VAE
+from models.generator import DiffusionModel, Generator
+from models.samplers import DEFAULT, Sampling
+from models.weights import load_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.images import to_uint8
-from runtime.seeds import image_latents, image_noise, image_seeds
+from runtime.images import sheet, to_uint8
+from runtime.seeds import image_noise, image_seeds
 
-DIGIT_SIZE = 28
 FRAMES = 100  # of an animation of the reverse process
-FACE_GENERATORS = ("generator", "vae", "residual-unet")
-DIGIT_GENERATORS = ("acgan28-generator", "acgan64-generator", "unet")
+
+
+def load_generator(path: Path, makes: Literal["digits", "faces"]) -> tuple[Generator, dict[str, Any]]:
+    """The generator of a weights file, in evaluation mode on the CPU, and how it was made.
+
+    It makes digits if it has classes, else faces. Raises UserError for weights of the other, and as `load_weights`.
+    """
+    generator, about = load_weights(path, Generator)
+    if generator.classes and makes == "faces":
+        raise UserError("these weights make digits and need labels: use inference.generate_digits")
+    if not generator.classes and makes == "digits":
+        raise UserError("these weights make faces, which have no labels: use inference.generate_faces")
+    return generator, about
 
 
 @torch.inference_mode()
-def sample_images(
-    generator: Callable[..., Tensor],
-    latents: Tensor,
-    execution: Execution,
-    labels: Tensor | None = None,
-    chunk: int = 50,
-) -> np.ndarray:
-    """Pictures uint8 (N, H, W, 3) of latents (N, …), and labels (N,) if any, by a generator in evaluation mode.
+def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Execution, chunk: int = 50) -> np.ndarray:
+    """Pictures uint8 (N, H, W, 3) that `make` makes, as images in [-1, 1], of `parts` (N, …).
 
-    The network always sees `chunk` latents, the last chunk filled up with zeros: a picture then does not depend on
-    how many others were asked for. Raises UserError for a generator that needs labels when there are none.
+    It always sees `chunk` of each, the last chunk filled up with zeros: a picture then does not depend on how many
+    others were asked for.
     """
-    if labels is None and getattr(generator, "classes", 0):
-        raise UserError("these weights make digits and need labels: use inference.generate_digits")
     pictures = []
-    for start in range(0, len(latents), chunk):
-        parts = [part[start : start + chunk] for part in (latents, labels) if part is not None]
-        count = len(parts[0])
-        filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in parts]
+    for start in range(0, len(parts[0]), chunk):
+        cut = [part[start : start + chunk] for part in parts]
+        count = len(cut[0])
+        filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in cut]
         with execution.autocast():
-            images = generator(*(part.to(execution.device) for part in filled))
+            images = make(*filled)
         pictures.append(to_uint8(images[:count]))
     return np.concatenate(pictures)
 
 
-def sample_faces(
-    network: nn.Module,
-    seed: int,
+def sample_images(
+    generator: Generator,
+    seeds: Tensor,
+    execution: Execution,
+    labels: Tensor | None = None,
+    sampling: Sampling = DEFAULT,
+) -> np.ndarray:
+    """Pictures uint8 (N, H, W, 3), each from the noise of its own seed (N,), by a generator in evaluation mode.
+
+    `labels` (N,) are what pictures a generator with classes is asked for. Raises UserError as `Generator.check`.
+    """
+
+    def make(seeds: Tensor, labels: Tensor | None = None) -> Tensor:
+        draw_noise = noise_of(generator, seeds, execution)
+        return generator.sample(draw_noise, None if labels is None else labels.to(execution.device), sampling)
+
+    return make_images(make, seeds, *(() if labels is None else (labels,)), execution=execution)
+
+
+def sample_between(
+    generator: Generator,
+    seeds: Tensor,
     count: int,
     execution: Execution,
-    truncation: float = 1.0,
-    between: tuple[int, int] | None = None,
-    sampling: Sampling = Sampling(),  # noqa: B008 - it is immutable
+    label: int | None = None,
+    sampling: Sampling = DEFAULT,
 ) -> np.ndarray:
-    """Pictures uint8 (count, 64, 64, 3) by a GAN's generator or a VAE in evaluation mode, the noise of each its own.
+    """`count` pictures uint8 (count, H, W, 3) on the way from the noise of one seed to that of another, `seeds` (2,).
 
-    `truncation` scales the noise: below 1, faces are more typical and less varied. With `between`, faces go from the
-    one of the first number to that of the second. Raises UserError for a generator of digits.
+    All are of one `label`, if the generator has classes. Raises UserError for samplers that add noise of their own,
+    and as `Generator.check`.
     """
-    if is_diffusion(network):
-        check_sampling(network.diffusion, sampling)
+    if sampling.sampler == "ddpm" or sampling.eta:
+        raise UserError("between two images only their noise may change: leave out --sampler ddpm and --eta")
+    latents = interpolate_noise(*image_noise(seeds, generator.latent_shape)(), count)
 
-        def generate(seeds: Tensor) -> Tensor:
-            draw_noise = image_noise(seeds, (3, network.image_size, network.image_size))
-            labels = torch.full((len(seeds),), -1, device=execution.device)
-            return network.diffusion.sample(
-                network, draw_noise().to(execution.device), labels, sampling, lambda: draw_noise().to(execution.device)
-            )
+    def make(latents: Tensor) -> Tensor:
+        labels = None if label is None else torch.full(latents.shape[:1], label, device=execution.device)
+        return generator.sample(lambda: latents.to(execution.device), labels, sampling)
 
-        return sample_images(generate, image_seeds(seed, range(count)), execution)
-    size = network.noise_size if isinstance(network, VAE) else network.latent_size
-    if between is None:
-        latents = image_latents(seed, range(count), size)
-    else:
-        latents = interpolate_latents(*image_latents(seed, between, size), count)
-    if isinstance(network, FastGANGenerator):  # it puts its latents on the sphere, so it must scale them itself
-        return sample_images(partial(network, truncation=truncation), latents, execution)
-    generate = network.generate if isinstance(network, VAE) else network
-    return sample_images(generate, truncation * latents, execution)
+    return make_images(make, latents, execution=execution)
 
 
-def interpolate_latents(first: Tensor, last: Tensor, count: int) -> Tensor:
-    """`count` latents (count, L) from `first` to `last` (L,) at equal angles, and lengths between theirs.
+def noise_of(generator: Generator, seeds: Tensor, execution: Execution) -> Callable[[], Tensor]:
+    """What draws noise (N, *latent_shape), new in each call, from each seed (N,) on its own."""
+    draw_noise = image_noise(seeds, generator.latent_shape)
+    return lambda: draw_noise().to(execution.device)
+
+
+def interpolate_noise(first: Tensor, last: Tensor, count: int) -> Tensor:
+    """`count` of a noise (count, …), from `first` to `last` (…) at equal angles, and of lengths between theirs.
 
     Straight lines pass nearer to the origin than noise ever lies (White, *Sampling Generative Networks*, 2016,
     section 2).
     """
-    share = torch.linspace(0, 1, count)[:, None]
-    cosine = torch.nn.functional.cosine_similarity(first, last, dim=0).clamp(-1, 1)
+    share = torch.linspace(0, 1, count).reshape(-1, *[1] * first.dim())
+    cosine = torch.nn.functional.cosine_similarity(first.flatten(), last.flatten(), dim=0).clamp(-1, 1)
     angle = torch.acos(cosine)
     if angle < 1e-3:
         return torch.lerp(first, last, share)
@@ -109,50 +124,27 @@ def grid_requests(seed: int) -> tuple[Tensor, Tensor]:
     return image_seeds(seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
 
 
-def sample_digits(
-    network: nn.Module,
-    seeds: Tensor,
-    labels: Tensor,
-    execution: Execution,
-    sampling: Sampling = Sampling(),  # noqa: B008 - it is immutable
+def sample_grid(
+    generator: Generator, seed: int, execution: Execution, sampling: Sampling = DEFAULT, faces: int = 64
 ) -> np.ndarray:
-    """Pictures uint8 (N, 28, 28, 3) of the digits `labels` (N,), each from the noise of its own seed (N,).
-
-    `network` is a generator of an ACGAN or a diffusion network, in evaluation mode; `sampling` is for the latter.
-    Raises UserError as `check_sampling`.
-    """
-    if is_diffusion(network):
-        check_sampling(network.diffusion, sampling)
-
-    def generate(seeds: Tensor, labels: Tensor) -> Tensor:
-        if not is_diffusion(network):
-            latents = image_noise(seeds, (network.latent_size,))().to(execution.device)
-            return resize_digits(network(latents, labels))
-        draw_noise = image_noise(seeds, (3, DIGIT_SIZE, DIGIT_SIZE))
-        return network.diffusion.sample(
-            network, draw_noise().to(execution.device), labels, sampling, lambda: draw_noise().to(execution.device)
-        )
-
-    return sample_images(generate, seeds, execution, labels)
+    """A grid from fixed noise vectors, uint8 (H, W, 3): a row a digit, the same noise down a column; or `faces`."""
+    if generator.classes:
+        seeds, labels = grid_requests(seed)
+        return sheet(sample_images(generator, seeds, execution, labels, sampling), columns=10)
+    return sheet(sample_images(generator, image_seeds(seed, range(faces)), execution, sampling=sampling))
 
 
 @torch.inference_mode()
 def reverse_process(
-    network: nn.Module, seed: int, label: int, execution: Execution, sampling: Sampling
+    network: DiffusionModel, seed: int, label: int, execution: Execution, sampling: Sampling
 ) -> tuple[list[float], np.ndarray]:
     """How a diffusion network makes one digit: the times visited, down to 0, and a picture uint8 (28, 28, 3) of each.
 
-    `seed` is that of the digit's noise. Raises UserError as `check_sampling`.
+    `seed` is that of the digit's noise. Raises UserError as `DiffusionModel.check`.
     """
-    check_sampling(network.diffusion, sampling)
-    noise = image_noise(torch.tensor([seed]), (3, DIGIT_SIZE, DIGIT_SIZE))
-
-    def draw_noise() -> Tensor:
-        return noise().to(execution.device)
-
     labels = torch.tensor([label], device=execution.device)
     with execution.autocast():
-        reverse = network.diffusion.reverse(network, draw_noise(), labels, sampling, draw_noise)
+        reverse = network.reverse(noise_of(network, torch.tensor([seed]), execution), labels, sampling)
         times, states = zip(*reverse, strict=True)
     return list(times), to_uint8(torch.cat(states))
 
@@ -160,23 +152,3 @@ def reverse_process(
 def nearest(times: list[float], wanted: Sequence[float]) -> list[int]:
     """The index, for each of the times `wanted`, of the nearest in `times`."""
     return [min(range(len(times)), key=lambda index: abs(times[index] - time)) for time in wanted]
-
-
-def is_diffusion(network: nn.Module) -> bool:
-    """Whether `network` makes images by a diffusion process, which it then carries."""
-    return hasattr(network, "diffusion")
-
-
-def check_sampling(diffusion: Process, sampling: Sampling) -> None:
-    """Raise UserError for settings that `diffusion` cannot be sampled with."""
-    try:
-        diffusion.check(sampling)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def resize_digits(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W) at the size of digits, (N, 3, 28, 28), by antialiased bilinear filtering."""
-    if images.shape[2:] == (DIGIT_SIZE, DIGIT_SIZE):
-        return images
-    return interpolate(images.float(), DIGIT_SIZE, mode="bilinear", antialias=True)

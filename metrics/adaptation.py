@@ -15,6 +15,7 @@ import tyro
 from data.digits import digit_domains, load_digits
 from inference.classification import Vote, class_probabilities, vote
 from metrics.confusion import confusion_matrix
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -90,7 +91,7 @@ def read_run(run: Path) -> tuple[dict, Path]:
 
 def last_classifier(run: Path, total: int) -> torch.nn.Module:
     """The classifier of a run after all its `total` steps; raises UserError where some are left: the last counts."""
-    classifier, made = load_weights(run / "weights.safetensors", kind="classifier")
+    classifier, made = load_weights(run / "weights.safetensors", DigitClassifier)
     if made["step"] < total:
         raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with --resume")
     return classifier

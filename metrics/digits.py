@@ -23,6 +23,7 @@ from metrics.distances import fid, precision_recall
 from metrics.inception import Inception, reference_features
 from metrics.pictures import read_pictures, read_reference
 from models.course_classifier import CourseClassifier
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
@@ -80,7 +81,7 @@ def load_classifier(path: Path) -> nn.Module:
     when it is missing, damaged, or holds another network; nothing in it is ever executed.
     """
     if path.suffix == ".safetensors":
-        return load_weights(path, kind="classifier")[0]
+        return load_weights(path, DigitClassifier)[0]
     if not path.is_file():
         raise UserError(f"no such classifier: {path}")
     classifier = CourseClassifier()

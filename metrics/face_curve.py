@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 import tyro
 
 from data.decoded import image_names
-from inference.sampling import FACE_GENERATORS, sample_faces
+from inference.sampling import load_generator, sample_images
 from metrics.faces import score_faces
-from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from runtime.seeds import image_seeds
 from runtime.settings import AT_LEAST_1, Range, Settings
 
 
@@ -55,8 +55,8 @@ def main(config: Config) -> None:
     for file in sorted({*kept[config.every - 1 :: config.every], kept[-1]}):
         if int(file.stem) in points:
             continue
-        generator, about = load_weights(file, kind=FACE_GENERATORS)
-        images = sample_faces(execution.place(generator), config.seed, config.count, execution)
+        generator, about = load_generator(file, "faces")
+        images = sample_images(execution.place(generator), image_seeds(config.seed, range(config.count)), execution)
         points[about["step"]] = about | score_faces(images, config.reference, config.dims, device=config.device)
         write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
     curve = [points[step] for step in sorted(points)]

@@ -16,10 +16,11 @@ import pandas as pd
 import tyro
 
 from data.digits import load_digits
-from inference.sampling import requests, sample_digits
+from inference.sampling import requests, sample_images
 from metrics import Unavailable
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import Inception
+from models.generator import DiffusionModel
 from models.samplers import Process, Sampling
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
@@ -71,7 +72,7 @@ def main(config: Config) -> None:
     if not config.seeds:
         raise UserError("--seeds needs at least one seed")
     execution, exact = choose_execution(config.device, config.precision), choose_execution(config.device, "float32")
-    network = execution.place(load_weights(config.weights, kind="unet")[0])
+    network = execution.place(load_weights(config.weights, DiffusionModel)[0])
     classifier = exact.place(load_classifier(config.classifier))
     wanted = grid(network.diffusion, config)
     reference = config.reference.resolve()
@@ -94,7 +95,7 @@ def main(config: Config) -> None:
         noise_seeds, asked = requests(row["seed"], config.per_class)
         sampling = Sampling(row["sampler"], row["steps"], row["guidance"])
         start = time.perf_counter()
-        digits = sample_digits(network, noise_seeds, asked, execution, sampling)
+        digits = sample_images(network, noise_seeds, execution, asked, sampling)
         seconds = time.perf_counter() - start  # the digits are on the CPU, so the device has finished
         scores = {
             "accuracy": float((classify(classifier, digits, exact) == asked.numpy()).mean()),
@@ -120,7 +121,7 @@ def grid(diffusion: Process, config: Config) -> list[dict[str, Any]]:
         steps = diffusion.most_steps if sampler == "ddpm" else steps
         try:
             diffusion.check(Sampling(sampler, steps, guidance))
-        except ValueError as reason:
+        except UserError as reason:
             reasons[f"left out: {sampler}, {reason}"] = None
             continue
         rows[sampler, steps, guidance, config.per_class] = config.seeds[: None if steps <= FEW_STEPS else 1]

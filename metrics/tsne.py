@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from data.digits import load_digits
 from inference.classification import in_chunks
 from metrics.adaptation import read_run
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -77,7 +78,7 @@ def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
     settings, data = read_run(run)
     names = config.domains or tuple(domain for domain in (settings["source"], settings["target"]) if domain)
     execution = choose_execution(config.device, "float32")
-    classifier, _ = load_weights(run / "weights.safetensors", kind="classifier")
+    classifier, _ = load_weights(run / "weights.safetensors", DigitClassifier)
     classifier = execution.place(classifier)
     features, labels, domains = [], [], []
     for number, name in enumerate(names):

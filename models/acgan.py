@@ -5,17 +5,22 @@ The generator is told a class; the discriminator tells real from generated and n
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import interpolate, one_hot
 
 from models.dcgan import DCGANDiscriminator, DCGANGenerator, initialise_dcgan
+from models.generator import Generator
+
+DIGIT_SIZE = 28
 
 
-class ACGAN28Generator(nn.Module):
+class ACGAN28Generator(Generator):
     """Latents (N, latent_size) and labels (N,) to images (N, 3, 28, 28) in [-1, 1].
 
     The label enters as a one-hot vector beside the latent, with `scalar_label` as one number. `width` is the number of
     channels before the last layer.
     """
+
+    image_size = DIGIT_SIZE
 
     def __init__(self, latent_size: int = 100, width: int = 28, classes: int = 10, scalar_label: bool = False):
         super().__init__()
@@ -73,11 +78,14 @@ class ACGAN28Discriminator(nn.Module):
         return self.source_head(features).flatten(1), self.class_head(features).flatten(1)
 
 
-class ACGAN64Generator(nn.Module):
+class ACGAN64Generator(Generator):
     """Latents (N, latent_size) and labels (N,) to images (N, 3, 64, 64) in [-1, 1]: DCGAN with a label embedding.
 
-    The embedding is of the one-hot label, with `scalar_label` of the label as one number.
+    The embedding is of the one-hot label, with `scalar_label` of the label as one number. `generate` brings the images
+    back to the size of digits, (N, 3, 28, 28).
     """
+
+    image_size = DIGIT_SIZE
 
     def __init__(self, latent_size: int = 100, width: int = 64, classes: int = 10, scalar_label: bool = False):
         super().__init__()
@@ -89,6 +97,10 @@ class ACGAN64Generator(nn.Module):
         """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
         embedded = self.embedding(encode_labels(labels, self.classes, self.scalar_label).to(latents.dtype))
         return self.generator(torch.cat([latents, embedded], dim=1))
+
+    def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (N, 3, 28, 28) in [-1, 1], resized by antialiased bilinear filtering."""
+        return interpolate(self(latents, labels).float(), DIGIT_SIZE, mode="bilinear", antialias=True)
 
 
 class ACGAN64Discriminator(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from models.diffusion import Diffusion, Prediction, Schedule
+from models.generator import DiffusionModel
 from models.guidance import label_vectors
 
 
@@ -77,12 +78,14 @@ class Block(nn.Module):
         return self.attention(self.convolutions(features) + self.embedding(embedding)[:, :, None, None])
 
 
-class AttentionUNet(nn.Module):
+class AttentionUNet(DiffusionModel):
     """The noise (or velocity) in images (N, 3, 28, 28), given their times and labels.
 
     `width` is the number of channels at full size, a multiple of 4 (64: 23,335,299 parameters). `steps`, `schedule`
     and `prediction` make `diffusion`, the process that the network belongs to.
     """
+
+    image_size = 28
 
     def __init__(
         self,

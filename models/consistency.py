@@ -17,13 +17,14 @@ from torch.nn.functional import mse_loss
 from models.edm import EDM
 from models.guidance import Denoiser
 from models.samplers import Sampling
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class Consistency(EDM):
     """A student's process: the teacher's preconditioning, and the noise levels between its phases, falling to 0.
 
-    Guidance is part of what it learns. Raises ValueError for edges that do not fall from sigma_max to 0.
+    Guidance is part of what it learns. Raises UserError for edges that do not fall from sigma_max to 0.
     """
 
     edges: tuple[float, ...] = (80.0, 6.0, 1.5, 0.4, 0.0)
@@ -35,9 +36,9 @@ class Consistency(EDM):
         inner = self.edges[1:-1]
         falling = all(high > low for high, low in pairwise(self.edges))
         if len(self.edges) < 2 or self.edges[0] != self.sigma_max or self.edges[-1] != 0 or not falling:
-            raise ValueError(f"--edges {_words(self.edges)}: give noise levels that fall from {self.sigma_max:g} to 0")
+            raise UserError(f"--edges {_words(self.edges)}: give noise levels that fall from {self.sigma_max:g} to 0")
         if inner and inner[-1] <= self.sigma_min:
-            raise ValueError(f"--edges {_words(self.edges)}: only the last may be below {self.sigma_min:g}")
+            raise UserError(f"--edges {_words(self.edges)}: only the last may be below {self.sigma_min:g}")
 
     # Training.
 
@@ -84,7 +85,7 @@ class Consistency(EDM):
     # Sampling.
 
     def times(self, sampling: Sampling) -> list[float]:
-        """The edges; raises ValueError as `check`."""
+        """The edges; raises UserError as `check`."""
         self.check(sampling)
         return list(self.edges)
 
@@ -99,13 +100,13 @@ class Consistency(EDM):
         return self.edges
 
     def check(self, sampling: Sampling) -> None:
-        """Raise ValueError, with a line for the user, for anything that the student was not made for."""
+        """Raise UserError for anything that the student was not made for."""
         if sampling.guidance is not None or sampling.guidance_interval is not None:
-            raise ValueError("--guidance is built into these weights: leave out --guidance and --guidance-interval")
+            raise UserError("--guidance is built into these weights: leave out --guidance and --guidance-interval")
         if sampling.steps not in (0, self.most_steps):
-            raise ValueError(f"--steps {sampling.steps}: these weights were distilled for {self.most_steps} steps")
+            raise UserError(f"--steps {sampling.steps}: these weights were distilled for {self.most_steps} steps")
         if sampling.sampler is not None or sampling.eta:
-            raise ValueError("these weights were distilled for steps of their own: leave out --sampler and --eta")
+            raise UserError("these weights were distilled for steps of their own: leave out --sampler and --eta")
 
 
 def _words(edges: tuple[float, ...]) -> str:

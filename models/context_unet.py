@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.diffusion import Diffusion, Prediction, Schedule
+from models.generator import DiffusionModel
 from models.guidance import label_vectors
 
 
@@ -44,12 +45,14 @@ class Up(nn.Module):
         return self.layers(torch.cat([features, skip], dim=1))
 
 
-class ContextUNet(nn.Module):
+class ContextUNet(DiffusionModel):
     """The noise (or velocity) in images (N, 3, 28, 28), given their times and labels.
 
     `width` is the number of channels at full size, a multiple of 8 (128: 6,590,211 parameters). `steps`, `schedule`
     and `prediction` make `diffusion`, the process that the network belongs to.
     """
+
+    image_size = 28
 
     def __init__(
         self,

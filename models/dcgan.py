@@ -3,8 +3,10 @@
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrally
 
+from models.generator import Generator
 
-class DCGANGenerator(nn.Module):
+
+class DCGANGenerator(Generator):
     """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1]: five transposed convolutions.
 
     `width` is the number of channels before the last layer (64 in the paper); `bias` gives every layer a bias.

@@ -17,6 +17,7 @@ from torch.nn.functional import mse_loss
 
 from models.guidance import Denoiser, guided
 from models.samplers import Process, Sampling
+from runtime.errors import UserError
 
 Schedule = Literal["linear", "cosine"]
 Prediction = Literal["epsilon", "v"]
@@ -73,10 +74,10 @@ class Diffusion(Process):
         image_level, noise_level = self._batch_levels(images, times)
         return image_level * noise - noise_level * images
 
-    def loss(self, network: Denoiser, images: Tensor, labels: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, network: Denoiser, images: Tensor, labels: Tensor | None, times: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the prediction, all times weighted alike (DDPM, equation 14); one scalar.
 
-        images and noise (N, C, H, W), images in [-1, 1]; labels (N,); times (N,), each from 1 to T.
+        images and noise (N, C, H, W), images in [-1, 1]; labels (N,) or none; times (N,), each from 1 to T.
         """
         predicted = network(*self.inputs(images, noise, times), labels)
         return mse_loss(predicted.to(images.dtype), self.target(images, noise, times))
@@ -89,7 +90,7 @@ class Diffusion(Process):
     # Sampling.
 
     def times(self, sampling: Sampling) -> list[int]:
-        """The times that `sampling` visits, evenly spaced from T to 0; raises ValueError as `check`."""
+        """The times that `sampling` visits, evenly spaced from T to 0; raises UserError as `check`."""
         self.check(sampling)
         stride = self.steps // self._sampling_steps(sampling)
         return list(range(self.steps, -1, -stride))
@@ -99,14 +100,14 @@ class Diffusion(Process):
         return self.alpha_bar[time].item()
 
     def check(self, sampling: Sampling) -> None:
-        """Raise ValueError, with a line for the user, for settings that cannot work with this schedule."""
+        """Raise UserError for settings that cannot work with this schedule."""
         super().check(sampling)
         steps = self._sampling_steps(sampling)
         if not 1 <= steps <= self.steps or self.steps % steps:
-            raise ValueError(f"--steps {steps} does not divide the {self.steps} steps that the network was trained for")
+            raise UserError(f"--steps {steps} does not divide the {self.steps} steps that the network was trained for")
         low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high <= 1:
-            raise ValueError(f"--guidance-interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
+            raise UserError(f"--guidance-interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
         if sampling.steps or sampling.sampler == "ddpm":
@@ -124,7 +125,7 @@ class Diffusion(Process):
         return tuple(round(share * self.steps) for share in (1, 0.6, 0.2, 0.12, 0.08, 0))
 
     def predict(
-        self, network: Denoiser, x: Tensor, time: int, labels: Tensor, sampling: Sampling
+        self, network: Denoiser, x: Tensor, time: int, labels: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         fraction = time / self.steps

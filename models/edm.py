@@ -10,12 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from models.guidance import Denoiser, guided
 from models.samplers import Process, Sampling
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ class EDM(Process):
         c_skip, c_out, _, _ = self.preconditioning(sigma)
         return (images - c_skip * (images + sigma * noise)) / c_out
 
-    def loss(self, network: Denoiser, images: Tensor, labels: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, network: Denoiser, images: Tensor, labels: Tensor | None, times: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the network; one scalar. It weights the denoiser's by 1 / c_out² (EDM, equation 8).
 
-        images and noise (N, C, H, W), images in [-1, 1]; labels (N,); times (N,) above 0.
+        images and noise (N, C, H, W), images in [-1, 1]; labels (N,) or none; times (N,) above 0.
         """
         predicted = network(*self.inputs(images, noise, times), labels)
         return mse_loss(predicted.to(images.dtype), self.target(images, noise, times))
@@ -68,7 +70,7 @@ class EDM(Process):
     # Sampling.
 
     def times(self, sampling: Sampling) -> list[float]:
-        """The noise levels that `sampling` visits, from sigma_max to sigma_min, and 0; raises ValueError as `check`.
+        """The noise levels that `sampling` visits, from sigma_max to sigma_min, and 0; raises UserError as `check`.
 
         Evenly spaced in sigma^(1 / rho) (EDM, equation 5).
         """
@@ -82,13 +84,13 @@ class EDM(Process):
         return 1 / (1 + time**2)
 
     def check(self, sampling: Sampling) -> None:
-        """Raise ValueError, with a line for the user, for settings that cannot work with continuous noise levels."""
+        """Raise UserError for settings that cannot work with continuous noise levels."""
         super().check(sampling)
         if self._sampling_steps(sampling) < 1:
-            raise ValueError(f"--steps {sampling.steps} is not positive")
+            raise UserError(f"--steps {sampling.steps} is not positive")
         low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high:
-            raise ValueError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
+            raise UserError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
         return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 20)
@@ -104,7 +106,7 @@ class EDM(Process):
         return self.sigma_max, 4.0, 1.5, 0.7, 0.3, 0.0
 
     def predict(
-        self, network: Denoiser, x: Tensor, time: float, labels: Tensor, sampling: Sampling
+        self, network: Denoiser, x: Tensor, time: float, labels: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         noisy = math.sqrt(1 + time**2) * x
@@ -113,7 +115,7 @@ class EDM(Process):
         return clean, (noisy - clean) / time
 
     def denoise(
-        self, network: Denoiser, noisy: Tensor, sigma: Tensor, labels: Tensor, scale: float | Tensor = 1.0
+        self, network: Denoiser, noisy: Tensor, sigma: Tensor, labels: Tensor | None, scale: float | Tensor = 1.0
     ) -> Tensor:
         """D(y), the clean images (N, C, H, W) that the network sees in y (N, C, H, W) at noise levels (N,)."""
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
@@ -137,6 +139,13 @@ class EDM(Process):
         step, first = _per_image(next_sigma - sigma), slope(noisy, sigma)
         second = slope(noisy + step * first, next_sigma)
         return noisy + step * (first + second) / 2
+
+
+def pixel_deviation(images: np.ndarray) -> float:
+    """Standard deviation of all values of uint8 images, as they are in [-1, 1]: `EDM.sigma_data` for them."""
+    counts, values = np.bincount(images.ravel(), minlength=256), np.arange(256) / 127.5 - 1
+    mean = np.average(values, weights=counts)
+    return float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
 
 
 def _per_image(values: Tensor) -> Tensor:

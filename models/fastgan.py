@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from models.dcgan import initialise_dcgan
+from models.generator import DrawNoise, Generator
+from models.samplers import DEFAULT, Sampling
 
 
 class SkipLayerExcitation(nn.Module):
@@ -26,7 +28,7 @@ class SkipLayerExcitation(nn.Module):
         return fine * self.layers(adaptive_avg_pool2d(coarse, 4))
 
 
-class FastGANGenerator(nn.Module):
+class FastGANGenerator(Generator):
     """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1], the latent first put on the sphere.
 
     Transposed convolutions with batch norm as in DCGAN; the channels at 32 and 64 pixels are weighted by the maps at
@@ -60,3 +62,8 @@ class FastGANGenerator(nn.Module):
         at8 = self.ups[0](at4)
         at32 = self.excitations[0](self.ups[2](self.ups[1](at8)), at4)
         return self.to_image(self.excitations[1](self.ups[3](at32), at8))
+
+    def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
+        """As of every generator; the latent must be scaled after it was put on the sphere."""
+        self.check(sampling)
+        return self(draw_noise(), sampling.truncation)

@@ -9,17 +9,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
+Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 NO_LABEL = -1
 
 
-def guided(network: Denoiser, x: Tensor, times: Tensor, labels: Tensor, scale: float | Tensor) -> Tensor:
+def guided(network: Denoiser, x: Tensor, times: Tensor, labels: Tensor | None, scale: float | Tensor) -> Tensor:
     """The prediction eps_uncond + scale·(eps_cond - eps_uncond), of the shape of x (N, C, H, W).
 
     Ho, Salimans 2022, equation 6, with scale = w + 1. Both halves go through the network in one batch. A velocity or
     a clean image may be guided alike: at a given x they are linear in the noise. `scale` may be each image's own, (N,).
+    Without labels there is nothing to guide by: the prediction is the network's.
     """
+    if labels is None:
+        return network(x, times, None).to(x.dtype)
     if isinstance(scale, Tensor):
         return _guided_each(network, x, times, labels, scale)
     if scale == 1:

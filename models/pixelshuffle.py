@@ -3,9 +3,10 @@
 from torch import Tensor, nn
 
 from models.dcgan import initialise_dcgan
+from models.generator import Generator
 
 
-class PixelShuffleGenerator(nn.Module):
+class PixelShuffleGenerator(Generator):
     """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1].
 
     The latent is repeated over 4x4 positions; each of four stages convolves and moves channels into space, which

@@ -1,4 +1,4 @@
-"""An efficient residual U-Net for diffusion, on images folded to half their size: `residual-unet`.
+"""An efficient residual U-Net for diffusion, on folded images: `residual-unet`.
 
 The residual blocks and their conditioning are ADM's (Dhariwal, Nichol, *Diffusion Models Beat GANs on Image
 Synthesis*, NeurIPS 2021, section 3 and appendix A). Images are folded by `pixel_unshuffle`, so that nearly all the work
@@ -17,6 +17,7 @@ from models.attention_unet import sinusoids
 from models.consistency import Consistency
 from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
+from models.generator import DiffusionModel
 from models.guidance import label_vectors
 
 
@@ -74,13 +75,13 @@ class SelfAttention(nn.Module):
         return features + self.project_out(attended.reshape(features.shape))
 
 
-class ResidualUNet(nn.Module):
-    """The prediction for images (N, 3, 28, 28), given their noise and labels.
+class ResidualUNet(DiffusionModel):
+    """The prediction for images (N, 3, size, size), given their noise, and their labels where there are `classes`.
 
-    `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters); `fold` is the side
-    of the squares of pixels that are folded into channels. `diffusion` is the process that the network belongs to: by
-    `sigma_data` with the prediction `edm`, by `sigma_data` and `edges` with `consistency`, and else by `steps`,
-    `schedule` and `prediction`. Raises ValueError for edges that are no phases.
+    `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters for digits); `fold`
+    is the side of the squares of pixels that are folded into channels. `diffusion` is the process that the network
+    belongs to: by `sigma_data` with the prediction `edm`, by `sigma_data` and `edges` with `consistency`, and else by
+    `steps`, `schedule` and `prediction`. Raises UserError for edges that are no phases.
     """
 
     def __init__(
@@ -116,20 +117,20 @@ class ResidualUNet(nn.Module):
         )
         if classes:
             self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
-        self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14
+        self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14, or 16x16 of faces folded by 4
         self.down1 = nn.ModuleList(block(width, width) for _ in range(2))
-        self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # 7x7
+        self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # half of it
         self.down2 = nn.ModuleList(block(2 * width, 2 * width) for _ in range(3))
         self.attention = SelfAttention(2 * width)
         self.middle = block(2 * width, 2 * width)
         self.up2 = block(4 * width, 2 * width)
-        self.upsample = nn.ConvTranspose2d(2 * width, width, 2, 2)  # 14x14
+        self.upsample = nn.ConvTranspose2d(2 * width, width, 2, 2)
         self.up1 = nn.ModuleList(block(2 * width, width) for _ in range(3))
         self.norm = ChannelNorm(width)
         self.out = zeroed(nn.Conv2d(width, 3 * fold**2, 3, padding=1))
 
-    def forward(self, images: Tensor, times: Tensor, labels: Tensor) -> Tensor:
-        """The prediction (N, 3, 28, 28) for noisy images of that shape, times or c_noise (N,) and labels (N,)."""
+    def forward(self, images: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The prediction (N, 3, size, size) for noisy images of that shape, times or c_noise (N,) and labels (N,)."""
         # Noise levels are continuous: sinusoids fine enough for whole steps would be noise to the network.
         embedding = self.embedding(sinusoids(times / 10, self.embedding_size))
         if self.classes:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.generator import Generator
+
 
 class SelfAttention(nn.Module):
     """Every position attends to all others; feature maps (N, channels, H, W) keep their shape (SAGAN, section 3).
@@ -28,7 +30,7 @@ class SelfAttention(nn.Module):
         return features + self.gamma * attended.transpose(1, 2).reshape(features.shape)
 
 
-class SAGANGenerator(nn.Module):
+class SAGANGenerator(Generator):
     """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1], with attention at 16x16 and 32x32.
 
     Spectral norm on every transposed convolution but the last (SAGAN, section 4.1); `width` as in DCGAN.

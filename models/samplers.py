@@ -16,12 +16,13 @@ from typing import Annotated, ClassVar, Literal
 from torch import Tensor
 
 from models.guidance import Denoiser
+from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, SHARE, Range
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are made from noise by a diffusion network."""
+    """How images are made from noise; all but the truncation is for diffusion networks."""
 
     sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
@@ -39,6 +40,11 @@ class Sampling:
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
     """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""
+    truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
+    """Scale of the noise that images are made of: below 1 they are more typical and less varied."""
+
+
+DEFAULT = Sampling()
 
 
 class Process(ABC):
@@ -60,7 +66,7 @@ class Process(ABC):
 
     @abstractmethod
     def times(self, sampling: Sampling) -> list[float]:
-        """The times that `sampling` visits, from pure noise to 0; raises ValueError as `check`."""
+        """The times that `sampling` visits, from pure noise to 0; raises UserError as `check`."""
 
     @abstractmethod
     def alpha_bar_at(self, time: float) -> float:
@@ -68,16 +74,16 @@ class Process(ABC):
 
     @abstractmethod
     def predict(
-        self, network: Denoiser, x: Tensor, time: float, labels: Tensor, sampling: Sampling
+        self, network: Denoiser, x: Tensor, time: float, labels: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
 
     def check(self, sampling: Sampling) -> None:
-        """Raise ValueError, with a line for the user, for settings that cannot work with any process."""
+        """Raise UserError for settings that cannot work with any process."""
         if sampling.guidance is not None and sampling.guidance < 0:
-            raise ValueError(f"--guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
+            raise UserError(f"--guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
         if not 0 <= sampling.eta <= 1:
-            raise ValueError(f"--eta {sampling.eta} is not between 0 and 1")
+            raise UserError(f"--eta {sampling.eta} is not between 0 and 1")
 
     def guidance_at(self, position: float, sampling: Sampling) -> float:
         """The guidance scale at a position that `guidance_interval` counts in.
@@ -94,14 +100,27 @@ class Process(ABC):
         return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
     def sample(
-        self, network: Denoiser, noise: Tensor, labels: Tensor, sampling: Sampling, draw_noise: Callable[[], Tensor]
+        self,
+        network: Denoiser,
+        noise: Tensor,
+        labels: Tensor | None,
+        sampling: Sampling,
+        draw_noise: Callable[[], Tensor],
     ) -> Tensor:
-        """Images (N, C, H, W), about [-1, 1], from noise (N, C, H, W) and labels (N,); raises ValueError as `check`."""
+        """Images (N, C, H, W), about [-1, 1], from noise (N, C, H, W), and labels (N,) if any.
+
+        Raises UserError as `check`.
+        """
         ((_, images),) = deque(self.reverse(network, noise, labels, sampling, draw_noise), maxlen=1)
         return images
 
     def reverse(
-        self, network: Denoiser, noise: Tensor, labels: Tensor, sampling: Sampling, draw_noise: Callable[[], Tensor]
+        self,
+        network: Denoiser,
+        noise: Tensor,
+        labels: Tensor | None,
+        sampling: Sampling,
+        draw_noise: Callable[[], Tensor],
     ) -> Iterator[tuple[float, Tensor]]:
         """The process run backwards: (t, x_t) from the first time, where x is `noise`, to (0, images).
 

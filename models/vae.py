@@ -5,12 +5,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.generator import Generator
+
 PRIOR_RANK = 128  # directions in which the fitted prior is not merely scaled
 STAGES = (1, 2, 4, 8, 16)  # channels from 32x32 to 2x2, in units of the width
 COARSEST = 2  # pixels to a side of the last feature maps
 
 
-class VAE(nn.Module):
+class VAE(Generator):
     """Images (N, image_channels, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
 
     `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components. New faces are
@@ -61,7 +63,12 @@ class VAE(nn.Module):
         """Images (N, image_channels, 64, 64) in [-1, 1] of latents (N, latent_size)."""
         return self.decoder(latents)
 
-    def generate(self, noise: Tensor) -> Tensor:
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """That of the noise which draws a latent from the prior."""
+        return (self.noise_size,)
+
+    def generate(self, noise: Tensor, labels: None = None) -> Tensor:
         """New images (N, image_channels, 64, 64) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
         own, common = noise.split([self.latent_size, PRIOR_RANK], dim=1)
         return self.decode(self.prior_mean + self.prior_deviation * own + common @ self.prior_factor.T)

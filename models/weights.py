@@ -1,8 +1,9 @@
 """Networks to and from safetensors files that name the network and its arguments, so no other file is needed."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -11,6 +12,8 @@ from torch import nn
 from models import NETWORKS
 from runtime.errors import UserError
 from runtime.files import write_atomically
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def save_weights(
@@ -28,11 +31,11 @@ def save_weights(
     write_atomically(path, save(tensors, metadata))
 
 
-def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
     """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
 
-    `kind` is what the network must be, the end of its name: `generator`, say, or several to choose from. Raises
-    UserError when the file is missing, is no weights file, or holds another network.
+    `kind` is the class that the network must be of. Raises UserError when the file is missing, is no weights file, or
+    holds another network.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -43,15 +46,19 @@ def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, di
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is no weights file ({error}): give a run's weights.safetensors") from error
     name = metadata.get("network")
-    if name not in NETWORKS or not name.endswith(kind):
-        needed = f"a {kind}" if isinstance(kind, str) else f"one of {', '.join(kind)}"
-        raise UserError(f"{path} holds the network {name!r}, but {needed} is needed")
+    needed = re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+    another = UserError(f"{path} holds the network {name!r}, but a {needed} is needed")
+    if name not in NETWORKS:
+        raise another
     try:
         network = NETWORKS[name](**json.loads(metadata["arguments"]))
-        network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
+        if isinstance(network, kind):
+            network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
         about = dict(json.loads(metadata.get("about", "{}")))
     except Exception as error:  # arguments of another network can fail anywhere in it, with nearly any exception
         raise UserError(f"{path} does not fit the network {name}: it was made by another version") from error
+    if not isinstance(network, kind):
+        raise another
     if not all(value.isfinite().all() for value in network.parameters()):
         raise UserError(f"{path} holds weights that are no finite numbers: train it anew")
     return network.eval().requires_grad_(False), about
@@ -59,7 +66,7 @@ def load_weights(path: Path, kind: str | tuple[str, ...]) -> tuple[nn.Module, di
 
 def shrink(source: Path, target: Path) -> None:
     """Copy the weights file `source` to `target` with its tensors as float16."""
-    network, about = load_weights(source, kind="")
+    network, about = load_weights(source, nn.Module)
     with safe_open(source, "pt") as file:
         metadata = file.metadata()
     save_weights(target, network, metadata["network"], json.loads(metadata["arguments"]), about, half=True)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from experiments.results import Record, identity
 from experiments.rows import ROOT, scripts
-from experiments.runs import ADAPTATION, KINDS, Run
-from models.weights import load_weights
+from experiments.runs import ADAPTATION, Run, kind_of_recipe
+from models.weights import Kind, load_weights
 from report.gallery import Gallery
 from report.page import Block, Missing
 from runtime.device import Execution
@@ -41,7 +40,7 @@ class Context:
         own = Path(run.settings.get("data", "datasets/real"))
         return self.data or (own if own.exists() else ROOT / own if (ROOT / own).exists() else own)
 
-    def network_of(self, run: Run, kind: str | tuple[str, ...]) -> nn.Module:
+    def network_of(self, run: Run, kind: type[Kind]) -> Kind:
         """The network of a run's weights, ready for use; raises UserError when there is none of this kind."""
         if not run.weights.exists():
             raise UserError("no weights were written yet")
@@ -68,7 +67,9 @@ def not_run(runs: list[Run], kind: str) -> list[Block]:
     """A line on the recipes of this problem that have no run, and the commands that would make them."""
     trained = {run.recipe for run in runs}
     missing = {
-        recipe: script for recipe, script in scripts().items() if KINDS[script] == kind and recipe not in trained
+        recipe: script
+        for recipe, script in scripts().items()
+        if kind_of_recipe(recipe) == kind and recipe not in trained
     }
     if not missing:
         return []

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import train_dcgan
+from models.generator import Generator
 from models.weights import load_weights
 
 RELATIVISTIC = {"loss": "relativistic", "networks": "fastgan", "flip": True, "augment": True, "batch_size": 64}
@@ -72,7 +73,7 @@ def test_recipes_train_and_leave_a_generator(train, tmp_path, words):
     assert checkpoint["step"] == 2
     assert [line["step"] for line in lines] == [1, 2]
     assert lines[0]["d_loss"] != lines[1]["d_loss"]
-    generator, about = load_weights(folder / "weights.safetensors", "generator")
+    generator, about = load_weights(folder / "weights.safetensors", Generator)
     assert about["recipe"] == words[0]
     assert generator(torch.zeros(1, 16)).shape == (1, 3, 64, 64)
     for name, value in generator.named_parameters():

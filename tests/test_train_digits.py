@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 import train_acgan
 import train_ddpm
 from data.digits import write_labels
-from inference.sampling import DIGIT_GENERATORS
 from models.diffusion import Diffusion
+from models.generator import Generator
 from models.weights import load_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
@@ -86,9 +86,9 @@ def test_recipes_train_and_leave_weights(train, recipe, options):
     folder = train(recipe, "--max-steps", 2, *options)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
-    network, about = load_weights(folder / "weights.safetensors", DIGIT_GENERATORS)
+    network, about = load_weights(folder / "weights.safetensors", Generator)
     assert about["recipe"] == recipe
-    assert not isinstance(getattr(network, "diffusion", None), Diffusion) or network.diffusion.steps == 4
+    assert not isinstance(network.diffusion, Diffusion) or network.diffusion.steps == 4
     if "v" in options:
         assert (network.diffusion.prediction, network.diffusion.schedule) == ("v", "cosine")
     sheet = Image.open(folder / "samples" / "0000002.png")
@@ -164,6 +164,9 @@ def test_bf16_is_close_to_float32(train):
         ("edm", ("--diffusion-steps", 4), "--diffusion-steps acts only with --prediction epsilon or v: leave it out"),
         ("edm", ("--fold", 3), "--fold must be 1 or 2"),
         ("edm", ("--width", 7), "--width must be a multiple of 2 for residual-unet"),
+        ("edm-faces", ("--fold", 3), "--fold must be 1 or 2 or 4"),
+        ("edm-faces", ("--domain", "mnistm"), "--domain acts only with --images digits: leave it out"),
+        ("edm-faces", (), "--guidance acts only with --images digits: leave it out"),
         ("context-unet", ("--domain", "svhn"), "no domain svhn in "),
         ("context-unet", ("--data", "none"), "no digits in none: "),
         ("acgan28", ("--batch-size", 41), "40 pictures do not fill a batch of 41"),

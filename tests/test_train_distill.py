@@ -14,6 +14,7 @@ from inference.generate_digits import Config
 from inference.generate_digits import main as generate_digits
 from models import NETWORKS
 from models.consistency import Consistency
+from models.generator import DiffusionModel
 from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from tests.digit_tree import write_digit_domain
@@ -58,7 +59,7 @@ def train(digits, teacher, tmp_path):
 
 def test_a_student_is_sampled_like_any_network(train, tmp_path):
     folder = train("--max-steps", 2, "--edges", 80, 2, 0, "--keep-every", 1)
-    network, about = load_weights(folder / "weights.safetensors", "unet")
+    network, about = load_weights(folder / "weights.safetensors", DiffusionModel)
     assert about["recipe"] == "consistency"
     assert network.diffusion == Consistency(0.6, edges=(80, 2, 0))
     assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2]
@@ -149,8 +150,8 @@ def test_teachers_and_students_of_another_kind(train, tmp_path, error_of):
         assert not (tmp_path / "runs").exists()
         return line
 
-    assert "'context-unet', but a residual-unet is needed" in message("--teacher", "context-unet")
-    assert "'acgan64-generator', but a residual-unet is needed" in message("--teacher", "acgan64-generator")
+    assert "'context-unet', but a residual unet is needed" in message("--teacher", "context-unet")
+    assert "'acgan64-generator', but a residual unet is needed" in message("--teacher", "acgan64-generator")
     assert "of another process: give a network of train_ddpm.py edm" in message("--teacher", prediction="epsilon")
     assert "of another process: give a network of train_ddpm.py edm" in message("--teacher", prediction="consistency")
     assert "of another process: give a student of train_distill.py" in message("--student", prediction="edm")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import train_vae
 from data.tables import write_table
+from models.vae import VAE
 from models.weights import load_weights
 from training.config import parse_command_line
 
@@ -72,7 +73,7 @@ def test_a_run_learns_to_give_faces_back(train, tree, tmp_path):
     assert training[-1]["mse"] < 0.8 * training[0]["mse"]
 
     # What was measured at the end is measured again, of the saved network.
-    network, about = load_weights(folder / "weights.safetensors", "vae")
+    network, about = load_weights(folder / "weights.safetensors", VAE)
     assert about["recipe"] == "vae-pca"
     pictures = np.stack([np.asarray(Image.open(tree / "face" / "val" / name)) for name in VALIDATION])
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1

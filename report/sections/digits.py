@@ -1,7 +1,5 @@
 """Generated digits: a grid of each generator, how diffusion makes a digit, what guidance and samplers do."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -9,16 +7,8 @@ from experiments import tables
 from experiments.results import Record
 from experiments.rows import SAMPLING
 from experiments.runs import DIGITS, Run, of_kind, repetitions
-from inference.sampling import (
-    DIGIT_GENERATORS,
-    FRAMES,
-    grid_requests,
-    is_diffusion,
-    nearest,
-    requests,
-    reverse_process,
-    sample_digits,
-)
+from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse_process, sample_images
+from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
 from report.context import Context, about, attempt, not_run
 from report.figures import LETTERING, label_axes, panels, sheet_figure
@@ -43,26 +33,26 @@ def digits_section(context: Context) -> Section:
 
 def digits_of(context: Context, run: Run) -> list[Block]:
     """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
-    network = context.network_of(run, DIGIT_GENERATORS)
+    network = context.network_of(run, Generator)
     seeds, labels = grid_requests(context.seed)
     how = ""
-    if is_diffusion(network):
+    if network.diffusion:
         how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
         if network.diffusion.default_guidance != 1:  # else it was distilled into the network
             how += f", guidance {network.diffusion.default_guidance:g}"
-    digits = sample_digits(network, seeds, labels, context.execution).reshape(10, 10, 28, 28, 3)
+    digits = sample_images(network, seeds, context.execution, labels).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
     alt = f"A grid of 100 digits by {run.name}: a row for each digit, a column for each noise."
     caption = f"{about(run)}: rows digits, columns noises (seed {context.seed}{how})."
     blocks: list[Block] = [context.gallery.add(f"grid-{run.name}", figure, alt, caption, chart=False)]
-    if is_diffusion(network):
+    if network.diffusion:
         blocks += making_of_a_zero(context, run, network)
         blocks += settings_of_sampling(context, run)
     return blocks
 
 
-def making_of_a_zero(context: Context, run: Run, network: Any) -> list[Picture]:
+def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> list[Picture]:
     """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
     most = network.diffusion.most_steps
     steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)

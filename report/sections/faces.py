@@ -7,14 +7,17 @@ import torch
 
 from data.faces import load_faces
 from experiments.runs import FACES, VAES, Run, of_kind, repetitions
-from inference.reconstruction import encode, reconstruct
-from inference.sampling import FACE_GENERATORS, sample_faces, sample_images
+from inference.reconstruction import decode, encode, reconstruct
+from inference.sampling import sample_between, sample_images
+from models.generator import Generator
+from models.vae import VAE
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import cut_sheet, label_axes, panels, scatter, sheet_figure
 from report.page import Block, Heading, Section
 from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
 from runtime.images import sheet
+from runtime.seeds import image_seeds
 
 FIRST = 32  # faces of each generator
 PAIRS = 4  # rows of an interpolation
@@ -43,7 +46,8 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
     pages: dict[str, np.ndarray] = {}
 
     def sample(context: Context, run: Run) -> list[Block]:
-        faces = sample_faces(context.network_of(run, FACE_GENERATORS), context.seed, FIRST, context.execution)
+        network = context.network_of(run, Generator)
+        faces = sample_images(network, image_seeds(context.seed, range(FIRST)), context.execution)
         pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
         return []
 
@@ -81,9 +85,9 @@ def score_curve(context: Context, run: Run) -> list[Block]:
 
 def between_latents(context: Context, run: Run) -> list[Block]:
     """Faces on the way from one latent to another, along the sphere that normal latents lie close to."""
-    network = context.network_of(run, FACE_GENERATORS)
+    network = context.network_of(run, Generator)
     pairs = [(2 * row, 2 * row + 1) for row in range(PAIRS)]
-    faces = [sample_faces(network, context.seed, STEPS, context.execution, between=pair) for pair in pairs]
+    faces = [sample_between(network, image_seeds(context.seed, pair), STEPS, context.execution) for pair in pairs]
     return interpolation(context, run, np.stack(faces), np.linspace(0, 1, STEPS), "two latents")
 
 
@@ -114,7 +118,7 @@ def vae_section(context: Context) -> Section:
 def reconstructions(context: Context, run: Run) -> list[Block]:
     """Ten validation faces over what the VAE makes of them, with each one's error."""
     faces = np.array(load_faces(context.data_of(run), "val")[:RECONSTRUCTED])
-    pictures, errors = reconstruct(context.network_of(run, "vae"), faces, context.execution)
+    pictures, errors = reconstruct(context.network_of(run, VAE), faces, context.execution)
     figure = sheet_figure(
         np.stack([faces, pictures]),
         ["original", "restored"],
@@ -144,7 +148,8 @@ def last_reconstructions(context: Context, run: Run) -> list[Block]:
 
 def samples(context: Context, run: Run) -> list[Block]:
     """New faces."""
-    faces = sample_faces(context.network_of(run, "vae"), context.seed, FIRST, context.execution)
+    network = context.network_of(run, VAE)
+    faces = sample_images(network, image_seeds(context.seed, range(FIRST)), context.execution)
     alt = f"Four rows of eight faces drawn from the prior of {run.name}."
     figure = sheet_figure(faces.reshape(4, 8, 64, 64, 3), scale=2)
     caption = (
@@ -156,7 +161,7 @@ def samples(context: Context, run: Run) -> list[Block]:
 
 def between_faces(context: Context, run: Run) -> list[Block]:
     """Faces on straight lines between the posterior means of validation faces; the faces stand at both ends."""
-    network = context.network_of(run, "vae")
+    network = context.network_of(run, VAE)
     faces = np.array(load_faces(context.data_of(run), "val")[: 2 * PAIRS])
     if len(faces) < 2:
         raise UserError("it needs two validation faces")
@@ -165,7 +170,7 @@ def between_faces(context: Context, run: Run) -> list[Block]:
     starts, ends = means.reshape(pairs, 2, 1, -1).unbind(1)
     shares = torch.linspace(0, 1, STEPS)[:, None]
     latents = torch.lerp(starts, ends, shares).flatten(0, 1)
-    made = sample_images(network.decode, latents, context.execution).reshape(pairs, STEPS, 64, 64, 3)
+    made = decode(network, latents, context.execution).reshape(pairs, STEPS, 64, 64, 3)
     originals = faces[: 2 * pairs].reshape(pairs, 2, 64, 64, 3)
     rows = np.concatenate([originals[:, :1], made, originals[:, 1:]], axis=1)
     columns = ["first", *shares[:, 0].tolist(), "second"]

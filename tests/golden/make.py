@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
+from models.vae import VAE
 from models.weights import load_weights
 from runtime.files import write_atomically
 
@@ -71,7 +72,7 @@ def draw_inputs(name: str, network: nn.Module) -> tuple[Tensor, ...]:
     labels = torch.tensor([3, 0, 9, 7])
     if name.endswith("-generator"):
         latents = torch.randn(4, network.latent_size, generator=draws)
-        return (latents, labels) if hasattr(network, "classes") else (latents,)
+        return (latents, labels) if network.classes else (latents,)
     if name.endswith("-discriminator"):
         return (images(28 if name.startswith("acgan28") else 64),)
     if name.endswith("-classifier"):
@@ -87,8 +88,8 @@ def outputs_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """All tensors that the network makes of its inputs."""
     outputs = network(*inputs)
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    if hasattr(network, "generate"):  # a VAE
-        noise = torch.randn(4, network.noise_size, generator=torch.Generator().manual_seed(3))
+    if isinstance(network, VAE):
+        noise = torch.randn(4, *network.latent_shape, generator=torch.Generator().manual_seed(3))
         outputs.append(network.generate(noise))
     return outputs
 
@@ -129,7 +130,7 @@ def answers(name: str) -> dict[str, np.ndarray]:
 def shipped_answers(path: Path) -> dict[str, np.ndarray]:
     """What the network of a weights file answers, and which it is."""
     with torch.no_grad():
-        network, _ = load_weights(path, "")
+        network, _ = load_weights(path, nn.Module)
         name = network_name(path)
         outputs = outputs_of(network, draw_inputs(name, network))
     return {f"weights/{path.stem}/{number}": thinned(output) for number, output in enumerate(outputs)}

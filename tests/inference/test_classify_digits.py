@@ -12,6 +12,7 @@ from data.digits import read_labels
 from inference.classification import class_probabilities, vote
 from inference.classify_digits import Config, main
 from models import NETWORKS
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights, save_weights
 from runtime.device import Execution
 
@@ -50,7 +51,7 @@ def pictures(tmp_path):
 
 def expected(pictures, weights, how):
     images = np.stack([np.asarray(Image.open(pictures / name).convert("RGB")) for name in NAMES])
-    networks = [CPU.place(load_weights(path, kind="classifier")[0]) for path in weights]
+    networks = [CPU.place(load_weights(path, DigitClassifier)[0]) for path in weights]
     return vote(np.stack([class_probabilities(network, images, CPU) for network in networks]), how)
 
 
@@ -93,7 +94,9 @@ def test_wrong_weights_and_folders_end_in_one_line(pictures, weights, tmp_path, 
         return error_of(lambda: main(Config(files, images, tmp_path / "out.csv", device="cpu")))
 
     save_weights(tmp_path / "faces.safetensors", torch.nn.Linear(1, 1), "dcgan-generator", {}, {})
-    assert "holds the network 'dcgan-generator', but a classifier is needed" in error(tmp_path / "faces.safetensors")
+    assert "holds the network 'dcgan-generator', but a digit classifier is needed" in error(
+        tmp_path / "faces.safetensors"
+    )
     assert "no such weights file" in error(tmp_path / "none.safetensors")
     assert "is no weights file" in error(pictures / "notes.txt")
     assert "--weights names no file" in error()

@@ -7,9 +7,12 @@ import torch
 from PIL import Image
 
 from inference.generate_faces import Config, main
-from inference.sampling import interpolate_latents
+from inference.sampling import interpolate_noise
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.fastgan import FastGANGenerator
+from models.generator import Generator
+from models.residual_unet import ResidualUNet
+from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from runtime.device import Execution
 from runtime.images import to_uint8
@@ -49,7 +52,7 @@ def test_a_face_does_not_depend_on_how_many_there_are(weights, tmp_path):
 
 def test_faces_are_the_generator_s(weights, tmp_path):
     generate(weights, tmp_path / "faces", count=3, seed=5)
-    generator, _ = load_weights(weights, "generator")
+    generator, _ = load_weights(weights, Generator)
     expected = to_uint8(generator(image_latents(5, range(3), 16)))
     assert expected.std() > 20
     for index, picture in enumerate(expected):
@@ -93,7 +96,7 @@ def test_other_weights_are_refused_before_anything_is_written(tmp_path, error_of
     assert f"{path} is no weights file" in error_of(lambda: generate(path, tmp_path / "faces"))
     save_weights(path, DCGANDiscriminator(8), "dcgan-discriminator", {"width": 8}, {})
     line = error_of(lambda: generate(path, tmp_path / "faces"))
-    assert line == f"error: {path} holds the network 'dcgan-discriminator', but one of generator, vae is needed"
+    assert line == f"error: {path} holds the network 'dcgan-discriminator', but a generator is needed"
     assert not (tmp_path / "faces").exists()
 
 
@@ -130,22 +133,60 @@ def spherical(tmp_path_factory):
 
 
 def test_truncation_scales_the_noise(weights, spherical, tmp_path):
-    generate(weights, tmp_path / "faces", count=3, seed=5, truncation=0.5)
-    generator, _ = load_weights(weights, "generator")
+    generate(weights, tmp_path / "faces", count=3, seed=5, sampling=Sampling(truncation=0.5))
+    generator, _ = load_weights(weights, Generator)
     expected = to_uint8(generator(image_latents(5, range(3), 16) / 2))
     for index, picture in enumerate(expected):
         with Image.open(tmp_path / "faces" / f"{index:04d}.png") as image:
             np.testing.assert_allclose(np.asarray(image).astype(int), picture.astype(int), atol=1)
 
-    generator, _ = load_weights(spherical, "generator")
+    generator, _ = load_weights(spherical, Generator)
     latents = image_latents(5, range(3), 16)
     on_sphere = latents / latents.square().mean(1, keepdim=True).sqrt()
     seen = []
     generator.start.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][:, :, 0, 0]))
     generator(latents, truncation=0.5)
     torch.testing.assert_close(seen[0], on_sphere / 2)
-    whole, half = (generate(spherical, tmp_path / f"{part}", count=3, truncation=part) for part in (1.0, 0.5))
+    whole, half = (
+        generate(spherical, tmp_path / f"{part}", count=3, sampling=Sampling(truncation=part)) for part in (1.0, 0.5)
+    )
     assert not set(whole.values()) & set(half.values())
+
+
+@pytest.fixture(scope="module")
+def diffusion(tmp_path_factory):
+    """Weights of a diffusion network of faces that minds its inputs, which a new one does not."""
+    torch.manual_seed(0)
+    arguments = {"width": 4, "classes": 0, "fold": 4, "size": 64, "prediction": "edm"}
+    network = ResidualUNet(**arguments)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    path = tmp_path_factory.mktemp("diffusion") / "weights.safetensors"
+    save_weights(path, network, "residual-unet", arguments, {})
+    return path
+
+
+def test_diffusion_makes_faces_alike(diffusion, tmp_path):
+    quick = {"sampling": Sampling(steps=2)}
+    many = generate(diffusion, tmp_path / "many", count=53, **quick)
+    assert len(set(many.values())) == 53
+    few = generate(diffusion, tmp_path / "few", count=3, **quick)
+    assert few == {name: many[name] for name in few}
+    way = list(generate(diffusion, tmp_path / "way", count=2, interpolate=(2, 0), **quick).values())
+    assert way == [few["0002.png"], few["0000.png"]]
+    slower = generate(diffusion, tmp_path / "slower", count=1, sampling=Sampling(steps=3))
+    assert slower["0000.png"] != few["0000.png"]
+
+
+def test_settings_that_do_nothing_to_these_weights(weights, diffusion, tmp_path, error_of):
+    for file, sampling, message in (
+        (weights, Sampling(steps=5), "--steps is for diffusion networks: these weights make an image in one step"),
+        (weights, Sampling(eta=0.5), "--eta is for diffusion networks: these weights make an image in one step"),
+        (diffusion, Sampling(guidance=2.0), "--guidance needs classes, which these weights have not: leave it out"),
+    ):
+        line = error_of(lambda file=file, sampling=sampling: generate(file, tmp_path / "faces", sampling=sampling))
+        assert line == f"error: {message}"
+    assert not (tmp_path / "faces").exists()
 
 
 def test_interpolation_begins_and_ends_at_its_faces(weights, tmp_path):
@@ -160,16 +201,16 @@ def test_interpolation_begins_and_ends_at_its_faces(weights, tmp_path):
 
 def test_latents_between_two_turn_at_equal_angles():
     first, last = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
-    way = interpolate_latents(first, last, 4)
+    way = interpolate_noise(first, last, 4)
     expected = [[2 * np.cos(angle), 2 * np.sin(angle), 0] for angle in np.linspace(0, np.pi / 2, 4)]
     torch.testing.assert_close(way, torch.tensor(expected, dtype=torch.float32))
-    torch.testing.assert_close(interpolate_latents(first, first, 3), first.expand(3, -1))
+    torch.testing.assert_close(interpolate_noise(first, first, 3), first.expand(3, -1))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"truncation": 0.0}, "--truncation must be above 0 and at most 2"),
+        ({"sampling": Sampling(truncation=0.0)}, "--truncation must be above 0 and at most 2"),
         ({"interpolate": (0, 1)}, "--interpolate needs two numbers from 0 up and a --count from 2 to 200"),
         ({"interpolate": (-1, 1), "count": 5}, "--interpolate needs two numbers from 0 up"),
     ],

@@ -40,7 +40,7 @@ def test_reconstructions_and_errors_are_the_network_s(weights, faces, tmp_path):
     pictures = reconstruct(weights, faces, tmp_path / "out", **files)
     names = sorted(os.listdir(faces))
     assert list(pictures) == names
-    network, _ = load_weights(weights, "vae")
+    network, _ = load_weights(weights, VAE)
     originals = np.stack([np.asarray(Image.open(faces / name)) for name in names]) / 255
     with torch.inference_mode():
         means, _ = network.encode(torch.from_numpy(originals * 2 - 1).permute(0, 3, 1, 2).float())
@@ -83,7 +83,7 @@ def test_pictures_of_any_size_and_kind(weights, tmp_path):
 
 def test_a_vae_samples_faces(weights, tmp_path):
     generate_faces.main(generate_faces.Config(weights, tmp_path / "faces", count=3, seed=5, device="cpu"))
-    network, _ = load_weights(weights, "vae")
+    network, _ = load_weights(weights, VAE)
     with torch.inference_mode():
         expected = network.generate(image_latents(5, range(3), 16 + 128)).permute(0, 2, 3, 1).numpy()
     for number, image in enumerate(expected):

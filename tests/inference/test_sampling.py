@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference.sampling import sample_images
+from inference.sampling import make_images
 from runtime.device import Execution
 
 CPU = Execution(torch.device("cpu"))
@@ -25,7 +25,7 @@ class Colour(nn.Module):
 def test_the_network_sees_whole_chunks_and_pictures_keep_their_order(count):
     generator = Colour()
     latents = torch.linspace(-1, 1, 3 * count).reshape(count, 3)
-    pictures = sample_images(generator, latents, CPU, chunk=4)
+    pictures = make_images(generator, latents, execution=CPU, chunk=4)
     assert [len(seen) for seen in generator.seen] == [4] * -(-count // 4)
     assert torch.equal(torch.cat(generator.seen)[:count], latents)
     assert not torch.cat(generator.seen)[count:].any()
@@ -43,6 +43,6 @@ def test_sampling_computes_in_the_chosen_precision_without_gradients():
         def forward(self, latents):
             return layer(latents[:, :, None, None])
 
-    sample_images(Generator(), torch.zeros(2, 3), Execution(torch.device("cpu"), "bf16"))
+    make_images(Generator(), torch.zeros(2, 3), execution=Execution(torch.device("cpu"), "bf16"))
     assert results[0].dtype == torch.bfloat16
     assert not results[0].requires_grad

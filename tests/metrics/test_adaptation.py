@@ -9,6 +9,7 @@ from data.digits import load_digits
 from inference.classification import accuracy, class_probabilities, vote
 from metrics.adaptation import Config, main
 from metrics.labels import confusion_matrix
+from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 
@@ -26,7 +27,7 @@ def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(
     content = scores_of(dann)
     assert content["scores"].keys() == {"b"}
     execution = choose_execution("cpu", "float32")
-    classifier, _ = load_weights(dann / "weights.safetensors", kind="classifier")
+    classifier, _ = load_weights(dann / "weights.safetensors", DigitClassifier)
     images, labels = load_digits(digits, "b", "test")
     classifier = execution.place(classifier)
     assert content["scores"]["b"]["test"] == accuracy(classifier, images, labels, execution)
@@ -41,7 +42,7 @@ def test_several_runs_vote(adapted, digits, tmp_path, error_of):
     content = scores_of(*both, out=tmp_path / "vote" / "scores.json")
     assert content["voting"] == 2 and content["network"] == "dann-lenet and variants"
     execution = choose_execution("cpu", "float32")
-    classifiers = [execution.place(load_weights(run / "weights.safetensors", "classifier")[0]) for run in both]
+    classifiers = [execution.place(load_weights(run / "weights.safetensors", DigitClassifier)[0]) for run in both]
     images, labels = load_digits(digits, "b", "test")
     given = vote(np.stack([class_probabilities(each, images, execution) for each in classifiers]), "majority")
     assert content["scores"]["b"]["test"] == (given == labels).mean()

@@ -177,7 +177,7 @@ def test_bad_classifiers(digits, tmp_path, error_of, kind, capsys, monkeypatch):
             torch.save(state, path)
         case "safetensors":
             save_weights(path, NETWORKS["context-unet"](width=8), "context-unet", {"width": 8}, {})
-            expected = f"{path} holds the network 'context-unet', but a classifier is needed"
+            expected = f"{path} holds the network 'context-unet', but a digit classifier is needed"
     assert error_of(lambda: score((digits, "--classifier", path), capsys, monkeypatch)) == f"error: {expected}"
 
 

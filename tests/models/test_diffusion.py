@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from models.diffusion import Diffusion
 from models.guidance import NO_LABEL, drop_labels, guided, label_vectors
 from models.samplers import Sampling
+from runtime.errors import UserError
 
 T = 60
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
@@ -230,7 +231,7 @@ def test_default_steps():
     ],
 )
 def test_settings_that_cannot_work(sampling, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         Diffusion(T).times(sampling)
 
 

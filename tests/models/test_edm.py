@@ -11,6 +11,7 @@ from models.consistency import Consistency
 from models.edm import EDM
 from models.guidance import NO_LABEL, guided
 from models.samplers import Sampling
+from runtime.errors import UserError
 
 PROCESS = EDM(sigma_data=0.6)
 SHAPE, LABELS = (3, 2, 4, 4), torch.tensor([3, 0, 9])
@@ -205,7 +206,7 @@ def test_each_image_may_have_its_own_guidance():
     ],
 )
 def test_settings_that_cannot_work(sampling, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         PROCESS.times(sampling)
 
 
@@ -301,7 +302,7 @@ def test_the_target_has_no_gradient():
 )
 def test_a_student_is_sampled_in_one_way(sampling, message):
     assert STUDENT.times(Sampling(steps=3)) == [80, 3, 0.5, 0]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         STUDENT.check(sampling)
 
 
@@ -310,5 +311,5 @@ def test_a_student_is_sampled_in_one_way(sampling, message):
     [(80.0, 1.0, 6.0, 0.0), (80.0, 6.0), (6.0, 1.0, 0.0), (80.0, 6.0, 6.0, 0.0), (80.0, 0.001, 0.0), ()],
 )
 def test_noise_levels_out_of_order(edges):
-    with pytest.raises(ValueError, match=r"--edges .*: "):
+    with pytest.raises(UserError, match=r"--edges .*: "):
         Consistency(edges=edges)

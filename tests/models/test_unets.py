@@ -1,4 +1,4 @@
-"""Both U-Nets of diffusion."""
+"""The U-Nets of diffusion."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from models.attention_unet import AttentionUNet, sinusoids
 from models.context_unet import ContextUNet
 from models.diffusion import Diffusion
 from models.guidance import NO_LABEL
+from models.residual_unet import ResidualUNet
 
 UNETS = ["context-unet", "attention-unet"]
 
@@ -19,6 +20,8 @@ def count(network):
 def test_parameter_counts():
     assert count(ContextUNet(width=128)) == 6_590_211
     assert count(AttentionUNet(width=64)) == 23_335_299
+    assert count(ResidualUNet(width=96)) == 5_816_172
+    assert count(ResidualUNet(width=128, classes=0, fold=4, size=64)) == 10_403_504
 
 
 @pytest.fixture(params=UNETS)

@@ -6,6 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models import NETWORKS
+from models.generator import Generator
 from models.weights import load_weights, save_weights, shrink
 from runtime.errors import UserError
 
@@ -37,7 +38,7 @@ def path(tmp_path):
 def test_a_network_comes_back_as_it_was(tmp_path, name):
     network, path = make(name), tmp_path / "a b" / "w.safetensors"
     save_weights(path, network, name, ARGUMENTS[name], {"recipe": "dcgan", "step": 7})
-    loaded, about = load_weights(path, name.split("-")[1])
+    loaded, about = load_weights(path, type(network))
     assert type(loaded) is type(network)
     assert about == {"recipe": "dcgan", "step": 7}
     assert not loaded.training
@@ -51,7 +52,7 @@ def test_a_network_comes_back_as_it_was(tmp_path, name):
 def test_channels_last_weights_come_back_as_they_were(tmp_path):
     network = make().to(memory_format=torch.channels_last)
     save_weights(tmp_path / "w", network, "dcgan-generator", ARGUMENTS["dcgan-generator"], {})
-    loaded, _ = load_weights(tmp_path / "w", "generator")
+    loaded, _ = load_weights(tmp_path / "w", Generator)
     assert torch.equal(loaded.layers[3].weight, network.layers[3].weight)
 
 
@@ -62,8 +63,8 @@ def test_shrinking_stores_halves_that_load_as_float32(path, tmp_path):
     with safe_open(small, "pt") as file:
         assert file.get_tensor("layers.0.weight").dtype == torch.float16
         assert file.get_tensor("layers.1.num_batches_tracked").dtype == torch.int64
-    network, about = load_weights(path, "generator")
-    halved, about_halved = load_weights(small, "generator")
+    network, about = load_weights(path, Generator)
+    halved, about_halved = load_weights(small, Generator)
     assert about_halved == about
     for key, value in halved.state_dict().items():
         original = network.state_dict()[key]
@@ -80,7 +81,7 @@ def write_metadata(path, **changes):
 
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"no such weights file: .*none\.safetensors"):
-        load_weights(tmp_path / "none.safetensors", "generator")
+        load_weights(tmp_path / "none.safetensors", Generator)
 
 
 @pytest.mark.parametrize("content", ["empty", "text", "truncated", "pickle", "folder"])
@@ -97,14 +98,17 @@ def test_a_file_of_another_kind_is_an_error(path, content):
         case "folder":
             path = path.parent
     with pytest.raises(UserError, match=r"is no weights file .*: give a run's weights\.safetensors"):
-        load_weights(path, "generator")
+        load_weights(path, Generator)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"network": "resnet"}, "holds the network 'resnet', but a generator is needed"),
-        ({"network": "dcgan-discriminator"}, "holds the network 'dcgan-discriminator', but a generator is needed"),
+        (
+            {"network": "dcgan-discriminator", "arguments": json.dumps({"width": 8})},
+            "holds the network 'dcgan-discriminator', but a generator is needed",
+        ),
         ({"network": None}, "holds the network None, but a generator is needed"),
         ({"network": "sagan-generator"}, "does not fit the network sagan-generator"),
         ({"arguments": json.dumps({"width": 16})}, "does not fit the network dcgan-generator"),
@@ -116,7 +120,7 @@ def test_a_file_of_another_kind_is_an_error(path, content):
 def test_another_network_is_an_error(path, changes, message):
     write_metadata(path, **changes)
     with pytest.raises(UserError, match=message):
-        load_weights(path, "generator")
+        load_weights(path, Generator)
 
 
 def test_a_missing_tensor_is_an_error(path):
@@ -124,4 +128,4 @@ def test_a_missing_tensor_is_an_error(path):
         metadata, tensor = file.metadata(), file.get_tensor("layers.0.weight")
     save_file({"layers.0.weight": tensor}, path, metadata)
     with pytest.raises(UserError, match="does not fit the network"):
-        load_weights(path, "generator")
+        load_weights(path, Generator)

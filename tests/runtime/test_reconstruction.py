@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from inference.reconstruction import encode, reconstruct
-from inference.sampling import sample_faces
+from inference.reconstruction import decode, encode, reconstruct
+from inference.sampling import sample_images
 from models.vae import VAE
 from runtime.device import Execution
-from runtime.seeds import random_stream
+from runtime.seeds import image_seeds, random_stream
 
 CPU = Execution(torch.device("cpu"))
 
@@ -43,4 +43,6 @@ def test_new_faces_are_drawn_from_the_prior_by_noise_of_their_own(network):
     noise = torch.stack([torch.randn(6 + 128, generator=random_stream(5, "image", index)) for index in range(2)])
     latents = network.prior_mean + network.prior_deviation * noise[:, :6] + noise[:, 6:] @ network.prior_factor.T
     expected = network.decode(latents).permute(0, 2, 3, 1).double().numpy()
-    assert np.abs(sample_faces(network, 5, 2, CPU) - (expected + 1) * 127.5).max() < 0.51
+    faces = sample_images(network, image_seeds(5, range(2)), CPU)
+    assert np.abs(faces - (expected + 1) * 127.5).max() < 0.51
+    assert np.abs(decode(network, latents, CPU) - (expected + 1) * 127.5).max() < 0.51

@@ -33,15 +33,16 @@ from training.config import parse_command_line
 
 PICTURES, BATCH = 21, 6  # three batches an epoch, and three pictures left out
 LABELS = np.array([index * 7 % 10 for index in range(PICTURES)])
-SMALL = ("--batch-size", BATCH, "--log-every", 1, "--sample-every", 2, "--label-dropout", 0.4)
-CONTEXT, ATTENTION = ("context-unet", "--width", 8), ("attention-unet", "--width", 4)
+SMALL = ("--batch-size", BATCH, "--log-every", 1, "--sample-every", 2)
+DROPPED = ("--label-dropout", 0.4)
+CONTEXT, ATTENTION = ("context-unet", "--width", 8, *DROPPED), ("attention-unet", "--width", 4, *DROPPED)
 VARIANTS = {
     "context-unet": (
         *(*CONTEXT, "--max-steps", 4, "--log-every", 2, "--keep-every", 2),
         *("--diffusion-steps", 12, "--sample-steps", 2, "--guidance", 1, "--warmup-steps", 3, "--lr", 3e-4),
     ),
     "context-unet-64": (
-        *("context-unet-64", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--log-every", 2),
+        *("context-unet-64", "--width", 8, *DROPPED, "--max-steps", 4, "--keep-every", 2, "--log-every", 2),
         *("--diffusion-steps", 12, "--sample-steps", 4, "--warmup-steps", 3),
     ),
     "velocity": (
@@ -61,7 +62,11 @@ VARIANTS = {
     ),
     "edm": (
         *("edm", "--width", 8, "--max-steps", 4, "--keep-every", 2, "--warmup-steps", 1, "--lr", 2e-3),
-        *("--max-gradient-norm", 0.1, "--sample-steps", 5, "--guidance", 3),
+        *("--max-gradient-norm", 0.1, "--sample-steps", 5, "--guidance", 3, "--label-dropout", 0.4),
+    ),
+    "edm-faces": (
+        *("edm-faces", "--width", 4, "--max-steps", 2, "--keep-every", 2, "--warmup-steps", 1, "--lr", 2e-3),
+        *("--max-gradient-norm", 0.05, "--sample-steps", 3),
     ),
 }
 
@@ -81,6 +86,7 @@ class Account:
     """The run again: its data and draws, its steps, and the images of its average."""
 
     betas = (0.9, 0.999)
+    columns = 10  # of the sample grid
 
     def __init__(self, settings, pictures):
         self.settings, self.images = settings, in_unit_range(pictures)
@@ -182,15 +188,20 @@ class EDMAccount(Account):
         return {"prediction": "edm", "sigma_data": self.deviation}
 
     def noisy_batch(self, purpose, number):
-        indices = batch_indices(number, PICTURES, BATCH)
-        images, labels = self.images[indices], torch.from_numpy(LABELS)[indices]
+        images, labels = self.batch(number)
         draws = stream(purpose, number)
         sigma = torch.exp(1.2 * torch.randn(BATCH, generator=draws) - 1.2)
         dropped = torch.rand(BATCH, generator=draws) < self.settings.label_dropout
-        noisy = images + sigma[:, None, None, None] * torch.randn(BATCH, 3, 28, 28, generator=draws)
+        noisy = images + sigma[:, None, None, None] * torch.randn(images.shape, generator=draws)
         total, level = (sigma**2 + self.deviation**2)[:, None, None, None], sigma[:, None, None, None]
         target = (images - self.deviation**2 / total * noisy) * total.sqrt() / (level * self.deviation)
-        return (noisy / total.sqrt(), sigma.log() / 4, torch.where(dropped, -1, labels)), target
+        labels = None if labels is None else torch.where(dropped, -1, labels)
+        return (noisy / total.sqrt(), sigma.log() / 4, labels), target
+
+    def batch(self, number):
+        """Images and labels."""
+        indices = batch_indices(number, PICTURES, BATCH)
+        return self.images[indices], torch.from_numpy(LABELS)[indices]
 
     def denoised(self, network, noisy, sigma, labels):
         total = sigma**2 + self.deviation**2
@@ -200,14 +211,13 @@ class EDMAccount(Account):
     @torch.no_grad()
     def sheet(self, network):
         """By DPM-Solver++(2M), guided between the noise levels 0.3 and 5."""
-        noise = torch.stack([torch.randn(3, 28, 28, generator=stream("image", index)) for index in range(10)])
-        labels, settings = torch.arange(10).repeat_interleave(10), self.settings
+        (noise, labels), settings = self.asked(), self.settings
         share = [step / (settings.sample_steps - 1) for step in range(settings.sample_steps)]
         levels = [(80 ** (1 / 7) * (1 - part) + 0.002 ** (1 / 7) * part) ** 7 for part in share]
-        x, former = math.sqrt(1 + 80**2) * noise.repeat(10, 1, 1, 1), None
+        x, former = math.sqrt(1 + 80**2) * noise, None
         for sigma, lower in zip(levels, [*levels[1:], 0], strict=True):
             clean = direction = self.denoised(network, x, sigma, labels)
-            if 0.3 <= sigma <= 5:
+            if labels is not None and 0.3 <= sigma <= 5:
                 without = self.denoised(network, x, sigma, torch.full_like(labels, -1))
                 clean = direction = without + settings.guidance * (clean - without)
             if not lower:
@@ -218,20 +228,45 @@ class EDMAccount(Account):
                 direction = clean + (clean - former_clean) / (2 * ratio)
             x, former = lower / sigma * x + (1 - lower / sigma) * direction, (sigma, clean)
 
+    def asked(self):
+        """Noise and labels of the sample grid."""
+        noise = torch.stack([torch.randn(3, 28, 28, generator=stream("image", index)) for index in range(10)])
+        return noise.repeat(10, 1, 1, 1), torch.arange(10).repeat_interleave(10)
+
+
+class FaceAccount(EDMAccount):
+    """The same of faces, mirrored at random, without labels and guidance."""
+
+    columns = 8
+
+    def process(self):
+        return super().process() | {"classes": 0, "size": 64, "fold": 4}
+
+    def batch(self, number):
+        images = self.images[batch_indices(number, PICTURES, BATCH)]
+        mirrored = torch.rand(BATCH, generator=stream("flip", number)) < 0.5
+        return torch.where(mirrored[:, None, None, None], images.flip(3), images), None
+
+    def asked(self):
+        return torch.stack([torch.randn(3, 64, 64, generator=stream("image", index)) for index in range(32)]), None
+
 
 @pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
 def both(request, tmp_path_factory):
     """What a run left, and the account of it."""
     data = tmp_path_factory.mktemp("tree")
-    folder = data / "digits" / "mnistm"
-    pictures = write_pictures(folder / "data", PICTURES, 28)
-    write_labels(folder / "train.csv", [f"{index:05d}.png" for index in range(PICTURES)], LABELS)
     recipe, *options = request.param
+    if recipe == "edm-faces":
+        pictures = write_pictures(data / "face" / "train", PICTURES, 64)
+    else:
+        folder = data / "digits" / "mnistm"
+        pictures = write_pictures(folder / "data", PICTURES, 28)
+        write_labels(folder / "train.csv", [f"{index:05d}.png" for index in range(PICTURES)], LABELS)
     words = (recipe, "--data", data, "--runs", tmp_path_factory.mktemp("runs"), *ALWAYS, *SMALL, *options)
     config = parse_command_line(train_ddpm.RECIPES, [str(word) for word in words])
     train_ddpm.main(config)
     left = Left(config.folder)
-    account = EDMAccount if recipe == "edm" else Account
+    account = {"edm": EDMAccount, "edm-faces": FaceAccount}.get(recipe, Account)
     return left, account(SimpleNamespace(**left.settings), pictures).train(config.max_steps)
 
 
@@ -259,7 +294,7 @@ def test_sample_grids_are_of_the_average(both):
     left, expected = both
     last = len(expected.logged)
     for step in {min(left.settings["sample_every"], last), last}:
-        assert_pictures(left.picture(step), grid(expected.sheet(expected.averages[step - 1]), 10))
+        assert_pictures(left.picture(step), grid(expected.sheet(expected.averages[step - 1]), expected.columns))
 
 
 def test_gradients_are_long_enough_to_be_clipped(both):
