@@ -1,12 +1,12 @@
 """The official downloads: where each lies in the raw folder, where it comes from, and fetching it."""
 
 import hashlib
-import os
 import tarfile
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
@@ -14,19 +14,20 @@ from tqdm import tqdm
 from data.raw_formats import BSDS500_FOLDERS
 from data.tree import building
 from runtime.errors import UserError
+from runtime.files import lock_folder
 
 
 @dataclass(frozen=True)
 class Source:
     """A file or folder of the raw data: `path`, its place under the raw folder, and `address`, where it comes from.
 
-    `md5` is that of the official file. `inside` says which part of what lies at the address is meant, where it is
+    `sha256` is that of the official file. `inside` says which part of what lies at the address is meant, where it is
     not all. `can_fetch` tells whether a program can fetch it.
     """
 
     path: str
     address: str
-    md5: str | None = None
+    sha256: str = ""
     inside: str = ""
     can_fetch: bool = True
 
@@ -40,27 +41,34 @@ _USPS_ADDRESS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multicl
 _SVHN_ADDRESS = "http://ufldl.stanford.edu/housenumbers"
 _CELEBA_ADDRESS = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
-# Addresses and md5 sums are those of torchvision.datasets.
+# Addresses are those of torchvision.datasets.
 MNIST = tuple(
-    Source(f"MNIST/raw/{name}", f"{_MNIST_ADDRESS}/{name}", md5)
-    for name, md5 in (
-        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
-        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
-        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    Source(f"MNIST/raw/{name}", f"{_MNIST_ADDRESS}/{name}", sha256)
+    for name, sha256 in (
+        ("train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        ("t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     )
 )
-USPS = (
-    Source("USPS/usps.bz2", f"{_USPS_ADDRESS}/usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
-    Source("USPS/usps.t.bz2", f"{_USPS_ADDRESS}/usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
+USPS = tuple(
+    Source(f"USPS/{name}", f"{_USPS_ADDRESS}/{name}", sha256)
+    for name, sha256 in (
+        ("usps.bz2", "3771e9dd6ba685185f89867b6e249233dd74652389f263963b3b741e994b034f"),
+        ("usps.t.bz2", "a9c0164e797d60142a50604917f0baa604f326e9a689698763793fa5d12ffc4e"),
+    )
 )
-SVHN = (
-    Source("SVHN/train_32x32.mat", f"{_SVHN_ADDRESS}/train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
-    Source("SVHN/test_32x32.mat", f"{_SVHN_ADDRESS}/test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+SVHN = tuple(
+    Source(f"SVHN/{name}", f"{_SVHN_ADDRESS}/{name}", sha256)
+    for name, sha256 in (
+        ("train_32x32.mat", "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+        ("test_32x32.mat", "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    )
 )
 BSDS500 = Source(
     "BSDS500/images",
     "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
+    "97e49d31764f3912f0c4122707d53062ac9e783ba0f095e447a4d53c1a41af8e",
     inside="the folder BSR/BSDS500/data/images",
 )
 CELEBA = (
@@ -75,43 +83,63 @@ CELEBA = (
 
 
 def fetch(source: Source, raw: Path) -> None:
-    """Fetch `source` to its place in `raw`, where it appears whole and with the right md5 sum or not at all.
+    """Fetch `source` to its place in `raw`, where it appears whole and with the right SHA-256 or not at all.
 
-    Raises UserError, naming the address and what to do instead, when it cannot be fetched, is cut short or is not
-    the official file.
+    What was fetched before the connection broke off stays beside it, hidden, and the next call goes on from there.
+    Raises UserError, naming the address and what to do instead, when it cannot be fetched, is cut short, is not the
+    official file, or another process is fetching into the same folder.
     """
     place = raw / source.path
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    lock = lock_folder(place.parent)
+    part = place.with_name(f".{place.name}.part")
     try:
-        md5 = _download(source.address, temporary)
-        if source.md5 and md5 != source.md5:
-            raise ValueError(f"its md5 sum is {md5}, not {source.md5}")
-        if source is BSDS500:
-            _unpack_photographs(temporary, place)
+        _download(source.address, part)
+    except (OSError, HTTPException, ValueError) as error:
+        remedy = f"run this again to go on, or put {source.remedy(raw)} by hand"
+        raise UserError(f"cannot fetch {source.address} ({error}): {remedy}") from error
+    try:
+        with open(part, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 != source.sha256:
+            raise ValueError(f"its SHA-256 is {sha256}, not {source.sha256}")
+        if source.path == BSDS500.path:
+            _unpack_photographs(part, place)
         else:
-            temporary.replace(place)
-    except (OSError, HTTPException, ValueError, EOFError, zlib.error, tarfile.TarError) as error:
+            part.replace(place)
+    except (OSError, ValueError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UserError(f"cannot fetch {source.address} ({error}): put {source.remedy(raw)} by hand") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        del lock
 
 
-def _download(address: str, path: Path) -> str:
-    """Save what lies at `address` to `path` under a progress bar; returns its md5 sum."""
-    digest, received = hashlib.md5(usedforsecurity=False), 0
-    request = Request(address, headers={"User-Agent": "Mozilla/5.0 (faces-and-digits)"})
-    with urlopen(request, timeout=60) as response, open(path, "wb") as file:
-        expected = int(response.headers.get("Content-Length") or 0)
-        with tqdm(desc=address, total=expected or None, unit="B", unit_scale=True, disable=None) as bar:
-            while chunk := response.read(1 << 20):
-                file.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
-                bar.update(len(chunk))
-    if expected and received != expected:
+def _download(address: str, path: Path) -> None:
+    """Save what lies at `address` to `path`, going on where a former call broke off, under a progress bar.
+
+    Raises OSError, HTTPException or ValueError when less came than was announced.
+    """
+    received = path.stat().st_size if path.exists() else 0
+    headers = {"User-Agent": "Mozilla/5.0 (faces-and-digits)"} | ({"Range": f"bytes={received}-"} if received else {})
+    try:
+        response = urlopen(Request(address, headers=headers), timeout=60)
+    except HTTPError as error:
+        if error.code == 416 and received:  # nothing is left to come
+            return
+        raise
+    with response:
+        if response.status != 206:  # the whole file, whatever was asked for
+            received = 0
+        expected = received + int(response.headers.get("Content-Length") or 0)
+        with open(path, "r+b" if received else "wb") as file:
+            file.seek(received)
+            with tqdm(desc=address, total=expected, initial=received, unit="B", unit_scale=True, disable=None) as bar:
+                while chunk := response.read(1 << 20):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+            received = file.tell()
+    if received < expected:
         raise ValueError(f"only {received:,} of {expected:,} bytes came")
-    return digest.hexdigest()
 
 
 def _unpack_photographs(archive: Path, images: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data import downloads, prepare
+from data import prepare
 from data.downloads import BSDS500, CELEBA, MNIST, SVHN, USPS, Source, fetch
 from data.raw_formats import read_photographs
 from runtime.errors import UserError
@@ -20,16 +20,21 @@ CONTENT = b"some bytes" * 1000
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT at /whole, less of it than announced at /short, and nothing elsewhere."""
+    """Serves CONTENT at /whole, less of it than announced at /short, both in parts if asked; a page at /page."""
 
     def do_GET(self):
-        if self.path not in ("/whole", "/short"):
+        if self.path not in ("/whole", "/short", "/page"):
             self.send_error(404)
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
+        content = b"<html>Sign in to go on</html>" if self.path == "/page" else CONTENT
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(CONTENT if self.path == "/whole" else CONTENT[:-1])
+        self.wfile.write(content[start:-1] if self.path == "/short" else content[start:])
 
     def log_message(self, *args):
         pass
@@ -48,25 +53,43 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
 
 
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
 def test_whole_file_arrives(tmp_path, server):
-    md5 = hashlib.md5(CONTENT).hexdigest()
-    fetch(Source("a/b.gz", f"{server}/whole", md5), tmp_path)
+    fetch(Source("a/b.gz", f"{server}/whole", SHA256), tmp_path)
     assert (tmp_path / "a/b.gz").read_bytes() == CONTENT
     assert os.listdir(tmp_path / "a") == ["b.gz"]
 
 
+@pytest.mark.parametrize("came", [1, 9_999, 10_000])
+def test_a_download_that_broke_off_goes_on(tmp_path, server, came):
+    (tmp_path / ".b.gz.part").write_bytes(CONTENT[:came])
+    fetch(Source("b.gz", f"{server}/whole", SHA256), tmp_path)
+    assert (tmp_path / "b.gz").read_bytes() == CONTENT
+    assert os.listdir(tmp_path) == ["b.gz"]
+
+
 @pytest.mark.parametrize(
-    ("page", "md5", "reason"),
+    ("page", "reason", "left"),
     [
-        ("whole", "0" * 32, "its md5 sum is .*, not 000"),
-        ("short", None, "only 9,999 of 10,000 bytes came"),
-        ("absent", None, "HTTP Error 404"),
+        ("page", "its SHA-256 is .*, not", []),
+        ("short", "only 9,999 of 10,000 bytes came", [".b.gz.part"]),
+        ("absent", "HTTP Error 404", []),
     ],
 )
-def test_failed_download_leaves_nothing(tmp_path, server, page, md5, reason):
-    with pytest.raises(UserError, match=rf"cannot fetch {server}/{page} \(.*{reason}.*\): put .* at .*b\.gz by hand"):
-        fetch(Source("a/b.gz", f"{server}/{page}", md5), tmp_path)
-    assert os.listdir(tmp_path / "a") == []
+def test_failed_download_is_not_taken_for_whole(tmp_path, server, page, reason, left):
+    with pytest.raises(UserError, match=rf"cannot fetch {server}/{page} \(.*{reason}.*\): .*put .* at .*b\.gz by hand"):
+        fetch(Source("a/b.gz", f"{server}/{page}", SHA256), tmp_path)
+    assert os.listdir(tmp_path / "a") == left
+
+
+def test_what_broke_off_is_not_mixed_with_another_file(tmp_path, server):
+    (tmp_path / ".b.gz.part").write_bytes(b"other")
+    with pytest.raises(UserError, match="its SHA-256 is"):
+        fetch(Source("b.gz", f"{server}/whole", SHA256), tmp_path)
+    fetch(Source("b.gz", f"{server}/whole", SHA256), tmp_path)
+    assert (tmp_path / "b.gz").read_bytes() == CONTENT
 
 
 def test_no_server(tmp_path):
@@ -74,13 +97,20 @@ def test_no_server(tmp_path):
         fetch(Source("b.gz", "http://127.0.0.1:9/x"), tmp_path)
 
 
-def archive_of(tmp_path, names) -> str:
-    with tarfile.open(tmp_path / "bsds.tgz", "w:gz") as archive:
+def archive_of(tmp_path, names) -> Source:
+    """BSDS500, fetched from an archive of one photograph under `names`."""
+    with tarfile.open(tmp_path / "bsds.tgz", "w:gz") as members:
         for name in names:
             member = tarfile.TarInfo(name)
             member.size = len(PHOTOGRAPH)
-            archive.addfile(member, io.BytesIO(PHOTOGRAPH))
-    return (tmp_path / "bsds.tgz").as_uri()
+            members.addfile(member, io.BytesIO(PHOTOGRAPH))
+    return archive(tmp_path)
+
+
+def archive(tmp_path):
+    content = (tmp_path / "bsds.tgz").read_bytes()
+    address = (tmp_path / "bsds.tgz").as_uri()
+    return replace(BSDS500, address=address, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _photograph() -> bytes:
@@ -93,24 +123,21 @@ PHOTOGRAPH = _photograph()
 IMAGES = "BSR/BSDS500/data/images"
 
 
-def test_photographs_are_unpacked_and_nothing_else(tmp_path, monkeypatch):
+def test_photographs_are_unpacked_and_nothing_else(tmp_path):
     names = [f"{IMAGES}/{part}/1.jpg" for part in ("train", "val", "test")]
     others = [f"{IMAGES}/train/Thumbs.db", "BSR/BSDS500/data/groundTruth/train/1.mat", "../../data/images/up/1.jpg"]
-    monkeypatch.setattr(downloads, "BSDS500", source := replace(BSDS500, address=archive_of(tmp_path, names + others)))
-    fetch(source, tmp_path / "raw")
+    fetch(archive_of(tmp_path, names + others), tmp_path / "raw")
     assert len(read_photographs(tmp_path / "raw/BSDS500/images")) == 3
     assert len([path for path in (tmp_path / "raw").rglob("*") if path.is_file()]) == 3
 
 
-def test_broken_archive_leaves_nothing(tmp_path, monkeypatch):
-    address = archive_of(tmp_path, [f"{IMAGES}/train/1.jpg"])
-    monkeypatch.setattr(downloads, "BSDS500", source := replace(BSDS500, address=address))
+def test_broken_archive_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match=r"bsds\.tgz \(it does not hold BSR/BSDS500"):
-        fetch(source, tmp_path / "raw")
+        fetch(archive_of(tmp_path, [f"{IMAGES}/train/1.jpg"]), tmp_path / "raw")
     whole = (tmp_path / "bsds.tgz").read_bytes()
     (tmp_path / "bsds.tgz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"cannot fetch .*bsds\.tgz .*put the folder BSR/BSDS500/data/images of"):
-        fetch(source, tmp_path / "raw")
+        fetch(archive(tmp_path), tmp_path / "raw")
     assert os.listdir(tmp_path / "raw/BSDS500") == []
 
 
@@ -125,10 +152,12 @@ def test_download_option_fetches_what_is_missing_only(tmp_path, monkeypatch):
     assert not any(source.can_fetch for source in CELEBA)
 
 
-def test_addresses_and_sums_are_torchvisions():
+def test_addresses_are_torchvisions_and_every_file_has_a_sum():
     # Read rather than imported, which would take seconds.
     folder = Path(find_spec("torchvision").submodule_search_locations[0]) / "datasets"
     theirs = "".join((folder / f"{name}.py").read_text() for name in ("mnist", "svhn", "usps"))
     for source in (*MNIST, *SVHN, *USPS):
         folder, _, name = source.address.rpartition("/")
-        assert f'"{source.md5}"' in theirs and folder + "/" in theirs and f'"{name}"' in theirs
+        assert folder + "/" in theirs and f'"{name}"' in theirs
+    sums = {source.sha256 for source in (*MNIST, *SVHN, *USPS, BSDS500)}
+    assert len(sums) == 9 and all(len(bytes.fromhex(digest)) == 32 for digest in sums)
