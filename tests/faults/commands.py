@@ -2,9 +2,11 @@
 
 import importlib
 import io
+import re
 import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from unittest import mock
 
 import tyro
@@ -12,10 +14,13 @@ import tyro
 from runtime.errors import run_command
 from training.config import parse_command_line
 
-WITH_NUMBERS = (
-    *("inference.generate_faces", "inference.generate_digits", "metrics.faces", "metrics.digits", "metrics.sampling"),
-    *("metrics.face_curve", "metrics.tsne", "data.prepare", "report.build"),
+ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in [*ROOT.glob("train_*.py"), *ROOT.glob("*/*.py")]
+    if re.search(r"^class Config\(.*\):$", path.read_text(), re.MULTILINE)
 )
+"""The modules of all commands that have settings."""
 
 
 def call(command, *words):

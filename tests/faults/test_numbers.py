@@ -1,8 +1,10 @@
 """Every number of every command: nothing but finite values in their ranges is accepted."""
 
 import importlib
+import io
 import math
 import typing
+from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass, replace
 
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 
 from runtime.errors import UserError
 from runtime.settings import Range, type_notes
-from tests.faults.commands import WITH_NUMBERS
+from tests.faults.commands import COMMANDS
+from tests.faults.recipes import SCRIPTS
+from training.config import TrainConfig, parse_command_line
 
 WILD = [math.nan, math.inf, -math.inf, -1, 0, 1e308, -1e308, 5e-324, 10**400, -(10**400), 2**63, -0.0]
 
@@ -38,14 +42,18 @@ def kinds(module):
     return [blank]
 
 
-@pytest.mark.parametrize("name", WITH_NUMBERS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_numbers(name, fault, campaign):
     module = importlib.import_module(name)
+    assert name not in SCRIPTS or hasattr(module, "RECIPES")
+    with_numbers = [config for config in kinds(module) if numeric_fields(type(config))]
+    if not with_numbers:
+        return
 
     @settings(max_examples=60 if campaign else 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def try_numbers(data):
-        config = data.draw(st.sampled_from(kinds(module)))
+        config = data.draw(st.sampled_from(with_numbers))
         names = numeric_fields(type(config))
         field = data.draw(st.sampled_from(names))
         number = data.draw(st.sampled_from(WILD) | st.floats() | st.integers())
@@ -54,6 +62,8 @@ def test_numbers(name, fault, campaign):
         with fault("numbers of options", f"{type(config).__module__} {field}={number}"):
             try:
                 accepted = replace(config, **{field: value})
+                if isinstance(accepted, TrainConfig):
+                    accepted.check()
             except UserError as error:
                 assert "\n" not in str(error)
                 return
@@ -64,9 +74,35 @@ def test_numbers(name, fault, campaign):
     try_numbers()
 
 
-@pytest.mark.parametrize("name", WITH_NUMBERS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_settings_within_settings_are_checked_too(name):
     module = importlib.import_module(name)
     for config in kinds(module):
         for field in fields(config):
             assert not is_dataclass(getattr(config, field.name)) or numeric_fields(type(getattr(config, field.name)))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_numbers_on_the_command_line(script, fault, campaign):
+    """Nothing but settings that are in their ranges, or an end that is no traceback, comes of any words."""
+    recipes = importlib.import_module(script).RECIPES
+
+    @settings(max_examples=25 if campaign else 1, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def try_words(data):
+        recipe = data.draw(st.sampled_from(list(recipes)))
+        field = data.draw(st.sampled_from(numeric_fields(type(recipes[recipe][1]))))
+        number = data.draw(st.sampled_from([*WILD, "", "x", "1e3", "0x10", "1,5", "١"]) | st.floats() | st.integers())
+        words = [recipe, f"--{field.replace('_', '-')}={number}"]
+        with fault("numbers of options", " ".join([script, *words])), redirect_stderr(io.StringIO()) as err:
+            try:
+                value = getattr(parse_command_line(recipes, words), field)
+            except UserError as error:
+                assert "\n" not in str(error)
+            except SystemExit as end:
+                assert end.code == 2 and "Traceback" not in err.getvalue()  # tyro's own: no number at all
+            else:
+                values = value if isinstance(value, tuple) else [value]
+                assert all(math.isfinite(value) for value in values if value is not None)
+
+    try_words()
