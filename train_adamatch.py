@@ -95,8 +95,8 @@ def main(config: Config) -> None:
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
     network = execution.place(NETWORKS[config.network](**arguments))
-    average = EMA(network, config.ema_decay)
     predict = execution.prepare(network.classifier)
+    average = EMA(network, config.ema_decay)
     optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
     def refresh() -> None:

@@ -154,8 +154,8 @@ def main(config: Config | Supervised) -> None:
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
     network = execution.place(NETWORKS[config.network](**arguments))
-    average = EMA(network, config.ema_decay)
     predict = execution.prepare(network if adapting else network.classifier)
+    average = EMA(network, config.ema_decay)
     alternating = adapting and config.alternating
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if alternating:

@@ -25,7 +25,7 @@ from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.images import from_uint8, sheet
-from runtime.processes import is_first
+from runtime.processes import is_first, share_weights
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import GeneratorConfig, parse_command_line
@@ -144,6 +144,7 @@ def main(config: Config) -> None:
     if config.linear_start and run.step == 0:
         component_weight = config.kl_weight / (config.latent_size if config.kl_reduction == "mean" else 1)
         start_linear(network, from_uint8(training[:FITTED_FACES], execution.device), component_weight)
+        share_weights(network)
         average.load_state_dict(network.state_dict())
 
     for step in run.steps():

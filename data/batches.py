@@ -1,6 +1,7 @@
 """Endless shuffled batches from a uint8 array, kept on the device where it fits."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from zlib import adler32
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from runtime.device import to_device
 from runtime.errors import UserError
 from runtime.images import from_uint8
-from runtime.processes import share_of
+from runtime.processes import check_agreement, share_of
 from runtime.seeds import RandomStream
 
 RESIDENT_BYTES = 8 * 2**30
@@ -41,6 +42,7 @@ class ImageBatches:
     ):
         if len(images) < batch_size:
             raise UserError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
+        check_agreement("images", lambda: (len(images), adler32(images[:: -(-len(images) // 1000)].tobytes())))
         self.batch_size, self.stream, self.device = batch_size, stream, stream.device
         self.flip, self.balanced = flip, balanced
         self.part = share_of(batch_size)

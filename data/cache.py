@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from runtime.errors import UserError
-from runtime.files import replacing
+from runtime.files import lock_folder, replacing
 
 
 def cache_folder() -> Path:
@@ -20,15 +21,20 @@ def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndar
     """The array that `make` computes from `files`, memory-mapped from the cache, read-only.
 
     It is computed anew once a path, size or modification time among `files` has changed, and the former array of the
-    same `subject` is then dropped. Where the cache folder cannot be written, the array is returned from memory.
+    same `subject` is then dropped. Of several processes that need it, one computes it and the others wait. Where the
+    cache folder cannot be written, the array is returned from memory.
     Raises UserError for a missing file.
     """
     place = cache_folder() / _digest(subject)
     cached = place / f"{_digest(_fingerprint(files))}.npy"
-    try:
-        return np.load(cached, mmap_mode="r")
-    except (OSError, ValueError, EOFError):  # not there yet, or damaged
-        pass
+    lock = None
+    for _ in range(2):
+        try:
+            return np.load(cached, mmap_mode="r")
+        except (OSError, ValueError, EOFError):  # not there yet, or damaged
+            with suppress(OSError):
+                place.mkdir(parents=True, exist_ok=True)
+                lock = lock or lock_folder(place, wait=True)
     array = make()
     try:
         with replacing(cached) as temporary:

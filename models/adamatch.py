@@ -1,7 +1,7 @@
 """AdaMatch: Berthelot et al., *AdaMatch: A Unified Approach to Semi-Supervised Learning and Domain Adaptation*.
 
-ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch, of a process's share
-where several processes train; the authors' code averages them over past batches too.
+ICLR 2022; all that follows is of its section 3. Means over the predictions are those of one batch; the authors' code
+averages them over past batches too.
 The classifier labels weakly augmented images of the target itself; where it is confident enough, it must say the same
 of the strongly augmented ones. Logits and probabilities are those of one batch; n_s of them are of the source, n_t of
 the target.
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from models.batch_norm import frozen_statistics
+from runtime.batch_norm import frozen_statistics
+from runtime.processes import mean_over_processes
 
 
 class Views(NamedTuple):
@@ -56,13 +57,14 @@ def align_distribution(target: Tensor, source: Tensor) -> Tensor:
     (n_s, K), each row scaled to the sum 1.
     """
     smallest = torch.finfo(target.dtype).tiny  # a class that underflows in the whole batch has no share, not 0 / 0
-    aligned = target * (source.mean(0) / target.mean(0).clamp_min(smallest))
+    source_mean, target_mean = mean_over_processes(torch.stack([source.mean(0), target.mean(0)]))
+    aligned = target * (source_mean / target_mean.clamp_min(smallest))
     return aligned / aligned.sum(1, keepdim=True)
 
 
 def relative_threshold(source: Tensor, tau: float) -> Tensor:
     """Relative confidence threshold: tau times the mean top probability of the source's (n_s, K)."""
-    return tau * source.max(1).values.mean()
+    return tau * mean_over_processes(source.max(1).values.mean())
 
 
 class ClassThresholds(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from models.digit_classifiers import DigitClassifier, Parts, network_parts
+from runtime.processes import sum_over_processes
 
 
 class _ReverseGradient(torch.autograd.Function):
@@ -51,7 +52,7 @@ def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
     probabilities = (logits / temperature).softmax(1)
     entropy = torch.special.entr(probabilities.detach()).sum(1)
     certainty = 1 + (-entropy).exp()
-    confusion = (probabilities * certainty[:, None]).T @ probabilities
+    confusion = sum_over_processes((probabilities * certainty[:, None]).T @ probabilities)
     # A class that underflows in the whole batch has a row of zeros, not of 0 / 0.
     confusion = confusion / confusion.sum(1, keepdim=True).clamp_min(torch.finfo(confusion.dtype).tiny)
     return 1 - confusion.diagonal().mean()

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from models.dann import dann_loss, reverse_gradient
 from models.digit_classifiers import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize
+from runtime.processes import mean_over_processes, sum_over_processes
 
 DECODED_SIZE = 32
 
@@ -120,7 +121,7 @@ def reported_reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
     The second term is meant to be subtracted, image by image: see `reconstruction_loss`.
     """
     errors = decoded - images
-    return errors.square().mean() + errors.mean().square()
+    return mean_over_processes(errors.square().mean()) + mean_over_processes(errors.mean()).square()
 
 
 def difference_loss(private: Tensor, shared: Tensor) -> Tensor:
@@ -128,8 +129,10 @@ def difference_loss(private: Tensor, shared: Tensor) -> Tensor:
 
     As in the paper's code, features are centred over the batch, then each row is scaled to unit length.
     """
-    private, shared = (normalize(features - features.mean(0), dim=1) for features in (private, shared))
-    return (private.T @ shared).square().mean()
+    private, shared = (
+        normalize(features - mean_over_processes(features.mean(0)), dim=1) for features in (private, shared)
+    )
+    return sum_over_processes(private.T @ shared).square().mean()
 
 
 def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
@@ -140,7 +143,7 @@ def reported_difference_loss(private: Tensor, shared: Tensor) -> Tensor:
     private, shared = (
         features / (features.norm(dim=1, keepdim=True).detach() + 1e-6) for features in (private, shared)
     )
-    return (private.T @ shared).square().mean()
+    return sum_over_processes(private.T @ shared).square().mean()
 
 
 def dsn_loss(

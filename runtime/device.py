@@ -11,8 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from runtime.batch_norm import over_processes
 from runtime.errors import UserError
-from runtime.processes import average_gradients, world_size
+from runtime.processes import average_gradients, share_weights, world_size
 
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
@@ -45,14 +46,14 @@ class Execution:
     def prepare(self, network: nn.Module) -> nn.Module:
         """`network` ready to be trained: placed, compiled if asked, and one network in all processes if there are more.
 
-        Its gradients are then averaged over the processes; its batch norm sees the global batch on GPUs, on CPUs the
-        process's share. All of this is done to the network itself: what is called is also what is saved. To take a
-        second derivative, which is not compiled, call `network.forward`.
+        Its gradients are then averaged over the processes, and its batch norm sees the global batch. All of this is
+        done to the network itself: what is called is also what is saved. To take a second derivative, which is not
+        compiled, call `network.forward`.
         """
         network = self.place(network)
         if world_size() > 1:
-            if self.device.type == "cuda":
-                network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            share_weights(network)
+            over_processes(network)
             average_gradients(network)
         if self.compile != "off":
             network.compile(mode="reduce-overhead" if self.compile == "cuda-graphs" else "default")

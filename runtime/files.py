@@ -65,11 +65,11 @@ class FolderLock:
 _locks: WeakValueDictionary[tuple[int, int], FolderLock] = WeakValueDictionary()  # of this process, by device and inode
 
 
-def lock_folder(folder: Path) -> FolderLock:
+def lock_folder(folder: Path, wait: bool = False) -> FolderLock:
     """Keep other processes from writing into `folder`, which must exist, for as long as what is returned is kept.
 
-    The lock is advisory and leaves no file; a process may take the same one again. Raises UserError while another
-    process has it.
+    The lock is advisory and leaves no file; a process may take the same one again. While another process has it, this
+    one waits or raises UserError.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     status = os.fstat(descriptor)
@@ -80,7 +80,7 @@ def lock_folder(folder: Path) -> FolderLock:
         return lock
     _locks[key] = lock = FolderLock(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
         del _locks[key]
         raise UserError(f"another process is writing into {folder}: wait for it, or give another folder") from error

@@ -1,6 +1,8 @@
 """One process or several: `torchrun --nproc-per-node 2 train_….py …` trains one network on all of them."""
 
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -9,13 +11,18 @@ from torch.autograd import Variable
 
 from runtime.errors import UserError
 
+Result = TypeVar("Result")
+
 
 def join_processes(device: str) -> str:
     """Join the group that torchrun started, if it did, and return the device this process is to use.
 
-    nccl between GPUs, one a process; gloo between CPUs. Raises UserError where a process finds no GPU of its own.
+    nccl between GPUs, one a process; gloo between CPUs. Raises UserError where a process finds no GPU of its own, and
+    where SLURM has started several that know nothing of each other.
     """
     if "RANK" not in os.environ:
+        if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+            raise UserError("srun started several processes that would train apart: use sbatch scripts/train.slurm")
         return device
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
@@ -52,8 +59,8 @@ def is_first() -> bool:
 def share_of(batch_size: int) -> slice:
     """The part of every global batch that this process takes.
 
-    Noise and data order are drawn for the global batch, so they do not depend on how many processes share it; batch
-    norm on CPUs, and losses that compare the predictions of a batch, do.
+    Noise and data order are drawn for the global batch, so they do not depend on how many processes share it; what a
+    network drops in training does.
     Raises UserError when the batch cannot be divided equally, or when batch norm would see single pictures.
     """
     size = world_size()
@@ -63,6 +70,12 @@ def share_of(batch_size: int) -> slice:
     if size > 1 and share < 2:
         raise UserError(f"--batch-size {batch_size} is one picture for each process: use {2 * size} or more")
     return slice(process_number() * share, (process_number() + 1) * share)
+
+
+def share_weights(network: nn.Module) -> None:
+    """Give all processes the first one's parameters and buffers: two kinds of CPU may not compute the same ones."""
+    for value in (*network.parameters(), *network.buffers()) if world_size() > 1 else ():
+        dist.broadcast(value.detach(), 0)
 
 
 def average_gradients(network: nn.Module) -> None:
@@ -88,18 +101,64 @@ def average_gradients(network: nn.Module) -> None:
         parameter.register_post_accumulate_grad_hook(send)
 
 
+class _Sum(torch.autograd.Function):
+    """What every process adds to the sum, every process's loss may depend on: gradients are added, too."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _Sum.apply(gradient)
+
+
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The sum of `values` over all processes, through which gradients flow, also twice."""
+    return _Sum.apply(values) if world_size() > 1 else values
+
+
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The mean of `values` over all processes."""
+    """The mean of `values` over all processes, through which gradients flow."""
+    return sum_over_processes(values) / world_size() if world_size() > 1 else values
+
+
+def of_all(value: Result) -> list[Result]:
+    """The values of all processes, in each; the host waits for them."""
+    values = [value] * world_size()
     if world_size() > 1:
-        dist.all_reduce(values)
-        values /= world_size()
+        dist.all_gather_object(values, value)
     return values
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether `flag` is set in any process, so that all stop at the same step."""
+def from_first(make: Callable[[], Result]) -> Result:
+    """What `make` returns in the first process, in all of them; so is any error that it raises there."""
     if world_size() == 1:
-        return flag
-    votes = torch.tensor(float(flag), device=device)
-    dist.all_reduce(votes)
-    return votes.item() > 0
+        return make()
+    outcome: list[Any] = [None]
+    if is_first():
+        try:
+            outcome = [make()]
+        except Exception as error:
+            outcome = [error]
+    dist.broadcast_object_list(outcome)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+def check_agreement(what: str, make: Callable[[], object]) -> None:
+    """Raise UserError, in all processes, unless `make` returns the same in all of them."""
+    if dist.is_initialized():
+        values = of_all(make())
+        for process, value in enumerate(values):
+            if value != values[0]:
+                raise UserError(f"process {process} has other {what} than the first: start all processes alike")
+
+
+def restarted() -> bool:
+    """Whether this training goes on after a process has failed, or in a job that SLURM has queued again."""
+    counts = (os.environ.get(f"{starter}_RESTART_COUNT", "0") for starter in ("TORCHELASTIC", "SLURM"))
+    return any(of_all(any(map(int, counts))))

@@ -14,10 +14,10 @@ from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from data.batches import ImageBatches
 from data.digits import load_digits, load_unlabelled
 from inference.classification import accuracy
-from models.batch_norm import frozen_statistics
 from models.dann import DANN, domain_loss
 from models.digit_classifiers import DANN_NETWORKS
 from models.dsn import DSN
+from runtime.batch_norm import frozen_statistics
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.seeds import RandomStream

@@ -19,7 +19,7 @@ import tyro
 
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
-from runtime.processes import join_processes
+from runtime.processes import from_first, join_processes, restarted
 from runtime.settings import AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Settings, option, type_notes
 from training.schedules import Schedule
 
@@ -128,8 +128,9 @@ GROUPS = {
 def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[str] | None = None) -> Config:
     """The settings of the recipe named first, as changed by the options after it.
 
-    `recipes` maps a name to (description, settings). With `--resume`, the settings saved in the run directory take
-    the recipe's place, so only what is to change (more epochs, say) need be given again.
+    `recipes` maps a name to (description, settings). With `--resume`, or when torchrun has started the processes again,
+    the settings saved in the run directory take the recipe's place, so only what is to change (more epochs, say) need
+    be given again.
     Raises UserError for settings that cannot work, and for options that do nothing beside the others.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -137,9 +138,11 @@ def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[s
         name: (description, dataclasses.replace(config, recipe=name)) for name, (description, config) in recipes.items()
     }
     config = _parse(recipes, arguments)
-    if config.resume:
-        recipes[config.recipe] = (recipes[config.recipe][0], _saved_settings(config))
-        config = _parse(recipes, arguments)
+    join_processes(config.device)
+    begun = config.folder / "config.json"
+    if config.resume or (restarted() and from_first(begun.exists)):
+        recipes[config.recipe] = (recipes[config.recipe][0], from_first(lambda: _saved_settings(config)))
+        config = dataclasses.replace(_parse(recipes, arguments), resume=True)
     config.check()
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in arguments if word.startswith("--")}
     for name, notes in type_notes(type(config)).items():

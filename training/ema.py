@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from runtime.batch_norm import batch_norms
 from runtime.device import Execution
 
 
@@ -62,7 +63,7 @@ def estimate_batch_norm(
     A batch is the network's argument, or a tuple of its arguments. Spectral norm's singular vectors follow along.
     Dropout stays off, as it is when the network is used. Without batch norm there is nothing to do.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(network)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

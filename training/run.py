@@ -25,10 +25,12 @@ from runtime.errors import UserError
 from runtime.files import lock_folder, naming, replacing, write_atomically, write_synced
 from runtime.images import save_png
 from runtime.processes import (
-    any_process,
+    check_agreement,
+    from_first,
     is_first,
     leave_processes,
     mean_over_processes,
+    of_all,
     process_number,
     world_size,
 )
@@ -71,15 +73,12 @@ class Run:
         self._before = 0.0  # seconds of training in earlier sittings
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
-        if is_first():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_folder(self.folder)  # for as long as this object lives
-            for unfinished in self.folder.rglob(".*.tmp"):  # a killed process was writing it
-                unfinished.unlink()
+        check_agreement("code, or another PyTorch,", lambda: (_commit(), torch.__version__))
+        settings = {name: value for name, value in config.to_json().items() if name not in ("data", "runs", "device")}
+        check_agreement("settings", lambda: settings)
+        from_first(self._claim)
         if config.resume:
             self._restore()
-        elif is_first() and any(self.folder.iterdir()):
-            raise UserError(f"{self.folder} exists: go on with --resume, or start another with --name")
         self._started = time.perf_counter() - self._before
         if is_first():
             self._write_config()
@@ -89,6 +88,14 @@ class Run:
             for part in parts.values():
                 if isinstance(part, torch.optim.Optimizer):
                     part.register_step_pre_hook(self._skip_if_bad)
+
+    def _claim(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(self.folder)  # for as long as this object lives
+        for unfinished in self.folder.rglob(".*.tmp"):  # a killed process was writing it
+            unfinished.unlink()
+        if not self.config.resume and any(self.folder.iterdir()):
+            raise UserError(f"{self.folder} exists: go on with --resume, or start another with --name")
 
     def steps(self) -> Iterator[int]:
         """The numbers, from 0, of the steps still to do; ends early after an interrupted step (Ctrl-C)."""
@@ -138,7 +145,7 @@ class Run:
             for name, value in values.items():
                 self._sums[name] = self._sums.get(name, 0) + value.detach().float()
         if world_size() == 1 or self.step % VOTE_EVERY == 0:
-            self._ending = any_process(self._interrupted, self.execution.device)
+            self._ending = any(of_all(self._interrupted))
         if self._due(self.config.log_every):
             means = self._means()
             shown = {name: f"{means[name]:.3f}" for name, value in self._sums.items() if value.dim() == 0}
@@ -299,18 +306,16 @@ class Run:
         )
 
     def _restore(self) -> None:
-        """Take up the last checkpoint; without one, begin at the first step."""
+        """Take up the last checkpoint, which only the first process need see; without one, begin at the first step."""
         path = self.folder / "checkpoint.pt"
-        if path.exists():
+        if saved := from_first(lambda: path.read_bytes() if path.exists() else b""):
             try:
-                state = torch.load(path, map_location=self.execution.device, weights_only=True)
+                state = torch.load(io.BytesIO(saved), map_location=self.execution.device, weights_only=True)
                 for name, part in self.parts.items():
                     _load(part, state["parts"][name])
                 self.step, self._logged = int(state["step"]), int(state["logged"])
                 self._before, self._sums = float(state["seconds"]), dict(state["sums"])
                 self._left_out, self._skipped = int(state.get("left_out", 0)), int(state.get("skipped", 0))
-            except OSError:
-                raise
             except Exception as error:  # a damaged file can fail anywhere in unpickling, with nearly any exception
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UserError(f"{path} does not fit this run ({reason}): keep its networks and optimizers") from error

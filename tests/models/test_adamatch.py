@@ -10,7 +10,7 @@ from torch import nn
 
 from models import adamatch
 from models.adamatch import ClassThresholds, Views
-from models.batch_norm import frozen_statistics
+from runtime.batch_norm import frozen_statistics
 
 SOURCE = torch.tensor([[0.9, 0.1], [0.3, 0.7]])  # means 0.6 and 0.4, mean top probability 0.8
 TARGET = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])  # means 0.6 and 0.4

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+import train_dcgan
 from data.tree import write_domain
 from runtime import processes
 from runtime.errors import UserError
 from tests.digit_tree import write_digit_domain
 from tests.toy_domains import bars
+from training.config import parse_command_line
 
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
 
@@ -29,11 +31,12 @@ RUNS = {
     "consistency": (*RATE, "--substeps", 2, "--warmup-steps", 0),
     "dann": (*DOMAINS, *RATE, "--augment", "strong", "--no-ramp"),
     "dann32": (*DOMAINS, *RATE, "--balanced"),
-    # The difference loss compares the features of a batch; alignment and the relative threshold, its predictions.
-    "dsn": (*DOMAINS, *RATE, "--difference-weight", 0, "--adversarial-start", 0),
-    "adamatch": (*DOMAINS, *RATE, "--no-alignment", "--no-relative-threshold", "--threshold", 0.11, "--pseudo-ramp", 0),
+    # Losses that compare the features or the predictions of a batch.
+    "dann-mcc": (*DOMAINS, *RATE, "--adversarial-start", 0, "--no-ramp"),
+    "dsn": (*DOMAINS, *RATE, "--difference-weight", 0.5, "--adversarial-start", 0),
+    "dsn-report": (*DOMAINS, *RATE),
+    "adamatch-fair": (*DOMAINS, *RATE, "--threshold", 0.9, "--pseudo-ramp", 0),
 }
-OF_A_BATCH = {"confusion", "difference_loss"}  # what each process measures in its own share
 STEPS = 3
 
 
@@ -48,7 +51,7 @@ def one_and_two(run, root, faces, tmp_path_factory):
     write_domain(data / "digits" / "framed", *bars(3, 1, count=60))
     always = ("--data", data, "--batch-size", 8, "--max-steps", STEPS, "--log-every", 1, "--device", "cpu")
     script, environment = (
-        Path(__file__).parents[1] / "training" / "without_batch_norm.py",
+        Path(__file__).parents[1] / "training" / "without_dropout.py",
         os.environ | {"PYTHONPATH": str(root)},
     )
     folders = []
@@ -73,15 +76,15 @@ def test_two_processes_do_what_one_does(one_and_two, state, recipe):
             assert_close(two["checkpoint"]["parts"][name], part)
     assert_close(two["weights"], one["weights"])
     for line, other in zip(one["log"], two["log"], strict=True):
-        for name in line.keys() - OF_A_BATCH:
+        for name in line:
             assert other[name] == pytest.approx(line[name], rel=1e-4, abs=1e-5), name
 
 
 def assert_close(actual, expected):
-    """Weights agree to a five-hundredth of the rate at which they move."""
+    """Weights agree to a hundredth of the rate at which they move."""
     assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        assert (actual[name] - value).abs().max() < 2e-5, name
+        assert (actual[name] - value).abs().max() < 1e-4, name
 
 
 def test_alone_the_whole_batch_is_ours():
@@ -99,3 +102,29 @@ def test_every_process_takes_its_share_of_a_batch(monkeypatch, rank):
         processes.share_of(8)
     with pytest.raises(UserError, match="--batch-size 3 is one picture for each process: use 6 or more"):
         processes.share_of(3)
+
+
+def test_processes_that_differ_are_refused(monkeypatch):
+    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes, "of_all", lambda value: [value, value])
+    processes.check_agreement("settings", lambda: {"lr": 1e-3})
+    monkeypatch.setattr(processes, "of_all", lambda value: [value, {"lr": 2e-3}])
+    with pytest.raises(UserError, match="process 1 has other settings than the first: start all processes alike"):
+        processes.check_agreement("settings", lambda: {"lr": 1e-3})
+
+
+def test_processes_that_srun_started_apart_are_refused(monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(UserError, match=r"would train apart: use sbatch scripts/train.slurm"):
+        processes.join_processes("cpu")
+
+
+@pytest.mark.parametrize("name", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_what_is_started_again_resumes_by_itself(monkeypatch, dcgan_command, tmp_path, name):
+    (tmp_path / "dcgan").mkdir()
+    command = dcgan_command(tmp_path, "dcgan", "--seed", 5)
+    settings = parse_command_line(train_dcgan.RECIPES, command)
+    (tmp_path / "dcgan" / "config.json").write_text(json.dumps({"settings": settings.to_json()}))
+    monkeypatch.setenv(name, "1")
+    assert parse_command_line(train_dcgan.RECIPES, command).resume
+    assert not parse_command_line(train_dcgan.RECIPES, [*command, "--name", "another"]).resume

@@ -1,7 +1,7 @@
-"""Training runs without batch norm and dropout: `without_batch_norm.py '[[recipe, option, …], …]'`, one after another.
+"""Training runs without dropout: `without_dropout.py '[[recipe, option, …], …]'`, one after another.
 
-On CPUs every process normalises its own part of a batch and drops what it draws itself. Without that, several processes
-must do what one does. Adam's epsilon is large, as its steps are else those of a gradient that is nothing but rounding.
+Every process drops what it draws itself. Without that, several processes must do what one does. Adam's epsilon is
+large, as its steps are else those of a gradient that is nothing but rounding.
 """
 
 import importlib
@@ -17,18 +17,6 @@ from runtime.errors import run_command
 from training.config import parse_command_line
 
 
-class Scale(nn.Module):
-    """What is left of batch norm without normalisation."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
-    def forward(self, features):
-        shape = (-1, *[1] * (features.ndim - 2))
-        return features * self.weight.view(shape) + self.bias.view(shape)
-
-
 def train(recipe, *options):
     """Train as the script does that has this recipe."""
     for path in sorted(Path.cwd().glob("train_*.py")):
@@ -39,7 +27,6 @@ def train(recipe, *options):
 
 
 def main():
-    nn.BatchNorm1d = nn.BatchNorm2d = Scale
     nn.Dropout = nn.Dropout2d = lambda _: nn.Identity()
     torch.optim.Adam, torch.optim.AdamW = partial(torch.optim.Adam, eps=0.01), partial(torch.optim.AdamW, eps=0.01)
     torch.distributed.destroy_process_group = lambda: None  # the next run goes on with these processes

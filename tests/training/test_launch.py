@@ -1,0 +1,95 @@
+"""One training on two machines, which are two launchers that share no folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from runtime import launch
+from runtime.errors import UserError
+
+# Training whose second process is killed in its third step, once: before the next checkpoint.
+DIES_ONCE = """
+import os, signal
+from pathlib import Path
+import train_dcgan
+from runtime.errors import run_command
+from training.config import parse_command_line
+from training.run import Run
+
+def finish_step(self, *arguments, finish=Run.finish_step):
+    finish(self, *arguments)
+    once = Path(os.environ["ONCE"])
+    if self.step == 3 and os.environ["RANK"] == "1" and not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.finish_step = finish_step
+run_command(lambda: train_dcgan.main(parse_command_line(train_dcgan.RECIPES)))
+"""
+
+
+@pytest.fixture
+def machine(root, tmp_path):
+    """Start one of two machines: `machine(rank, script, *words)`."""
+
+    def machine(rank, *words, **environment):
+        names = {"NODES": "2", "NODE_RANK": str(rank), "MASTER": f"127.0.0.1:{20000 + os.getpid() % 20000}"}
+        names |= {"XDG_CACHE_HOME": str(tmp_path / f"cache{rank}"), "PYTHONPATH": str(root), **environment}
+        command = [sys.executable, "-m", "runtime.launch", *map(str, words)]
+        return subprocess.Popen(command, env=os.environ | names, cwd=root, stderr=subprocess.PIPE, text=True)
+
+    return machine
+
+
+def test_two_machines_go_on_after_a_process_is_killed(machine, dcgan_command, train, tmp_path, state):
+    script = tmp_path / "train.py"
+    script.write_text(DIES_ONCE)
+    options = ("--max-steps", 4, "--checkpoint-every", 2, "--log-every", 1, "--sample-every", 99)
+    machines = []
+    for rank in range(2):
+        command = dcgan_command(tmp_path / f"machine{rank}", "dcgan", *options)
+        machines.append(machine(rank, script, *command, RESTARTS="1", ONCE=str(tmp_path / "killed")))
+    errors = [process.communicate(timeout=300)[1] for process in machines]
+    assert [process.returncode for process in machines] == [0, 0], errors
+    assert (tmp_path / "killed").exists()
+    assert not (tmp_path / "machine1" / "dcgan").exists()  # the first machine writes
+    together, alone = state(tmp_path / "machine0" / "dcgan"), state(train(tmp_path, "dcgan", *options))
+    assert [line["step"] for line in together["log"]] == [1, 2, 3, 4]
+    for name in ("generator", "discriminator", "average"):
+        for key, value in alone["checkpoint"]["parts"][name].items():
+            torch.testing.assert_close(together["checkpoint"]["parts"][name][key], value, atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"NODES": "2"}, "NODES=2 needs NODE_RANK from 0 to 1 and MASTER=HOST:PORT of machine 0"),
+        ({"NODES": "2", "NODE_RANK": "2", "MASTER": "here:1"}, "NODES=2 needs NODE_RANK from 0 to 1"),
+        (
+            {"NODES": "2", "NODE_RANK": "1", "MASTER": "here"},
+            "NODES=2 needs NODE_RANK from 0 to 1 and MASTER=HOST:PORT",
+        ),
+        ({"GPUS": "all"}, "GPUS=all: give a whole number"),
+    ],
+)
+def test_what_is_missing_is_said(monkeypatch, environment, message):
+    for name in ("NODES", "NODE_RANK", "MASTER", "GPUS", "PROCESSES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        launch.options()
+
+
+def test_a_machine_that_nobody_answers_says_so_last(monkeypatch, error_of):
+    for name, value in {"NODES": "2", "NODE_RANK": "1", "MASTER": "127.0.0.1:1", "PROCESSES": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(launch, "PATIENCE", 1)
+    monkeypatch.setattr(sys, "argv", ["runtime.launch", "train_dcgan.py", "dcgan"])
+    line = (
+        "error: the machines did not meet, or lost each other, at 127.0.0.1:1: start them within 1 s, and let its port"
+    )
+    assert error_of(launch.main).startswith(line)
