@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 from pytorch_fid.fid_score import get_activations
 from pytorch_fid.inception import InceptionV3
 
+from benchmarks.data import write_noise
 from metrics.inception import WEIGHTS_NAME, Inception, fid_inception
 from metrics.pictures import read_pictures
 
@@ -72,15 +72,6 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def write_noise(folder: Path, count: int, seed: int = 0, size: int = 64) -> None:
-    """`count` PNGs of `size` x `size` RGB noise, each around a colour of its own, as `folder/00000.png` and on."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    for index in range(count):
-        picture = rng.normal(rng.uniform(0, 255, 3), 40, (size, size, 3)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(picture).save(folder / f"{index:05d}.png")
 
 
 def write_random_weights(path: Path, seed: int = 0) -> None:

@@ -29,6 +29,13 @@ def pytest_addoption(parser):
     parser.addoption("--faults", action="store_true", help="try every fault, and write docs/reliability.md")
 
 
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "cuda" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no GPU"))
+
+
 @pytest.fixture(scope="session")
 def campaign(pytestconfig):
     """Whether every fault is to be tried, not only a few of each kind."""

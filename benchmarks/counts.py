@@ -1,0 +1,165 @@
+"""What a training step asks of a GPU, counted without one: `python -m benchmarks.counts [RECIPE …]`.
+
+The recipe's own script runs on PyTorch's meta device, whose tensors have shapes and no numbers: a number read back by
+the host, or tensors of two devices in one operation, end it with an error. Of the second step are counted the
+arithmetic, the operations (a kernel or a few each) and the copies from the host.
+"""
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import tyro
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.data import write_tree
+from runtime.device import Execution
+from runtime.errors import UserError, run_command
+from training.config import TrainConfig, parse_command_line
+from training.run import Run
+
+ROOT = Path(__file__).parents[1]
+META = torch.device("meta")
+MOVES = ("_to_copy", "copy_")  # the only operations that may see both host and device
+GENERATORS = ("dcgan", "sagan", "r3gan", "vae", "acgan28", "context-unet", "attention-unet", "edm")
+ADAPTATIONS = ("dann", "dann32", "dann-mcc", "dsn", "adamatch")
+RECIPES = dict.fromkeys(GENERATORS, ()) | dict.fromkeys(ADAPTATIONS, ("--source", "mnistm", "--target", "usps"))
+HEADER = ("recipe", "batch", "GFLOP an image", "operations a step", "copies a step", "parameters")
+
+
+@dataclass
+class StepCount:
+    """What one step is made of."""
+
+    batch_size: int
+    flops: int = 0
+    operations: int = 0
+    """Operations that compute or write something on the device."""
+    copies: int = 0
+    """Copies from the host to the device."""
+    parameters: int = 0
+    """Of all that is trained: what several processes send around."""
+
+
+@dataclass
+class Counting(TorchDispatchMode):
+    """Within, operations that concern the meta device are counted into `count`."""
+
+    count: StepCount
+    flops: FlopCounterMode = field(default_factory=lambda: FlopCounterMode(display=False))
+
+    def __post_init__(self):
+        super().__init__()
+
+    def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        result = operation(*arguments, **(options or {}))
+        before, after = set(_devices((arguments, options or {}))), set(_devices(result))
+        name = operation.overloadpacket.__name__
+        if META in before | after and not _only_looks(operation):
+            crossing = len(before | after) > 1
+            if crossing and name not in MOVES:
+                raise AssertionError(f"{operation} mixes tensors of the host and of the device")
+            self.count.copies += crossing
+            self.count.operations += 1
+        return result
+
+
+def _devices(value: Any) -> Iterator[torch.device]:
+    """The devices of all tensors in nested arguments; a number on the host goes along with a kernel."""
+    if isinstance(value, torch.Tensor):
+        if value.dim() or value.device == META:
+            yield value.device
+    elif isinstance(value, dict):
+        yield from _devices(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _devices(part)
+
+
+def _only_looks(operation: Any) -> bool:
+    """Whether an operation returns a view, or memory that nothing is written to yet."""
+    returns = operation._schema.returns
+    view = any(result.alias_info is not None and not result.alias_info.is_write for result in returns)
+    return view or operation.overloadpacket.__name__.startswith(("empty", "new_empty", "detach"))
+
+
+class _Counted(Exception):
+    """The second step has ended."""
+
+
+def count_step(recipe: str, *options: object) -> StepCount:
+    """Count the second step of `recipe`, trained with these options; nothing is left on disk.
+
+    Raises RuntimeError where the step reads a number back from the device.
+    """
+    script, config = load_recipe(recipe, *options, "--max-steps", 1000)
+    counting = Counting(StepCount(config.batch_size))
+
+    def finish_step(run: Run, *_: object, **__: object) -> None:
+        if run.step == 1:
+            counting.flops.__enter__()
+            counting.__enter__()
+            return
+        counting.__exit__(None, None, None)
+        counting.flops.__exit__(None, None, None)
+        networks = [
+            part for name, part in run.parts.items() if isinstance(part, torch.nn.Module) and name != "features"
+        ]
+        counting.count.parameters = sum(value.numel() for network in networks for value in network.parameters())
+        raise _Counted
+
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as runs:
+        stack.enter_context(patch.object(TrainConfig, "execution", lambda _: Execution(META)))
+        stack.enter_context(patch("torch.autocast", lambda *_, **__: nullcontext()))  # the meta device has none
+        stack.enter_context(patch.object(Run, "finish_step", finish_step))
+        for module in ("torch.optim.optimizer", "torch.utils._foreach_utils"):  # whole lists of tensors at once
+            for kind in ("fused", "foreach"):
+                name = f"{module}._get_{kind}_kernels_supported_devices"
+                stack.enter_context(patch(name, lambda: ["cpu", "cuda", "meta"]))
+        config.runs = Path(runs)
+        try:
+            script.main(config)
+        except _Counted:
+            counting.count.flops = counting.flops.get_total_flops()
+    return counting.count
+
+
+def load_recipe(recipe: str, *options: object) -> tuple[Any, TrainConfig]:
+    """The training script that has `recipe`, and its settings with these options; raises UserError if none has."""
+    for path in sorted(ROOT.glob("train_*.py")):
+        script = importlib.import_module(path.stem)
+        if recipe in script.RECIPES:
+            return script, parse_command_line(script.RECIPES, [recipe, *map(str, options)])
+    raise UserError(f"no recipe is called {recipe!r}")
+
+
+@dataclass
+class Config:
+    """Count the steps of recipes."""
+
+    recipes: tyro.conf.Positional[tuple[str, ...]] = tuple(RECIPES)
+    """Which recipes."""
+
+
+def main(config: Config) -> None:
+    """Print a table in Markdown, a row a recipe."""
+    print("|", " | ".join(HEADER), "|\n" + "|---" * len(HEADER) + "|")
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"XDG_CACHE_HOME": folder}):
+        data = write_tree(Path(folder) / "data")
+        for recipe in config.recipes:
+            count = count_step(recipe, "--data", data, *RECIPES.get(recipe, ()))
+            gflop = count.flops / count.batch_size / 1e9
+            row = (count.batch_size, f"{gflop:.3f}", count.operations, count.copies, f"{count.parameters / 1e6:.2f} M")
+            print("|", " | ".join(map(str, (recipe, *row))), "|", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config)))
