@@ -1,1 +1,5 @@
-"""Commands that turn shipped or trained weights into files; they need nothing but a weights file."""
+"""What shipped or trained weights make: in Python by four classes, and as commands that write files."""
+
+from inference.api import Autoencoder, Classifier, Digits, Faces
+
+__all__ = ["Autoencoder", "Classifier", "Digits", "Faces"]

@@ -10,10 +10,9 @@ import tyro
 from data.decoded import image_names, read_images
 from data.digits import write_labels
 from data.tables import is_formula
-from inference.classification import Vote, class_probabilities, vote
-from models.digit_classifiers import DigitClassifier
-from models.weights import load_weights
-from runtime.device import Precision, choose_execution
+from inference.api import Classifier
+from inference.classification import Vote
+from runtime.device import Precision
 from runtime.errors import UserError, run_command
 
 
@@ -22,7 +21,7 @@ class Config:
     """Write the label of every picture of a folder, in file-name order, as a table image_name,label."""
 
     weights: tuple[Path, ...]
-    """A run's weights.safetensors, or a shipped file; several of them vote."""
+    """A run directory, its weights.safetensors, or a shipped file; several of them vote."""
     images: Path
     """Folder of 28x28 pictures."""
     csv: Path
@@ -43,11 +42,9 @@ def main(config: Config) -> None:
         raise UserError("--weights names no file: give at least one")
     if config.csv.is_dir():
         raise UserError(f"--csv {config.csv} is a folder: give the table's name too, {config.csv / 'labels.csv'} say")
-    execution = choose_execution(config.device, config.precision)
-    classifiers = [load_weights(path, DigitClassifier)[0] for path in config.weights]
+    classifier = Classifier.load(*config.weights, vote=config.vote, device=config.device, precision=config.precision)
     names, images = read_digits(config.images, config.skip_bad)
-    probabilities = [class_probabilities(execution.place(network), images, execution) for network in classifiers]
-    write_labels(config.csv, names, vote(np.stack(probabilities), config.vote))
+    write_labels(config.csv, names, classifier.classify(images))
 
 
 def read_digits(folder: Path, skip_bad: bool) -> tuple[list[str], np.ndarray]:

@@ -7,18 +7,10 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from inference.sampling import (
-    FRAMES,
-    load_generator,
-    nearest,
-    requests,
-    reverse_process,
-    sample_grid,
-    sample_images,
-)
-from models.generator import DiffusionModel, Generator
+from inference.api import Digits
+from inference.sampling import FRAMES, nearest
 from models.samplers import Sampling
-from runtime.device import Execution, Precision, choose_execution
+from runtime.device import Precision
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, save_animation, save_images, save_png, sheet
 from runtime.settings import Range, Settings
@@ -31,7 +23,7 @@ class Config(Settings):
     """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else."""
 
     weights: Path
-    """A run's weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
+    """A run directory, its weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
     out: Path
     """Folder for the pictures; made if missing, refused if it holds other files."""
     per_class: Annotated[int, Range(1, 999, because="file names have three digits")] = 100
@@ -58,39 +50,36 @@ class Config(Settings):
 
 def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
-    network, _ = load_generator(config.weights, "digits")
-    check(config, network)
-    execution = choose_execution(config.device, config.precision)
-    network = execution.place(network)
+    digits = Digits.load(config.weights, config.device, config.precision)
+    check(config, digits)
     names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in range(1, config.per_class + 1)]
     with claimed(config.out, names):
-        seeds, labels = requests(config.seed, config.per_class)
-        save_images(config.out, names, sample_images(network, seeds, execution, labels, config.sampling))
+        asked = np.arange(10).repeat(config.per_class)
+        save_images(config.out, names, digits.sample(asked, config.seed, **vars(config.sampling)))
     if config.grid:
-        save_png(config.grid, sample_grid(network, config.seed, execution, config.sampling))
+        save_png(config.grid, digits.grid(config.seed, **vars(config.sampling)))
     if config.snapshots:
-        save_snapshots(config, network, execution)
+        save_snapshots(config, digits)
 
 
-def check(config: Config, network: Generator) -> None:
-    """Raise UserError for settings that cannot work with `network`, before any work starts."""
-    network.check(config.sampling)
-    if network.diffusion:
-        first = network.diffusion.snapshot_times[0]
+def check(config: Config, digits: Digits) -> None:
+    """Raise UserError for settings that cannot work with these weights, before any work starts."""
+    digits.network.check(config.sampling)
+    if process := digits.network.diffusion:
+        first = process.snapshot_times[0]
         if config.snapshot_times and not all(0 <= time <= first for time in config.snapshot_times):
             raise UserError(f"--snapshot-times must lie between 0 and {first:g}, which is pure noise")
     elif config.snapshots:
         raise UserError("--snapshots shows the process of a diffusion network: these weights are an ACGAN's")
 
 
-def save_snapshots(config: Config, network: DiffusionModel, execution: Execution) -> None:
+def save_snapshots(config: Config, digits: Digits) -> None:
     """Write how the first picture of a digit is made, at six times and as a GIF, in as many steps as there are."""
-    seeds, _ = requests(config.seed, 1)
-    digit = config.snapshot_digit
-    sampling = replace(config.sampling, steps=network.diffusion.most_steps)
-    times, pictures = reverse_process(network, seeds[digit].item(), digit, execution, sampling)
+    process = digits.network.diffusion
+    sampling = replace(config.sampling, steps=process.most_steps)
+    times, pictures = digits.process(config.snapshot_digit, config.seed, **vars(sampling))
     pictures = pictures.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
-    shown = nearest(times, config.snapshot_times or network.diffusion.snapshot_times)
+    shown = nearest(times, config.snapshot_times or process.snapshot_times)
     save_png(config.snapshots, sheet(pictures[shown], columns=len(shown), gap=ENLARGEMENT))
     frames = np.linspace(0, len(times) - 1, min(len(times), FRAMES)).round().astype(int)
     save_animation(config.snapshots.with_suffix(".gif"), pictures[frames])

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import tyro
 
-from inference.sampling import load_generator, sample_between, sample_images
+from inference.api import Faces
 from models.samplers import Sampling
-from runtime.device import Precision, choose_execution
+from runtime.device import Precision
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, save_animation, save_images, save_png, sheet
-from runtime.seeds import image_seeds
 from runtime.settings import Range, Settings
 
 
@@ -20,7 +19,7 @@ class Config(Settings):
     """Write numbered faces, 0000.png and on, into a folder that holds nothing else."""
 
     weights: Path
-    """A run's weights.safetensors, or a shipped file."""
+    """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
     """Folder for the pictures; made if missing, refused if it holds other files."""
     count: Annotated[int, Range(1, 10_000, because="file names have four digits")] = 1000
@@ -44,17 +43,13 @@ def main(config: Config) -> None:
     if config.interpolate and (min(config.interpolate) < 0 or not 2 <= config.count <= 200):
         raise UserError("--interpolate needs two numbers from 0 up and a --count from 2 to 200")
     names = [f"{number:04d}.png" for number in range(config.count)]
-    execution = choose_execution(config.device, config.precision)
-    generator, _ = load_generator(config.weights, "faces")
-    generator = execution.place(generator)
-    generator.check(config.sampling)
+    faces = Faces.load(config.weights, config.device, config.precision)
+    faces.network.check(config.sampling)
     with claimed(config.out, names):
         if config.interpolate:
-            ends = image_seeds(config.seed, config.interpolate)
-            images = sample_between(generator, ends, config.count, execution, sampling=config.sampling)
+            images = faces.between(*config.interpolate, config.count, config.seed, **vars(config.sampling))
         else:
-            seeds = image_seeds(config.seed, range(config.count))
-            images = sample_images(generator, seeds, execution, sampling=config.sampling)
+            images = faces.sample(config.count, config.seed, **vars(config.sampling))
         save_images(config.out, names, images)
     if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
         save_animation(config.sheet, images)

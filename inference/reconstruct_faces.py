@@ -10,10 +10,8 @@ import tyro
 
 from data.decoded import decode_folder, image_names
 from data.tables import write_table
-from inference.reconstruction import reconstruct
-from models.vae import VAE
-from models.weights import load_weights
-from runtime.device import Precision, choose_execution
+from inference.api import Autoencoder
+from runtime.device import Precision
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.images import claimed, save_images, save_png, sheet
@@ -30,7 +28,7 @@ class Config:
     """
 
     weights: Path
-    """A run's weights.safetensors, or a shipped file: of a VAE."""
+    """A run directory, its weights.safetensors, or a shipped file: of a VAE."""
     images: Path
     """Folder of faces."""
     out: Path
@@ -54,11 +52,10 @@ def main(config: Config) -> None:
     twin = next((name for name, count in Counter(results).items() if count > 1), None)
     if twin:
         raise UserError(f"several pictures in {config.images} would become {twin}: rename them")
-    execution = choose_execution(config.device, config.precision)
-    network, _ = load_weights(config.weights, VAE)
+    autoencoder = Autoencoder.load(config.weights, config.device, config.precision)
     images = decode_folder(config.images, names, FACE_SIZE, resize=True)
     with claimed(config.out, results):
-        pictures, errors = reconstruct(execution.place(network), images, execution)
+        pictures, errors = autoencoder.reconstruct(images)
         save_images(config.out, results, pictures)
     if config.csv:
         lines = [[name, f"{error:.6f}"] for name, error in zip(names, errors, strict=True)]

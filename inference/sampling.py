@@ -1,5 +1,6 @@
 """The one way from noise to pictures, for sample grids, inference and scores alike."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -115,8 +116,18 @@ def interpolate_noise(first: Tensor, last: Tensor, count: int) -> Tensor:
 
 def requests(seed: int, per_class: int) -> tuple[Tensor, Tensor]:
     """Seeds and labels, each int64 (10·per_class,), digit by digit; number 17 of a digit never changes."""
-    numbers = [10 * number + digit for digit in range(10) for number in range(per_class)]
-    return image_seeds(seed, numbers), torch.arange(10).repeat_interleave(per_class)
+    labels = torch.arange(10).repeat_interleave(per_class)
+    return request_seeds(seed, labels.tolist()), labels
+
+
+def request_seeds(seed: int, labels: Sequence[int]) -> Tensor:
+    """The seed, int64 (N,), of each of the digits `labels`: the first 3 has the same noise among any others."""
+    met: Counter[int] = Counter()
+    numbers = []
+    for label in labels:
+        numbers.append(10 * met[label] + label)
+        met[label] += 1
+    return image_seeds(seed, numbers)
 
 
 def grid_requests(seed: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from models import NETWORKS
 from runtime.errors import UserError
@@ -31,20 +31,28 @@ def save_weights(
     write_atomically(path, save(tensors, metadata))
 
 
-def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
-    """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
+def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a weights file says of itself (`network`, and as JSON `arguments` and `about`), and its tensors.
 
-    `kind` is the class that the network must be of. Raises UserError when the file is missing, is no weights file, or
-    holds another network.
+    Raises UserError when the file is missing or no weights file.
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
+            return file.metadata() or {}, tensors
     except FileNotFoundError as error:
         raise UserError(f"no such weights file: {path}") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is no weights file ({error}): give a run's weights.safetensors") from error
+
+
+def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
+    """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
+
+    `kind` is the class that the network must be of. Raises UserError as `read_weights`, and when the file holds another
+    network.
+    """
+    metadata, tensors = read_weights(path)
     name = metadata.get("network")
     needed = re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
     another = UserError(f"{path} holds the network {name!r}, but a {needed} is needed")
@@ -67,6 +75,5 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
 def shrink(source: Path, target: Path) -> None:
     """Copy the weights file `source` to `target` with its tensors as float16."""
     network, about = load_weights(source, nn.Module)
-    with safe_open(source, "pt") as file:
-        metadata = file.metadata()
+    metadata, _ = read_weights(source)
     save_weights(target, network, metadata["network"], json.loads(metadata["arguments"]), about, half=True)

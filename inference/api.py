@@ -1,0 +1,221 @@
+"""Shipped or trained networks in Python: `Digits.load("digits").sample([3, 1, 4])`.
+
+A name is that of a file under weights/ (`digits`), a run directory or a weights file. Pictures are uint8 (N, H, W, 3)
+everywhere. What a user can put right is a UserError, whose message is one line.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+
+from inference.classification import Vote, class_probabilities, vote
+from inference.reconstruction import decode, encode, reconstruct
+from inference.sampling import (
+    load_generator,
+    request_seeds,
+    reverse_process,
+    sample_between,
+    sample_grid,
+    sample_images,
+)
+from models.digit_classifiers import DigitClassifier
+from models.generator import Generator
+from models.samplers import Sampling
+from models.vae import VAE
+from models.weights import load_weights
+from runtime.device import Execution, Precision, choose_execution
+from runtime.errors import UserError
+from runtime.seeds import image_seeds
+from runtime.settings import check_numbers
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+Network = TypeVar("Network")
+
+
+def find_weights(name: str | Path) -> Path:
+    """The weights file of a name: a file, a run directory, or the name of a shipped file.
+
+    >>> find_weights("digits").name
+    'digits.safetensors'
+    """
+    path, shipped = Path(name), SHIPPED / f"{name}.safetensors"
+    of_run = path / "weights.safetensors"
+    if path.is_file() or not (of_run.exists() or shipped.is_file()):
+        return path
+    return of_run if of_run.exists() else shipped
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[Network]):
+    """A network in evaluation mode, where and how it runs, and how it was made."""
+
+    network: Network
+    execution: Execution
+    about: dict[str, Any]
+
+    shipped: ClassVar[str]
+    """What is loaded by default."""
+    read: ClassVar[Callable[[Path], tuple[Network, dict[str, Any]]]]
+    """What reads its weights file."""
+
+    @classmethod
+    def load(cls, name: str | Path = "", device: str = "auto", precision: Precision = "float32") -> Self:
+        """The network of this name; raises UserError for weights of another kind."""
+        network, about = cls.read(find_weights(name or cls.shipped))
+        execution = choose_execution(device, precision)
+        return cls(execution.place(network), execution, about)
+
+
+@dataclass(frozen=True)
+class Faces(Loaded[Generator]):
+    """A generator of faces: of a GAN, a VAE or a diffusion model.
+
+    >>> faces = Faces.load("faces", device="cpu")
+    >>> faces.sample(2, seed=7, truncation=0.8).shape
+    (2, 64, 64, 3)
+    """
+
+    shipped = "faces"
+    read = partial(load_generator, makes="faces")
+
+    def sample(self, count: int, seed: int = 999, **sampling: Any) -> np.ndarray:
+        """Faces uint8 (count, 64, 64, 3): number 17 of a seed never changes.
+
+        `sampling` are settings of `models.samplers.Sampling`; raises UserError for those that these weights lack.
+        """
+        seeds = image_seeds(seed, range(count))
+        return sample_images(self.network, seeds, self.execution, sampling=_checked(self.network, sampling))
+
+    def between(self, first: int, last: int, count: int = 7, seed: int = 999, **sampling: Any) -> np.ndarray:
+        """Faces uint8 (count, 64, 64, 3) on the way from number `first` of a seed to number `last`.
+
+        >>> faces = Faces.load("faces", device="cpu")
+        >>> bool((faces.between(1, 0, count=3)[-1] == faces.sample(1)[0]).all())
+        True
+        """
+        ends, sampling = image_seeds(seed, (first, last)), _checked(self.network, sampling)
+        return sample_between(self.network, ends, count, self.execution, sampling=sampling)
+
+
+@dataclass(frozen=True)
+class Digits(Loaded[Generator]):
+    """A generator of digits on request: of an ACGAN or a diffusion model.
+
+    >>> digits = Digits.load("digits", device="cpu")
+    >>> digits.sample([3, 1, 4], seed=7, guidance=2, steps=2).shape
+    (3, 28, 28, 3)
+    """
+
+    shipped = "digits"
+    read = partial(load_generator, makes="digits")
+
+    def sample(self, digits: Sequence[int], seed: int = 999, **sampling: Any) -> np.ndarray:
+        """The digits asked for, uint8 (N, 28, 28, 3): the first 3 of a seed is the same among any others.
+
+        `sampling` are settings of `models.samplers.Sampling`, `guidance` and `steps` say; raises UserError for those
+        that these weights lack.
+        """
+        labels = [_digit(digit, self.network) for digit in digits]
+        seeds, sampling = request_seeds(seed, labels), _checked(self.network, sampling)
+        return sample_images(self.network, seeds, self.execution, torch.tensor(labels), sampling)
+
+    def grid(self, seed: int = 999, **sampling: Any) -> np.ndarray:
+        """One picture uint8 (302, 302, 3) of 100 digits: a row a digit, the same noise down a column."""
+        return sample_grid(self.network, seed, self.execution, _checked(self.network, sampling))
+
+    def process(self, digit: int, seed: int = 999, **sampling: Any) -> tuple[list[float], np.ndarray]:
+        """How diffusion makes the first such digit of a seed: times down to 0, and a picture (28, 28, 3) at each.
+
+        >>> times, pictures = Digits.load("digits", device="cpu").process(3, steps=2)
+        >>> times, pictures.shape
+        ([600, 300, 0], (3, 28, 28, 3))
+        """
+        if not self.network.diffusion:
+            raise UserError("these weights make an image in one step: only diffusion networks have a process to show")
+        label, sampling = _digit(digit, self.network), _checked(self.network, sampling)
+        number = request_seeds(seed, [label]).item()
+        return reverse_process(self.network, number, label, self.execution, sampling)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Classifiers of digits, one or several that vote.
+
+    >>> classifier = Classifier.load("mnistm-svhn", device="cpu")
+    >>> classifier.classify(np.zeros((2, 28, 28, 3), np.uint8)).shape
+    (2,)
+    """
+
+    networks: tuple[DigitClassifier, ...]
+    execution: Execution
+    how: Vote = "majority"
+
+    @classmethod
+    def load(
+        cls, *names: str | Path, vote: Vote = "majority", device: str = "auto", precision: Precision = "float32"
+    ) -> Self:
+        """The classifiers of these names, and how they agree; raises UserError for weights of another kind."""
+        execution = choose_execution(device, precision)
+        networks = [load_weights(find_weights(name), DigitClassifier)[0] for name in names]
+        return cls(tuple(map(execution.place, networks)), execution, vote)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities float32 (classifiers, N, 10) of digits uint8 (N, 28, 28, 3)."""
+        images = _pictures(images, 28)
+        return np.stack([class_probabilities(network, images, self.execution) for network in self.networks])
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Labels int64 (N,) of digits uint8 (N, 28, 28, 3)."""
+        return vote(self.probabilities(images), self.how)
+
+
+@dataclass(frozen=True)
+class Autoencoder(Loaded[VAE]):
+    """A VAE: faces to latents and back.
+
+    >>> vae = Autoencoder.load("vae", device="cpu")
+    >>> faces = Faces.load("vae", device="cpu").sample(2)
+    >>> pictures, errors = vae.reconstruct(faces)
+    >>> pictures.shape, errors.shape, vae.encode(faces).shape
+    ((2, 64, 64, 3), (2,), (2, 1024))
+    """
+
+    shipped = "vae"
+    read = partial(load_weights, kind=VAE)
+
+    def reconstruct(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reconstructions uint8 (N, 64, 64, 3) of faces, through their posterior means, and each one's mean squared
+        error (N,) of values in [0, 1]."""
+        return reconstruct(self.network, _pictures(images, 64), self.execution)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Posterior means float32 (N, latent_size) of faces uint8 (N, 64, 64, 3)."""
+        return encode(self.network, _pictures(images, 64), self.execution)[0].numpy()
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Faces uint8 (N, 64, 64, 3) of latents (N, latent_size)."""
+        return decode(self.network, torch.from_numpy(np.asarray(latents, np.float32)), self.execution)
+
+
+def _checked(network: Generator, settings: dict[str, Any]) -> Sampling:
+    sampling = Sampling(**settings)
+    check_numbers(sampling)
+    network.check(sampling)
+    return sampling
+
+
+def _digit(digit: int, network: Generator) -> int:
+    if digit not in range(network.classes):
+        raise UserError(f"there is no digit {digit!r}: ask for 0 to {network.classes - 1}")
+    return int(digit)
+
+
+def _pictures(images: np.ndarray, size: int) -> np.ndarray:
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or not len(images):
+        raise UserError(f"pictures are {images.dtype} {images.shape}: give uint8 (N, {size}, {size}, 3)")
+    return images

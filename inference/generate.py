@@ -1,0 +1,79 @@
+"""Make what weights can make: `python -m inference.generate RUN_OR_WEIGHTS --out DIR`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from torch import nn
+
+from inference import classify_digits, generate_digits, generate_faces, reconstruct_faces
+from inference.api import find_weights
+from models.digit_classifiers import DigitClassifier
+from models.generator import Generator
+from models.samplers import DEFAULT, Sampling
+from models.vae import VAE
+from models.weights import load_weights
+from runtime.device import Precision
+from runtime.errors import UserError, run_command
+from runtime.settings import Range, Settings
+
+
+@dataclass
+class Config(Settings):
+    """Read from the weights what they are: write faces, digits of all classes, reconstructions or labels."""
+
+    weights: tyro.conf.Positional[Path]
+    """A run directory, its weights.safetensors, or a shipped file."""
+    out: Path
+    """Folder for what is made; it is made if missing, refused if it holds other files."""
+    count: Annotated[int, Range(1, 10_000)] = 1000
+    """How many pictures; of digits a tenth of each."""
+    images: Path | None = None
+    """Folder of pictures: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
+    seed: int = 999
+    """Each picture has its own noise, derived from this seed and its number."""
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
+    """How pictures are made of their noise."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), or auto."""
+
+
+def main(config: Config) -> None:
+    """Make what these weights can; raises UserError for what the user can put right."""
+    path = find_weights(config.weights)
+    network, _ = load_weights(path, nn.Module)
+    where = {"device": config.device, "precision": config.precision}
+    how = {"seed": config.seed, "sampling": config.sampling}
+    match network:
+        case VAE() | DigitClassifier() if config.images and config.sampling != DEFAULT:
+            raise UserError("settings of sampling do nothing to --images: leave one or the other out")
+        case VAE() if config.images:
+            reconstruct_faces.main(reconstruct_faces.Config(path, config.images, config.out, **where))
+            print(f"reconstructions of {config.images} are in {config.out}")
+        case DigitClassifier() if config.images:
+            table = config.out / "labels.csv"
+            classify_digits.main(classify_digits.Config((path,), config.images, table, **where))
+            print(f"labels of {config.images} are in {table}")
+        case DigitClassifier():
+            raise UserError(f"{path} is a classifier: give the digits to label with --images DIR")
+        case Generator() if config.images:
+            raise UserError(f"{path} makes pictures of noise: leave out --images, which is for a VAE or a classifier")
+        case Generator(classes=0):
+            generate_faces.main(generate_faces.Config(path, config.out, config.count, **how, **where))
+            print(f"{config.count} faces are in {config.out}")
+            if isinstance(network, VAE):
+                print("for reconstructions give a folder of faces with --images DIR")
+        case Generator():
+            if config.count % 10 or config.count > 9990:
+                raise UserError(f"--count {config.count}: of ten digits there are a multiple of 10, up to 9990")
+            generate_digits.main(generate_digits.Config(path, config.out, config.count // 10, **how, **where))
+            print(f"{config.count} digits are in {config.out}")
+        case _:
+            raise UserError(f"{path} makes nothing by itself: give weights of a generator, a VAE or a classifier")
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))

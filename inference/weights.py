@@ -1,0 +1,50 @@
+"""Print what a weights file is: `python -m inference.weights FILE`."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from torch import nn
+
+from inference.api import find_weights
+from models.weights import load_weights, read_weights
+from runtime.errors import run_command
+
+
+@dataclass
+class Config:
+    """Print the card of a weights file: its network, how it was trained, its size and its SHA-256."""
+
+    weights: tyro.conf.Positional[Path]
+    """A run directory, its weights.safetensors, or a shipped file."""
+
+
+def card(path: Path) -> dict[str, str]:
+    """What a weights file is, by what is told; raises UserError as `load_weights`."""
+    metadata, tensors = read_weights(path)
+    network, about = load_weights(path, nn.Module)
+    stored = {str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.is_floating_point()}
+    parameters = sum(value.numel() for value in network.parameters())
+    content = path.read_bytes()
+    return {
+        "file": str(path),
+        "network": metadata["network"],
+        "arguments": ", ".join(f"{name} {value}" for name, value in json.loads(metadata["arguments"]).items()),
+        "recipe": about.get("recipe", "not told"),
+        "training": f"{about.get('step', 0):,} steps, {about.get('epochs', 0):g} epochs",
+        "parameters": f"{parameters:,}, stored as {', '.join(sorted(stored))}",
+        "size": f"{len(content) / 1e6:.1f} MB",
+        "SHA-256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def main(config: Config) -> None:
+    """Print the card, a line for each thing told."""
+    for name, value in card(find_weights(config.weights)).items():
+        print(f"{name:12}{value}")
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
