@@ -3,7 +3,19 @@
 import torch
 from torch import Tensor
 
+from runtime.errors import UserError
+from runtime.processes import share_of
+
 GROUP = 8
+
+
+def check_groups(batch_size: int) -> None:
+    """Raise UserError for a batch of which this process's share does not divide into groups for the deviation."""
+    count = len(range(batch_size)[share_of(batch_size)])
+    if count < 2 or count % min(GROUP, count):
+        raise UserError(
+            f"--batch-size: {count} images a process do not divide into groups of {GROUP} for the deviation"
+        )
 
 
 def minibatch_deviation(features: Tensor, group: int = GROUP) -> Tensor:

@@ -195,7 +195,7 @@ def test_a_penalty_that_is_not_finite_ends_the_run_and_spares_the_checkpoint(tra
     options = ("r3gan", "--penalty-every", 1, "--log-every", 1, "--checkpoint-every", 1)
     folder = train(tmp_path, *options, "--max-steps", 1)
     good = (folder / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr(train_dcgan, "per_logit_penalty", lambda logits, judged: (logits * math.nan).sum())
+    monkeypatch.setattr("training.adversarial.per_logit_penalty", lambda logits, judged: (logits * math.nan).sum())
     line = error_of(lambda: train(tmp_path, *options, "--max-steps", 2, "--resume"))
     assert f"penalty is not a finite number at step 2; {folder / 'checkpoint.pt'} keeps the last good state" in line
     assert (folder / "checkpoint.pt").read_bytes() == good
