@@ -22,9 +22,9 @@ import tyro
 
 from experiments import adaptation, claims, digits, faces, reports, results, tables
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
-from experiments.runs import read_run
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
+from training.directory import read_run
 
 EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
     "faces": faces.rows,
@@ -76,8 +76,8 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
     places = {"runs": runs, "data": config.data, "classifier": config.classifier, "dims": config.dims}
     rows = {row.name(config.full, overrides): row for row in EXPERIMENTS[config.name]()}  # equal ones are made once
     rows = {name: row for name, row in rows.items() if fnmatch(name, config.only)}
-    if not rows or config.jobs < 1:
-        raise UserError(f"no row fits {config.only}: see --list" if config.jobs > 0 else "--jobs must be at least 1")
+    if not rows:
+        raise UserError(f"no row fits {config.only}: see --list")
     tasks = {name: task_of(row, config.full, overrides, **places) for name, row in rows.items()}
     if config.list:
         for name, task in tasks.items():
@@ -85,17 +85,16 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
             print(f"    {shlex.join(task.train[len(PYTHON) :]) or 'votes of the rows above'}")
         return
     failed = make_all(list(tasks.values()), config.jobs, runs / "logs")
-    made = [(row, read_run(task.folder)) for row, task in zip(rows.values(), tasks.values(), strict=True) if task.made]
-    records = [
-        run.record | {"system": row.system or row.recipe, "recipe": row.recipe} for row, run in made if run.record
-    ]
+    made = [(rows[name], read_run(task.folder)) for name, task in tasks.items() if task.made]
+    reached = [(row, results.record_of(run)) for row, run in made]
+    records = [one | {"system": row.system or row.recipe, "recipe": row.recipe} for row, one in reached if one]
     if records:
         results.save(runs / "results.json", records)
         print(tables.markdown(config.name, records))
     if config.record:
         results.record(config.name, records)
         for table in ("guidance", "samplers"):
-            results.record(table, [record for _, run in made for record in run.sampling_records(table)])
+            results.record(table, [one for _, run in made for one in results.sampling_records(run, table)])
     if failed:
         raise UserError(f"{len(failed)} of {len(tasks)} rows failed, their logs are in {runs / 'logs'}")
 

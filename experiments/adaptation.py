@@ -8,7 +8,6 @@ from experiments.rows import ADAPTATION, VOTE, Row
 
 DOMAINS = ("mnistm", "svhn", "usps")
 SEEDS = (1, 2, 3)
-CHECKPOINTS = "--checkpoint-every 1000 --sample-every 1000"
 AUGMENTED = {1000: ("off", "mixed"), 2000: ("mixed",)}  # by steps
 VARIANTS = ("dann28", "dann28-wide", "dann28-strided", "dann28-linear")
 # Parts of AdaMatch, and how each is left out.
@@ -30,21 +29,19 @@ def rows() -> Iterator[Row]:
         for steps, augmentations in AUGMENTED.items():
             for augment in augmentations:
                 options = f"--augment {augment} --max-steps {steps}"
-                about = {"seed": seed, "common": CHECKPOINTS}
-                yield from bounds("supervised-augmented", options, system="supervised", **about)
-                yield from pairs("dann-augmented", options, **about)
+                yield from bounds("supervised-augmented", options, system="supervised", seed=seed)
+                yield from pairs("dann-augmented", options, seed=seed)
                 if augment != "off":
-                    yield from pairs("dann-mcc", options, **about)
+                    yield from pairs("dann-mcc", options, seed=seed)
                 if steps == 1000:
-                    yield from pairs("dsn-augmented", options, **about)
+                    yield from pairs("dsn-augmented", options, seed=seed)
 
 
 def adamatch_rows() -> Iterator[Row]:
     """AdaMatch, and its bounds with the same augmentation, steps and settings."""
     for seed in SEEDS:
-        about = {"seed": seed, "common": CHECKPOINTS}
-        yield from bounds("supervised-adamatch", system="supervised", **about)
-        yield from pairs("adamatch", **about)
+        yield from bounds("supervised-adamatch", system="supervised", seed=seed)
+        yield from pairs("adamatch", seed=seed)
 
 
 def ablation_rows() -> Iterator[Row]:

@@ -1,15 +1,16 @@
 """What runs reached: records of experiments/results/ or of run directories, summarised over their seeds."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from metrics.adaptation import LOCAL_SETTINGS
 from runtime.errors import UserError
 from runtime.files import write_atomically
+from training.directory import LOCAL_SETTINGS, Run
 
 RESULTS = Path(__file__).parent / "results"
 NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion"}
@@ -21,6 +22,32 @@ Record = dict[str, Any]
 # `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
 # `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
 # `commit`, `command`; `recipe` where `system` is another name; `note` where something is to be said of it.
+
+
+def record_of(run: Run) -> Record | None:
+    """What a run reached, or several that voted; None where nothing was scored."""
+    scores: dict[str, float] = {}
+    for name in ("curve.json", "scores.json", "reconstruction.json"):
+        scores |= run.json(name, named_scores) or {}
+    if not scores:
+        return None
+    # Runs that voted have no config.json: their scores say what they were.
+    settings = dict(run.settings or run.json("scores.json", dict))
+    if settings.get("method") == "supervised":
+        settings.pop("target", None)  # it only drew a curve
+    settings["steps"] = run.config.get("total_steps", settings.get("steps", 0))
+    command = (run.config.get("commands") or [""])[0]
+    return {
+        "system": run.recipe or settings["recipe"],
+        "seed": settings["seed"],
+        "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED},
+        "epochs": round(run.epochs(settings["steps"]), 2) if run.config.get("steps_per_epoch") else None,
+        "scores": scores,
+        "seconds": (run.seconds or None) if run.config else None,
+        "hardware": run.config.get("hardware", ""),
+        "commit": run.config.get("commit", "")[:10],
+        "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", command),
+    }
 
 
 def named_scores(content: Any) -> dict[str, float]:
@@ -38,25 +65,17 @@ def named_scores(content: Any) -> dict[str, float]:
     return {name: content[key] for key, name in names.items() if content.get(key) is not None}
 
 
-def load(name: str) -> list[Record]:
-    """The committed records of an experiment; raises UserError where there are none."""
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        raise UserError(f"no results in {path}: make them with `python -m experiments {name} --record`")
-    return json.loads(path.read_text())
-
-
-def save(path: Path, records: Iterable[Record]) -> None:
-    """Write records, a line each."""
-    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
-    write_atomically(path, f"[\n{lines}\n]\n".encode())
-
-
-def sampling_records(content: dict[str, Any], varied: str) -> list[Record]:
-    """Means over the seeds of those rows of a sampling.json that differ in nothing but what is `varied`.
+def sampling_records(run: Run, varied: str) -> list[Record]:
+    """What a run's sampling.json says: means over the seeds of rows that differ in nothing but what is `varied`.
 
     That is the guidance scale (`guidance`), or the sampler and its steps (`samplers`).
     """
+    about = (record_of(run) or {"seed": 0, "settings": {}}) | {"recipe": run.recipe}
+    means = run.json("sampling.json", lambda content: _means_of_sampling(content, varied))
+    return [about | record for record in means or []]
+
+
+def _means_of_sampling(content: dict[str, Any], varied: str) -> list[Record]:
     rows = pd.DataFrame(content["rows"])
     alike = ["sampler", "steps", "per_class"] if varied == "guidance" else ["guidance", "per_class"]
     rows = rows[rows.groupby(alike)[SETTINGS].transform("nunique").max(axis=1) > 1]
@@ -69,6 +88,20 @@ def sampling_records(content: dict[str, Any], varied: str) -> list[Record]:
         about = {"system": system, "settings": {"guidance": guidance}, "runs": len(group)}
         records.append(about | {"scores": scores.mean().to_dict(), "spread": scores.std().dropna().to_dict()})
     return sorted(records, key=lambda record: record["scores"]["s per 1000"] if varied == "samplers" else 0)
+
+
+def load(name: str) -> list[Record]:
+    """The committed records of an experiment; raises UserError where there are none."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise UserError(f"no results in {path}: make them with `python -m experiments {name} --record`")
+    return json.loads(path.read_text())
+
+
+def save(path: Path, records: Iterable[Record]) -> None:
+    """Write records, a line each."""
+    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    write_atomically(path, f"[\n{lines}\n]\n".encode())
 
 
 def record(name: str, records: Iterable[Record]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,8 +55,6 @@ class Row:
     """Of a training script; of several voting runs any name."""
     options: str = ""
     """Options of the training script, beyond the recipe's settings and the length: they name the run directory."""
-    common: str = ""
-    """Options that all rows of an experiment share: of these the name has a check sum alone."""
     scores: tuple[str, ...] = ()
     """Commands that score the run; the last one leaves scores.json in its directory."""
     full: str = ""
@@ -73,19 +70,14 @@ class Row:
     """The rows whose runs vote together; nothing is trained then."""
 
     def training(self, full: bool, overrides: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The words after the training script, from the recipe on, that say what the run is."""
-        return (*self.words(full), *self.common.split(), *overrides)
+        """The words after the training script that say what the run is: recipe, options, length and seed."""
+        length = self.full if full or not self.short else self.short
+        return (self.recipe, *self.options.split(), *length.split(), "--seed", str(self.seed), *overrides)
 
     def name(self, full: bool, overrides: tuple[str, ...] = ()) -> str:
         """The run directory: equal runs share it, and others never do."""
-        words = ["vote"] * bool(self.voters) + [*self.words(full), *overrides]
-        common = [f"{zlib.crc32(self.common.encode()):08x}"] if self.common else []
-        return re.sub(r"[^\w.]+", "-", " ".join([*words, *common])).strip("-")
-
-    def words(self, full: bool) -> tuple[str, ...]:
-        """Recipe, options, length and seed."""
-        length = self.full if full or not self.short else self.short
-        return (self.recipe, *self.options.split(), *length.split(), "--seed", str(self.seed))
+        words = ["vote"] * bool(self.voters) + [*self.training(full, overrides)]
+        return re.sub(r"[^\w.]+", "-", " ".join(words)).strip("-")
 
     def length(self, full: bool) -> str:
         """The length in words, and where it is cut for CPUs the whole one."""

@@ -17,12 +17,12 @@ from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import REPORTS
 from experiments.results import Record
-from experiments.rows import ROOT, scripts, settings_of
+from experiments.rows import ROOT, scripts
+from experiments.runs import ADAPTATION, KINDS
 from runtime.errors import UserError
 from runtime.files import write_atomically
 
 DOMAINS = {"mnistm": "MNIST-M", "svhn": "SVHN", "usps": "USPS"}
-ADAPTING = ("train_dann.py", "train_dsn.py", "train_adamatch.py")  # their commands name two domains
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -178,7 +178,7 @@ def all_systems(records: list[Record]) -> pd.DataFrame:
         found = [line for line in summary if line.system == recipe]
         stated = [one for one in reported() if one.system == recipe]
         command, place, where = f"bash scripts/{script.removesuffix('.py')}.sh {recipe}", "", ""
-        if script in ADAPTING:
+        if KINDS[script] == ADAPTATION:
             places = [one.scenario for one in stated] + ["-".join(place_of(line.settings)) for line in found]
             place = "mnistm-svhn" if "mnistm-svhn" in places or not places else places[0]
             source, target = place.split("-")
@@ -194,22 +194,14 @@ def all_systems(records: list[Record]) -> pd.DataFrame:
 def result_of(lines: list[NamedTuple], place: str) -> str:
     """The scores of the one among lines of a system that stands for it; of adaptations in the scenario SOURCE-TARGET.
 
-    Settings nearest to the recipe's come first, then the longest training, then the last: none is chosen by its score.
+    That is the longest training, of equal ones the last: none is chosen by its score.
     """
     if not lines:
         return ""
-    lengths = [(-deviations(line), line.settings.get("steps") or line.epochs or 0) for line in lines]
-    chosen = [line for line, length in zip(lines, lengths, strict=True) if length == max(lengths)][-1]
+    chosen = max(reversed(lines), key=lambda line: line.settings.get("steps") or line.epochs or 0)
     if place:
         return f"accuracy {cell(chosen, place.split('-')[1] + ' test')}"
     return scores_of(chosen, "FID", "HOG face rate", "accuracy", "MSE")
-
-
-def deviations(line: NamedTuple) -> int:
-    """In how many settings, the length aside, the runs of a line differ from their recipe."""
-    own = settings_of(line.system)
-    given = {name: value for name, value in line.settings.items() if name in own.keys() - {"source", "target", "steps"}}
-    return sum((value or None) != (own[name] or None) for name, value in given.items())
 
 
 class Table(NamedTuple):

@@ -20,11 +20,9 @@ from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
+from training.directory import LOCAL_SETTINGS, Run, read_run
 
-# Settings that say where and how fast a run was made, not what it is.
-LOCAL_SETTINGS = {"data", "runs", "name", "resume", "epochs", "max_steps", "device", "precision", "channels_last"}
-LOCAL_SETTINGS |= {"compile", "log_every", "sample_every", "checkpoint_every", "keep_every", "skip_bad_updates"}
-NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "augment", "seed"}
+NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "augment", "seed", "data"}
 
 
 @dataclass
@@ -47,17 +45,18 @@ def main(config: Config) -> None:
     """Score the runs as `config` says."""
     if not config.runs or (len(config.runs) > 1 and config.out is None):
         raise UserError("give a run directory, or several and --out FILE")
-    (about, root), *others = [read_run(run) for run in config.runs]
-    steps = [about["steps"], *(other["steps"] for other, _ in others)]
-    if others:
-        for key in ("recipe", "source", "target", "augment", "steps"):
-            if any(other[key] != about[key] for other, _ in others):
-                raise UserError(f"the runs differ in their {key}: let runs of one recipe and scenario vote")
-        about |= {"network": about["network"] + " and variants", "voting": len(config.runs)}
-    root = config.data or root
+    runs = [adaptation_run(folder) for folder in config.runs]
+    abouts = [run.settings | {"steps": run.total} for run in runs]
+    root = config.data or abouts[0]["data"]
+    about = {key: value for key, value in abouts[0].items() if key not in LOCAL_SETTINGS}
+    for key in ("recipe", "source", "target", "augment", "steps"):
+        if any(other[key] != about[key] for other in abouts):
+            raise UserError(f"the runs differ in their {key}: let runs of one recipe and scenario vote")
+    if len(runs) > 1:
+        about |= {"network": about["network"] + " and variants", "voting": len(runs)}
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
-    classifiers = [execution.place(last_classifier(*run)) for run in zip(config.runs, steps, strict=True)]
+    classifiers = [execution.place(last_classifier(run)) for run in runs]
     scores, confusion = {}, {}
     for domain in domains:
         scores[domain] = {}
@@ -73,27 +72,23 @@ def main(config: Config) -> None:
     print(json.dumps(scores))
 
 
-def read_run(run: Path) -> tuple[dict, Path]:
-    """What a run was, its settings and steps, as far as they matter to a table; and its data tree.
-
-    Raises UserError for what is no run of an adaptation script.
-    """
+def adaptation_run(folder: Path) -> Run:
+    """The run in a directory; raises UserError for what is no run of an adaptation script."""
     try:
-        content = json.loads((run / "config.json").read_text())
-        settings, data, steps = content["settings"], Path(content["settings"]["data"]), content["total_steps"]
-        about = {key: value for key, value in settings.items() if key not in LOCAL_SETTINGS}
-        if missing := NEEDED_SETTINGS - about.keys():
+        run = read_run(folder)
+        if missing := NEEDED_SETTINGS - run.settings.keys():
             raise KeyError(missing)
+        run.settings["data"] = Path(run.settings["data"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run} is no run of an adaptation") from error
-    return about | {"steps": steps}, data
+        raise UserError(f"{folder} is no run of an adaptation") from error
+    return run
 
 
-def last_classifier(run: Path, total: int) -> torch.nn.Module:
-    """The classifier of a run after all its `total` steps; raises UserError where some are left: the last counts."""
-    classifier, made = load_weights(run / "weights.safetensors", DigitClassifier)
-    if made["step"] < total:
-        raise UserError(f"{run} stands at step {made['step']} of {total}: finish it with --resume")
+def last_classifier(run: Run) -> torch.nn.Module:
+    """The classifier of a run after all its steps; raises UserError where some are left: the last counts."""
+    classifier, made = load_weights(run.weights, DigitClassifier)
+    if made["step"] < run.total:
+        raise UserError(f"{run.folder} stands at step {made['step']} of {run.total}: finish it with --resume")
     return classifier
 
 

@@ -16,7 +16,7 @@ import tyro
 
 from data.digits import load_unlabelled
 from inference.classification import class_probabilities
-from metrics.adaptation import last_classifier, read_run
+from metrics.adaptation import adaptation_run, last_classifier
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
@@ -45,14 +45,14 @@ def main(config: Config) -> None:
     """Print a line for each run, its alarms, and which run to choose; raises UserError for runs that do not compare."""
     if not config.runs:
         raise UserError("give a run directory or several")
-    abouts, roots = zip(*(read_run(run) for run in config.runs), strict=True)
-    targets = {about["target"] for about in abouts}
+    runs = [adaptation_run(folder) for folder in config.runs]
+    targets = {run.settings["target"] for run in runs}
     if len(targets) > 1 or "" in targets:
         raise UserError(f"these runs have the targets {sorted(targets)}: give runs that have one, and the same")
-    images = load_unlabelled(config.data or roots[0], targets.pop(), config.split)
+    images = load_unlabelled(config.data or runs[0].settings["data"], targets.pop(), config.split)
     execution = choose_execution(config.device, "float32")
-    classifiers = [last_classifier(run, about["steps"]) for run, about in zip(config.runs, abouts, strict=True)]
-    probabilities = [class_probabilities(execution.place(network), images, execution) for network in classifiers]
+    classifiers = [execution.place(last_classifier(run)) for run in runs]
+    probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
     measured = evidence(np.stack(probabilities))
     for run, values in zip(config.runs, measured, strict=True):
         agreement = "" if values["agreement"] is None else f", agreement with the others {values['agreement']:.1%}"

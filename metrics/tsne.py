@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from data.digits import load_digits
 from inference.classification import in_chunks
-from metrics.adaptation import read_run
+from metrics.adaptation import adaptation_run
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
@@ -75,14 +75,14 @@ def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
 
     Raises UserError for what is no adaptation run and for an unknown domain.
     """
-    settings, data = read_run(run)
+    settings = adaptation_run(run).settings
     names = config.domains or tuple(domain for domain in (settings["source"], settings["target"]) if domain)
     execution = choose_execution(config.device, "float32")
     classifier, _ = load_weights(run / "weights.safetensors", DigitClassifier)
     classifier = execution.place(classifier)
     features, labels, domains = [], [], []
     for number, name in enumerate(names):
-        images, true = load_digits(config.data or data, name, "val")
+        images, true = load_digits(config.data or settings["data"], name, "val")
         chosen = np.sort(np.random.RandomState(config.seed).permutation(len(images))[: config.count])
         features.append(in_chunks(classifier.features, images[chosen], execution))
         labels.append(true[chosen])

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.results import Record, identity
+from experiments.results import Record, identity, record_of
 from experiments.rows import ROOT, scripts
-from experiments.runs import ADAPTATION, Run, kind_of_recipe
+from experiments.runs import ADAPTATION, kind_of_recipe
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
 from report.page import Block, Missing
 from runtime.device import Execution
 from runtime.errors import UserError
+from training.directory import Run
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Context:
         """What the scored ones of `runs` reached; of equal runs with equal seeds the first."""
         records: dict[object, Record] = {}
         for run in runs:
-            if run.record and records.setdefault(identity(run.record), run.record) is not run.record:
+            record = record_of(run)
+            if record and records.setdefault(identity(record), record) is not record:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
         return list(records.values())
 
@@ -81,7 +83,7 @@ def not_run(runs: list[Run], kind: str) -> list[Block]:
 
 def about(run: Run) -> str:
     """A run in a caption: its name, and how long it was trained."""
-    return f"`{run.name}` after {run.epochs:.3g} epochs" + ("" if run.finished else " (not finished)")
+    return f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
 
 
 def points_of(run: Run) -> dict[str, np.ndarray]:

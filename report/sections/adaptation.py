@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from experiments import tables
 from experiments.reported import ON_TARGET, SOURCE_ONLY, best
 from experiments.results import Record
-from experiments.runs import ADAPTATION, Run, of_kind, repetitions
+from experiments.runs import ADAPTATION, of_kind, repetitions
 from metrics.confusion import confusion_figure
 from report.context import Context, about, attempt, not_run, points_of
 from report.figures import LETTERING, cut_sheet, label_axes, panels, scatter, sheet_figure
@@ -14,6 +14,7 @@ from report.page import Block, Heading, Missing, Section, Text
 from report.sections.overview import table_of
 from report.sections.samples import read_sheets
 from runtime.errors import UserError
+from training.directory import Run
 
 DSN_ROWS = ("itself", "restored", "shared only", "private only")
 
@@ -93,9 +94,8 @@ def features_in_the_plane(context: Context, run: Run) -> list[Block]:
 
 def confusion(context: Context, run: Run) -> list[Block]:
     """The confusion matrix on the target (the source of a supervised run), where the run was scored with it."""
-    scores = run.json("scores.json", lambda content: content["scores"]) or {}
     domain = run.settings.get("target") or run.settings["source"]
-    counted = (scores.get("confusion") or {}).get(domain)
+    counted = run.json("scores.json", lambda content: content.get("confusion", {}).get(domain))
     if not counted:
         return []
     matrix = np.array(counted["matrix"])

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import tables
-from experiments.results import Record
+from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
-from experiments.runs import DIGITS, Run, of_kind, repetitions
+from experiments.runs import DIGITS, of_kind, repetitions
 from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse_process, sample_images
 from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
@@ -16,6 +16,7 @@ from report.page import Block, Heading, Missing, Picture, Section
 from report.sections.overview import commands_of, table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
+from training.directory import Run
 
 MANY_STEPS = (100, 50, 25)  # the first that divides the training's is taken
 
@@ -79,7 +80,7 @@ def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> lis
 
 def settings_of_sampling(context: Context, run: Run) -> list[Block]:
     """A figure of guidance scales and a table of samplers, of those that metrics.sampling was run over."""
-    guidance, samplers = run.sampling_records("guidance"), run.sampling_records("samplers")
+    guidance, samplers = sampling_records(run, "guidance"), sampling_records(run, "samplers")
     blocks: list[Block] = []
     if guidance:
         alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
@@ -87,7 +88,7 @@ def settings_of_sampling(context: Context, run: Run) -> list[Block]:
             f"`{run.name}`: what guidance does. Spread: standard deviation of values in [0, 1] over the images of one "
             "class; less is less varied."
         )
-        figure = guidance_figure(guidance, run.json("sampling.json", bool).get("real_spread"))
+        figure = guidance_figure(guidance, run.json("sampling.json", lambda content: content.get("real_spread")))
         blocks.append(context.gallery.add(f"guidance-{run.name}", figure, alt, caption))
     if samplers:
         blocks += table_of(lambda: tables.systems(samplers), f"`{run.name}`: mean ± standard deviation over seeds.")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from data.faces import load_faces
-from experiments.runs import FACES, VAES, Run, of_kind, repetitions
+from experiments.runs import FACES, VAES, of_kind, repetitions
 from inference.reconstruction import decode, encode, reconstruct
 from inference.sampling import sample_between, sample_images
 from models.generator import Generator
@@ -18,6 +18,7 @@ from report.sections.samples import over_training, read_sheets
 from runtime.errors import UserError
 from runtime.images import sheet
 from runtime.seeds import image_seeds
+from training.directory import Run
 
 FIRST = 32  # faces of each generator
 PAIRS = 4  # rows of an interpolation
@@ -48,7 +49,7 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
     def sample(context: Context, run: Run) -> list[Block]:
         network = context.network_of(run, Generator)
         faces = sample_images(network, image_seeds(context.seed, range(FIRST)), context.execution)
-        pages[f"{run.name}, {run.epochs:.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
+        pages[f"{run.name}, {run.epochs(run.step):.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
         return []
 
     blocks: list[Block] = []
@@ -67,8 +68,8 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
 
 def score_curve(context: Context, run: Run) -> list[Block]:
     """FID and HOG rate over the training, where metrics.face_curve was run."""
-    wanted = {"step", "epochs", "dims", "fid", "hog_face_rate"}
-    curve = run.json("curve.json", lambda content: all(wanted <= point.keys() for point in content))
+    wanted = ("epochs", "dims", "fid", "hog_face_rate")
+    curve = run.json("curve.json", lambda points: [{name: point[name] for name in wanted} for point in points])
     if not curve:
         return []
     alt = f"FID and HOG face rate against epochs of {run.name}."

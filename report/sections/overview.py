@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pandas as pd
 
 from experiments import rows, tables
-from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, Run, kind_of, of_kind
+from experiments.results import record_of
+from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, kind_of, of_kind
 from report.context import Context
 from report.page import Block, Heading, Missing, Section, Table
 from runtime.errors import UserError
+from training.directory import Run
 
 FACE_NOTE = (
     "Reported: with the course's data, FID on 2048-dimensional Inception features. Ours: against validation faces of "
@@ -44,7 +46,8 @@ def runs_section(context: Context, skipped: list[str]) -> Section:
     header = ["run", "recipe", "state", "steps", "epochs", "training", "seed", "hardware"]
     lines = []
     for run in context.runs:
-        about = [run.state, f"{run.step} of {run.total}", f"{run.epochs:.3g}", tables.duration(run.seconds)]
+        state = "finished" if run.finished else f"still going or interrupted at step {run.step} of {run.total}"
+        about = [state, f"{run.step} of {run.total}", f"{run.epochs(run.step):.3g}", tables.duration(run.seconds)]
         lines.append([f"`{run.name}`", run.recipe, *about, *(str(run.config.get(key, "")) for key in header[-2:])])
     blocks: list[Block] = [Table(header, lines), *(Missing(line) for line in skipped)]
     blocks += [Missing(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
@@ -61,7 +64,7 @@ def scores_section(context: Context) -> Section:
         if runs or votes:
             blocks += [Heading(title), *shown]
         for run in runs:
-            if run.weights.exists() and not run.record:
+            if run.weights.exists() and not record_of(run):
                 blocks.append(
                     Missing(f"`{run.name}` has no scores; to score it:", commands_of(run, SCORES[kind_of(run)]))
                 )

@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from experiments.runs import Run
 from report.context import Context
 from report.figures import cut_sheet, sheet_figure
 from report.page import Block
 from runtime.images import sheet
+from training.directory import Run
 
 FRAMES = 24  # of an animation
 STILLS = 6  # rows of the picture
@@ -35,7 +35,7 @@ def over_training(context: Context, run: Run, columns: int, shown: np.ndarray, w
     if len(sheets) < 2:
         return []
     cells = [(step, cut_sheet(page, columns)) for step, page in evenly(sheets, FRAMES)]
-    names = [f"epoch {step / max(1, run.config.get('steps_per_epoch') or 1):.3g}" for step, _ in cells]
+    names = [f"epoch {run.epochs(step):.3g}" for step, _ in cells]
     flat = np.stack([pictures.reshape(-1, *pictures.shape[2:]) for _, pictures in cells])
     stills = evenly(list(range(len(cells))), STILLS)
     count = 32 if columns == 8 else columns**2

@@ -5,10 +5,11 @@ import re
 
 from matplotlib.axes import Axes
 
-from experiments.runs import Run, repetitions
+from experiments.runs import repetitions
 from report.context import Context, about
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
 from report.page import Block, Missing, Printout, Section, Text
+from training.directory import Run
 
 # Which logged values share a panel: the panel's vertical axis, what their names match, and whether it is logarithmic.
 PANELS = (

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from experiments import results, tables
-from experiments.rows import scripts, settings_of
-from experiments.runs import read_run
+from experiments.rows import scripts
 from runtime.errors import UserError
+from training.directory import read_run
 
 
 def record(system, seed=1, scores=None, **settings):
@@ -90,15 +90,6 @@ def test_every_system_has_a_row_with_its_longest_training():
     assert rows["dcgan"][0] == "000, 004" and rows["sagan"][3:] == ["", ""]
 
 
-def test_settings_nearest_to_the_recipe_s_stand_for_it():
-    own, other = settings_of("vae")["lr"], {"lr": 7.0, "batch_size": 1}
-    runs = [record("vae", 1, {"MSE": 3.0}, lr=own, steps=2), record("vae", 1, {"MSE": 2.0}, steps=9, **other)]
-    (row,) = [line for line in lines_of(tables.all_systems(runs)) if line[1] == "`vae`"]
-    assert row[3] == "MSE 3.00000"
-    (row,) = [line for line in lines_of(tables.all_systems(runs[1:])) if line[1] == "`vae`"]
-    assert row[3] == "MSE 2.00000"
-
-
 def test_every_number_of_a_report_has_a_line():
     runs = [adapted("dann32", 1, 0.5, 0.55), adapted("supervised", 1, 0.3, 0.31, "supervised")]
     runs += [record("pixelshuffle", 1, {"FID-768": 0.9, "HOG face rate": 0.9})]
@@ -144,10 +135,10 @@ def test_a_run_is_recorded_with_its_settings(tmp_path):
     }
     config["commands"] = ["python /a/b/train_dann.py supervised --data '/my data' --runs x --lr 0.1"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert read_run(tmp_path).record is None
+    assert results.record_of(read_run(tmp_path)) is None
     (tmp_path / "scores.json").write_text(json.dumps({"scores": {"b": {"val": 0.5}}}))
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "seconds": 5.0}\n{"step": 2, "secon')
-    assert read_run(tmp_path).record == {
+    assert results.record_of(read_run(tmp_path)) == {
         "system": "supervised",
         "seed": 3,
         "settings": {"method": "supervised", "lr": 0.1, "steps": 30},  # the target only drew a curve
@@ -160,7 +151,7 @@ def test_a_run_is_recorded_with_its_settings(tmp_path):
     }
     (tmp_path / "scores.json").write_text("{")
     damaged = read_run(tmp_path)
-    assert damaged.record is None
+    assert results.record_of(damaged) is None
     assert damaged.problems == ["has a `scores.json` that cannot be read, which is left out"]
 
 
@@ -170,15 +161,15 @@ def test_rows_of_sampling_are_results(tmp_path):
     rows += [row | {"guidance": 4.0, "accuracy": 0.9}]
     rows += [row | {"guidance": 8.0, "per_class": 25, "accuracy": 0.3}]
     (tmp_path / "sampling.json").write_text(json.dumps({"dims": 64, "rows": rows}))
-    two, four = read_run(tmp_path).sampling_records("guidance")
+    two, four = results.sampling_records(read_run(tmp_path), "guidance")
     assert (two["system"], two["runs"]) == ("guidance 2", 2)
     assert two["scores"] == {"accuracy": 0.6, "FID-64": 2, "s per 1000": 5}
     assert two["spread"]["FID-64"] == pytest.approx(2**0.5)
     assert four["scores"] == {"accuracy": 0.9, "s per 1000": 5} and four["spread"] == {}
-    assert read_run(tmp_path).sampling_records("samplers") == []
+    assert results.sampling_records(read_run(tmp_path), "samplers") == []
     rows += [row | {"guidance": 8.0, "per_class": 25, "sampler": "ddim", "accuracy": 0.2, "seconds_per_1000": 4.0}]
     (tmp_path / "sampling.json").write_text(json.dumps({"dims": 64, "rows": rows}))
-    names = [record["system"] for record in read_run(tmp_path).sampling_records("samplers")]
+    names = [record["system"] for record in results.sampling_records(read_run(tmp_path), "samplers")]
     assert names == ["DDIM, 20 steps", "DPM-Solver++, 20 steps"]  # the fastest first
     (tmp_path / "sampling.json").write_text("{}")
-    assert read_run(tmp_path).sampling_records("guidance") == []
+    assert results.sampling_records(read_run(tmp_path), "guidance") == []

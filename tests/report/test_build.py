@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
+from experiments.results import record_of
 from experiments.rows import scripts
 from experiments.runs import KINDS, find_runs, repetitions
 from models import NETWORKS
@@ -216,7 +217,7 @@ def test_repetitions_differ_in_their_seed_alone(runs):
     found = find_runs(runs)
     groups = [[run.name for run in group] for group in repetitions(found.runs)]
     assert ["sweep/dann1", "sweep/dann2"] in groups and ["sweep/dsn"] in groups
-    assert [run.name for run in found.runs if run.record] and found.skipped == []
+    assert [run.name for run in found.runs if record_of(run)] and found.skipped == []
 
 
 def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
