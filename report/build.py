@@ -77,8 +77,8 @@ def main(config: Config) -> None:
         "make it. Every figure lies in `figures/` as PNG and PDF, animations as GIF."
     )
     for name in ("report.html", "report.md"):
-        write_atomically(config.out / name, render(f"{name}.j2", TITLE, [lead], sections).encode())
-    print(f"{config.out / 'report.html'}: {count} runs, {gallery.count} figures")
+        write_atomically(config.out / name, render(f"{name}.j2", TITLE, lead, sections).encode())
+    print(f"{config.out / 'report.html'}: {count} runs, {len(gallery.names)} figures")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments.results import Record, identity, record_of
 from experiments.rows import ROOT, scripts
-from experiments.runs import ADAPTATION, kind_of_recipe
+from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
-from report.page import Block, Missing
+from report.page import Block, Note, Picture
 from runtime.device import Execution
 from runtime.errors import UserError
 from training.directory import Run
@@ -47,14 +48,22 @@ class Context:
             raise UserError("no weights were written yet")
         return self.execution.place(load_weights(run.weights, kind)[0])
 
-    def records(self, runs: list[Run]) -> list[Record]:
-        """What the scored ones of `runs` reached; of equal runs with equal seeds the first."""
+    def records(self, *kinds: str) -> list[Record]:
+        """What the runs and votes of these kinds, or all, reached; of equal runs with equal seeds the first."""
         records: dict[object, Record] = {}
-        for run in runs:
+        for run in of_kind(self.runs, *kinds) if kinds else self.runs:
             record = record_of(run)
             if record and records.setdefault(identity(record), record) is not record:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
-        return list(records.values())
+        return [*records.values(), *(self.votes if ADAPTATION in kinds or not kinds else [])]
+
+    def draw(self, run: Run, what: str, figure: Figure, caption: str, chart: bool = True) -> Picture:
+        """`figure` of a run as WHAT-RUN; the caption begins with the run and how long it was trained."""
+        return self.gallery.add(f"{what}-{run.name}", figure, f"{_about(run)}: {caption}", chart)
+
+    def animate(self, run: Run, what: str, frames: np.ndarray, titles: Sequence[str], caption: str) -> Picture:
+        """Pictures uint8 (N, H, W, 3) of a run with a line of text each, as `draw` shows a figure."""
+        return self.gallery.animate(f"{what}-{run.name}-animation", frames, titles, f"{_about(run)}: {caption}")
 
 
 def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run], list[Block]]) -> list[Block]:
@@ -62,28 +71,19 @@ def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run]
     try:
         return make(context, run)
     except (UserError, OSError) as error:
-        return [Missing(f"`{run.name}`: {what} left out, {error}")]
+        return [Note(f"`{run.name}`: {what} left out, {error}")]
 
 
 def not_run(runs: list[Run], kind: str) -> list[Block]:
     """A line on the recipes of this problem that have no run, and the commands that would make them."""
-    trained = {run.recipe for run in runs}
-    missing = {
-        recipe: script
-        for recipe, script in scripts().items()
-        if kind_of_recipe(recipe) == kind and recipe not in trained
-    }
+    recipes = {recipe: script for recipe, script in scripts().items() if kind_of_recipe(recipe) == kind}
+    missing = [recipe for recipe in recipes if recipe not in {run.recipe for run in runs}]
     if not missing:
         return []
     domains = " --source mnistm --target svhn" if kind == ADAPTATION else ""
-    commands = [f"bash scripts/{script.removesuffix('.py')}.sh {recipe}{domains}" for recipe, script in missing.items()]
+    commands = [f"bash scripts/{recipes[recipe].removesuffix('.py')}.sh {recipe}{domains}" for recipe in missing]
     names = ", ".join(f"`{recipe}`" for recipe in missing)
-    return [Missing(f"No run of {names}; to make {'them' if len(missing) > 1 else 'it'}:", "\n".join(commands))]
-
-
-def about(run: Run) -> str:
-    """A run in a caption: its name, and how long it was trained."""
-    return f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
+    return [Note(f"No run of {names}; to make {'them' if len(missing) > 1 else 'it'}:", "\n".join(commands))]
 
 
 def points_of(run: Run) -> dict[str, np.ndarray]:
@@ -101,3 +101,7 @@ def points_of(run: Run) -> dict[str, np.ndarray]:
             return dict(file)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"its `tsne.npz` is damaged: {remedy}") from error
+
+
+def _about(run: Run) -> str:
+    return f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")

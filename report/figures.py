@@ -126,10 +126,7 @@ def sheet_figure(
 
 def cut_sheet(page: np.ndarray, columns: int) -> np.ndarray:
     """The square pictures uint8 (R, C, H, H, 3) of a sheet of runtime.images.sheet with so many columns."""
-    size = (page.shape[1] - GAP) // columns - GAP
-    rows = (page.shape[0] - GAP) // (size + GAP)
-    cells = [
-        [page[top : top + size, left : left + size] for left in range(GAP, columns * (size + GAP), size + GAP)]
-        for top in range(GAP, rows * (size + GAP), size + GAP)
-    ]
-    return np.array(cells)
+    step = (page.shape[1] - GAP) // columns  # from one picture to the next
+    rows = (page.shape[0] - GAP) // step
+    cells = page[GAP : GAP + rows * step, GAP : GAP + columns * step].reshape(rows, step, columns, step, 3)
+    return cells.swapaxes(1, 2)[:, :, : step - GAP, : step - GAP]

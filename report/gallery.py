@@ -16,11 +16,11 @@ SCREEN_DPI = 115  # an inch of a figure, in pixels of the page
 
 
 class Gallery:
-    """The folder of figures; every figure has a name of its own."""
+    """The folder of figures; every figure has a name of its own, all of which are `names`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".writable"
@@ -29,35 +29,29 @@ class Gallery:
         except OSError as error:
             raise UserError(f"cannot write to {folder} ({error.strerror}): give another folder with --out") from error
 
-    def add(self, name: str, figure: Figure, alt: str, caption: str, chart: bool = True) -> Picture:
-        """Save `figure` as NAME.png and NAME.pdf and close it; `alt` says what it shows to who cannot see it."""
-        name = self._new(name)
-        path = self.folder / f"{name}.png"
-        save_figure(figure, path, self.folder / f"{name}.pdf")
+    def add(self, name: str, figure: Figure, caption: str, chart: bool = True) -> Picture:
+        """Save `figure` as NAME.png and NAME.pdf and close it."""
+        path = self._path(name, ".png")
+        save_figure(figure, path, path.with_suffix(".pdf"))
         with Image.open(path) as image:
             size = tuple(round(SCREEN_DPI * pixels / figure.dpi) for pixels in image.size)
-        return Picture(path, alt, caption, chart, size)
+        return Picture(path, caption, chart, size)
 
-    def animate(self, name: str, frames: np.ndarray, titles: Sequence[str], alt: str, caption: str) -> Picture:
+    def animate(self, name: str, frames: np.ndarray, titles: Sequence[str], caption: str) -> Picture:
         """Save pictures uint8 (N, H, W, 3) as NAME.gif, a line of text above each."""
-        path = self.folder / f"{self._new(name)}.gif"
+        path = self._path(name, ".gif")
         titled = np.stack([_titled(frame, title) for frame, title in zip(frames, titles, strict=True)])
         save_animation(path, titled, seconds=max(4.0, 0.25 * len(frames)) if len(frames) < 40 else 6.0)
         height, width = titled.shape[1:3]
-        return Picture(path, alt, caption, chart=False, size=(width, height))
+        return Picture(path, caption, chart=False, size=(width, height))
 
-    @property
-    def count(self) -> int:
-        """How many figures there are."""
-        return len(self._names)
-
-    def _new(self, name: str) -> str:
-        """A file name made of `name`, different from all before."""
+    def _path(self, name: str, suffix: str) -> Path:
+        """A path whose name is made of `name`, different from all before."""
         name = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
-        while name in self._names:
+        while name in self.names:
             name += "-again"
-        self._names.add(name)
-        return name
+        self.names.add(name)
+        return self.folder / f"{name}{suffix}"
 
 
 def _titled(frame: np.ndarray, title: str) -> np.ndarray:

@@ -6,8 +6,8 @@ Texts are plain, but for `words between backticks`, which are shown as code.
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -15,30 +15,20 @@ from markupsafe import Markup, escape
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading within a section."""
 
     title: str
 
 
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What is not shown, and the commands, a line each, that would make it; or what went wrong."""
+class Note(NamedTuple):
+    """What is not shown, and the commands, a line each, that would make it; or what is to be said of a run."""
 
     text: str
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table, its first column naming the rows."""
 
     header: Sequence[str]
@@ -46,17 +36,20 @@ class Table:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture file, PNG or GIF, with words for those who cannot see it."""
+class Picture(NamedTuple):
+    """A picture file, PNG or GIF; the caption says what it shows, also to those who cannot see it."""
 
     path: Path
-    alt: str
     caption: str
     chart: bool
     """A diagram with lettering, which must not be shrunk as a picture may."""
     size: tuple[int, int]
     """Width and height on the page in pixels."""
+
+    @property
+    def alt(self) -> str:
+        """The caption as plain text."""
+        return self.caption.replace("`", "")
 
     @property
     def data(self) -> str:
@@ -65,26 +58,24 @@ class Picture:
         return f"data:image/{self.path.suffix[1:]};base64,{encoded}"
 
 
-@dataclass(frozen=True)
-class Printout:
+class Printout(NamedTuple):
     """Preformatted text that is opened on demand."""
 
     title: str
     text: str
 
 
-Block = Heading | Text | Missing | Table | Picture | Printout
+Block = Heading | Note | Table | Picture | Printout
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A section of the page, with an entry in its table of contents."""
 
     title: str
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[Block]
 
 
-def render(template: str, title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
+def render(template: str, title: str, lead: str, sections: Sequence[Section]) -> str:
     """The page by one of the templates, `report.html.j2` or `report.md.j2`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -94,17 +85,15 @@ def render(template: str, title: str, lead: Sequence[str], sections: Sequence[Se
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
-        "kind": lambda block: type(block).__name__.lower(),
-        "code": _code,
-        "slug": slug,
-        "cell": _cell,
-        "plain": _plain,
-    }
+    environment.filters |= {"kind": _kind, "code": _code, "slug": _slug, "cell": _cell, "plain": _plain}
     return environment.get_template(template).render(title=title, lead=lead, sections=sections)
 
 
-def slug(title: str) -> str:
+def _kind(block: Block) -> str:
+    return type(block).__name__.lower()
+
+
+def _slug(title: str) -> str:
     """The name of a heading in links."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 

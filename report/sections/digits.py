@@ -10,9 +10,9 @@ from experiments.runs import DIGITS, of_kind, repetitions
 from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse_process, sample_images
 from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
-from report.context import Context, about, attempt, not_run
+from report.context import Context, attempt, not_run
 from report.figures import LETTERING, label_axes, panels, sheet_figure
-from report.page import Block, Heading, Missing, Picture, Section
+from report.page import Block, Heading, Note, Section
 from report.sections.overview import commands_of, table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
@@ -28,7 +28,7 @@ def digits_section(context: Context) -> Section:
     for run in runs:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(context, run, "digits", digits_of)
-        blocks += over_training(context, run, 10, np.arange(0, 100, 10), "digits")
+        blocks += over_training(context, run, 10, 10, "digits")
     return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
 
 
@@ -44,37 +44,30 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     digits = sample_images(network, seeds, context.execution, labels).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
-    alt = f"A grid of 100 digits by {run.name}: a row for each digit, a column for each noise."
-    caption = f"{about(run)}: rows digits, columns noises (seed {context.seed}{how})."
-    blocks: list[Block] = [context.gallery.add(f"grid-{run.name}", figure, alt, caption, chart=False)]
+    caption = f"100 digits, rows classes, columns noise vectors (seed {context.seed}{how})."
+    blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
         blocks += making_of_a_zero(context, run, network)
         blocks += settings_of_sampling(context, run)
     return blocks
 
 
-def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> list[Picture]:
+def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> list[Block]:
     """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
     most = network.diffusion.most_steps
     steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)
     seeds, _ = requests(context.seed, 1)
     times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
+    names = [f"t = {time:.3g}" for time in times]
     at = nearest(times, network.diffusion.snapshot_times)
-    names = [f"t = {times[index]:.3g}" for index in at]
-    figure = sheet_figure(pictures[at][None], columns=names, scale=6)
-    alt = f"The first 0 of {run.name} at six times, from pure noise to a digit."
-    caption = f"{about(run)}: the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps."
+    figure = sheet_figure(pictures[at][None], columns=[names[index] for index in at], scale=6)
+    caption = f"the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps"
     frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
     enlarged = pictures[frames].repeat(6, axis=1).repeat(6, axis=2)
+    titles = [names[index] for index in frames]
     return [
-        context.gallery.add(f"reverse-{run.name}", figure, alt, caption, chart=False),
-        context.gallery.animate(
-            f"reverse-{run.name}-animation",
-            enlarged,
-            [f"t = {times[index]:.3g}" for index in frames],
-            f"Animation of the making of the first 0 of {run.name}.",
-            f"`{run.name}`: the same as an animation.",
-        ),
+        context.draw(run, "reverse", figure, f"{caption}, six times of it.", chart=False),
+        context.animate(run, "reverse", enlarged, titles, f"{caption}, as an animation."),
     ]
 
 
@@ -83,18 +76,17 @@ def settings_of_sampling(context: Context, run: Run) -> list[Block]:
     guidance, samplers = sampling_records(run, "guidance"), sampling_records(run, "samplers")
     blocks: list[Block] = []
     if guidance:
-        alt = f"Accuracy and measures of diversity against the guidance scale of {run.name}."
+        figure = guidance_figure(guidance, run.json("sampling.json", lambda content: content.get("real_spread")))
         caption = (
-            f"`{run.name}`: what guidance does. Spread: standard deviation of values in [0, 1] over the images of one "
+            "scores against the guidance scale. Spread: standard deviation of values in [0, 1] over the images of one "
             "class; less is less varied."
         )
-        figure = guidance_figure(guidance, run.json("sampling.json", lambda content: content.get("real_spread")))
-        blocks.append(context.gallery.add(f"guidance-{run.name}", figure, alt, caption))
+        blocks.append(context.draw(run, "guidance", figure, caption))
     if samplers:
         blocks += table_of(lambda: tables.systems(samplers), f"`{run.name}`: mean ± standard deviation over seeds.")
     if not (guidance and samplers):
         text = f"`{run.name}` was not scored at several guidance scales, or with several samplers; to do so:"
-        blocks.append(Missing(text, commands_of(run, SAMPLING)))
+        blocks.append(Note(text, commands_of(run, SAMPLING)))
     return blocks
 
 

@@ -1,6 +1,7 @@
 """What was run, what is damaged, and all scores beside the reported ones."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -8,7 +9,7 @@ from experiments import rows, tables
 from experiments.results import record_of
 from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, kind_of, of_kind
 from report.context import Context
-from report.page import Block, Heading, Missing, Section, Table
+from report.page import Block, Heading, Note, Section, Table
 from runtime.errors import UserError
 from training.directory import Run
 
@@ -31,14 +32,8 @@ KINDS = (
     ("Digits", (DIGITS,), tables.systems, DIGIT_NOTE),
     ("Adaptation", (ADAPTATION,), tables.scenarios, ADAPTATION_NOTE),
 )
-
-
-SCORES = {
-    FACES: rows.FACES,
-    VAES: (*rows.RECONSTRUCTIONS, *rows.FACES),
-    DIGITS: rows.DIGITS,
-    ADAPTATION: rows.ADAPTATION,
-}
+SCORES = {FACES: rows.FACES, VAES: (*rows.RECONSTRUCTIONS, *rows.FACES)}
+SCORES |= {DIGITS: rows.DIGITS, ADAPTATION: rows.ADAPTATION}
 
 
 def runs_section(context: Context, skipped: list[str]) -> Section:
@@ -49,8 +44,8 @@ def runs_section(context: Context, skipped: list[str]) -> Section:
         state = "finished" if run.finished else f"still going or interrupted at step {run.step} of {run.total}"
         about = [state, f"{run.step} of {run.total}", f"{run.epochs(run.step):.3g}", tables.duration(run.seconds)]
         lines.append([f"`{run.name}`", run.recipe, *about, *(str(run.config.get(key, "")) for key in header[-2:])])
-    blocks: list[Block] = [Table(header, lines), *(Missing(line) for line in skipped)]
-    blocks += [Missing(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
+    blocks: list[Block] = [Table(header, lines), *(Note(line) for line in skipped)]
+    blocks += [Note(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]
     return Section("Runs", blocks)
 
 
@@ -58,35 +53,29 @@ def scores_section(context: Context) -> Section:
     """Every score beside what was reported; for runs without any, the commands that score them."""
     blocks: list[Block] = []
     for title, kinds, make, note in KINDS:
-        runs = of_kind(context.runs, *kinds)
-        votes = context.votes if ADAPTATION in kinds else []
-        shown = table_of(lambda make=make, runs=runs, votes=votes: make(context.records(runs) + votes), note)
-        if runs or votes:
-            blocks += [Heading(title), *shown]
+        runs, records = of_kind(context.runs, *kinds), context.records(*kinds)
+        if runs or records:
+            blocks += [Heading(title), *table_of(partial(make, records), note)]
         for run in runs:
             if run.weights.exists() and not record_of(run):
-                blocks.append(
-                    Missing(f"`{run.name}` has no scores; to score it:", commands_of(run, SCORES[kind_of(run)]))
-                )
+                text = f"`{run.name}` has no scores; to score it:"
+                blocks.append(Note(text, commands_of(run, SCORES[kind_of(run)])))
     return Section("Scores", blocks)
 
 
 def reported_section(context: Context) -> Section:
     """Every number of one report, and what was measured here."""
-    records = context.records(context.runs) + context.votes
-    blocks = table_of(lambda: tables.beside_reported(records, context.report), ADAPTATION_NOTE)
+    blocks = table_of(partial(tables.beside_reported, context.records(), context.report), ADAPTATION_NOTE)
     return Section(f"Report {context.report}: reported and measured", blocks)
 
 
-def table_of(make: Callable[[], pd.DataFrame], note: str, turned: bool = False) -> list[Block]:
-    """The table that `make` gives, `turned` with a column for each row; a line where the runs do not compare."""
+def table_of(make: Callable[[], pd.DataFrame], note: str) -> list[Block]:
+    """The table that `make` gives; a line where the runs do not compare."""
     try:
         frame = make().replace(r"\*\*", "", regex=True)
     except UserError as error:
-        return [Missing(f"No table: {error}.")]
-    lines = [list(frame), *frame.to_numpy().tolist()]
-    header, *others = zip(*lines, strict=True) if turned else lines
-    return [Table(header, others, note)] if len(frame) else []
+        return [Note(f"No table: {error}.")]
+    return [Table(list(frame), frame.to_numpy().tolist(), note)] if len(frame) else []
 
 
 def commands_of(run: Run, scores: tuple[str, ...]) -> str:

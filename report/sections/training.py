@@ -6,9 +6,9 @@ import re
 from matplotlib.axes import Axes
 
 from experiments.runs import repetitions
-from report.context import Context, about
+from report.context import Context
 from report.figures import LETTERING, draw_curves, label_axes, logarithmic_axis, panels
-from report.page import Block, Missing, Printout, Section, Text
+from report.page import Block, Note, Printout, Section
 from training.directory import Run
 
 # Which logged values share a panel: the panel's vertical axis, what their names match, and whether it is logarithmic.
@@ -33,19 +33,14 @@ CLASSES = range(10)
 
 def curves_section(context: Context) -> Section:
     """A figure for each run, with a panel for each kind of value it logged; of repetitions the first."""
-    blocks: list[Block] = [
-        Text("Bold: smoothed over neighbouring lines of the log; pale: as logged, each the mean since the line before.")
-    ]
-    for group in repetitions(context.runs):
-        run = group[0]
+    blocks: list[Block] = [Note("Pale: each line of the log, the mean since the one before; bold: smoothed over them.")]
+    for run, *others in repetitions(context.runs):
         if len(run.log) > 1:
             blocks.append(curves(context, run))
         else:
-            blocks.append(Missing(f"`{run.name}`: curves left out, fewer than two lines were logged."))
-        if len(group) > 1:
-            blocks.append(
-                Text(f"Not drawn, other seeds of the same: {', '.join(f'`{run.name}`' for run in group[1:])}.")
-            )
+            blocks.append(Note(f"`{run.name}`: curves left out, fewer than two lines were logged."))
+        if others:
+            blocks.append(Note(f"Not drawn, other seeds of the same: {', '.join(f'`{run.name}`' for run in others)}."))
     return Section("Loss curves", blocks)
 
 
@@ -77,8 +72,7 @@ def curves(context: Context, run: Run) -> Block:
             axes.set_ylim(0, 1.05 * max(every) or 1)
         if len(lines) > 1:
             axes.legend(fontsize=LETTERING - 1, frameon=False)
-    alt = f"Curves against the training step of {run.name}: {', '.join(by_panel)}."
-    return context.gallery.add(f"curves-{run.name}", figure, alt, f"{about(run)}, by training step.")
+    return context.draw(run, "curves", figure, f"{', '.join(by_panel)} by training step.")
 
 
 def panels_of(keys: set[str]) -> dict[str, tuple[list[str], bool]]:
@@ -131,6 +125,6 @@ def networks_section(context: Context) -> Section:
         try:
             users.setdefault((run.folder / "networks.txt").read_text(), []).append(f"`{run.name}`")
         except OSError:
-            blocks.append(Missing(f"`{run.name}`: networks left out, it has no `networks.txt`."))
+            blocks.append(Note(f"`{run.name}`: networks left out, it has no `networks.txt`."))
     shown = [Printout(", ".join(names[:4]) + " …" * (len(names) > 4), text) for text, names in users.items()]
     return Section("Networks", shown + blocks)

@@ -67,8 +67,6 @@ def write_runs(root, faces, digits, adapted):
         attribute_names=np.array(["Smiling", "Hat"]),
         attributes=random.integers(-1, 2, (60, 2)).astype(np.int8),
     )
-    pictures = random.integers(0, 256, (20, 64, 64, 3), np.uint8)
-    save_png(vae / "reconstructions" / "0000010.png", sheet(pictures, 10))
 
     settings = {"networks": "acgan28", "width": 1, "domain": "a", "data": str(digits)}
     losses = [(step, {"d_loss": 1.0, "g_loss": 1.0, "real_accuracy": step / 10}) for step in range(1, 11)]
