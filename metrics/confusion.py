@@ -1,12 +1,8 @@
 """Confusion matrices of the ten digits: counts, the scores they give, and a figure."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-
-from runtime.figures import save_figure
 
 CLASSES = 10
 
@@ -27,11 +23,6 @@ def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
         "accuracy": float(matrix.trace() / total),
         "by_class": [float(row[label] / row.sum()) if row.any() else None for label, row in enumerate(matrix)],
     }
-
-
-def draw_confusion(matrix: np.ndarray, title: str, path: Path) -> None:
-    """Draw a confusion matrix (10, 10) as PNG."""
-    save_figure(confusion_figure(matrix, title), path)
 
 
 def confusion_figure(matrix: np.ndarray, title: str) -> Figure:

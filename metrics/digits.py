@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -18,23 +18,24 @@ from data.cache import cached_array
 from data.digits import load_digits
 from inference.classification import class_probabilities
 from metrics import Unavailable
-from metrics.confusion import confusion_matrix, draw_confusion, label_scores
+from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from metrics.distances import fid, precision_recall
-from metrics.inception import Inception, reference_features
+from metrics.inception import Inception, InceptionSettings, reference_features
 from metrics.pictures import read_pictures, read_reference
 from models.course_classifier import CourseClassifier
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
 from runtime.files import write_atomically
-from runtime.settings import Range, Settings
+from runtime.settings import Range
 
 SIZE = 28
 
 
 @dataclass
-class Config(Settings):
+class Config(InceptionSettings):
     """Score a folder of generated digits: are they seen as what was asked for, and are they as varied as real ones?"""
 
     out: tyro.conf.Positional[Path]
@@ -45,16 +46,10 @@ class Config(Settings):
     """real digits for FID, precision and recall: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)"""
     reference_count: Annotated[int, Range(2)] = 1000
     """how many of a domain's validation digits are the reference, the first ones"""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID, precision and recall; only 2048 compares with published values"""
     confusion: Path | None = None
     """also draw the confusion matrix to this PNG"""
     json: Path | None = None
     """also write the scores to this file"""
-    inception_weights: Path | None = None
-    """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)"""
-    device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda or cuda:N"""
 
 
 def main(config: Config) -> None:
@@ -69,7 +64,7 @@ def main(config: Config) -> None:
         scores |= {f"real_{name}": value for name, value in real.items()} | diversity(images, config)
     print(table(scores))
     if config.confusion:
-        draw_confusion(matrix, f"seen as asked: {scores['accuracy']:.2%}", config.confusion)
+        save_figure(confusion_figure(matrix, f"seen as asked: {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
         write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
 
@@ -133,7 +128,7 @@ def diversity(images: np.ndarray, config: Config) -> dict:
     """
     scores = {"dims": config.dims, "fid": None, "precision": None, "recall": None}
     try:
-        inception = Inception(config.dims, config.inception_weights, config.device)
+        inception = config.inception()
     except Unavailable as reason:
         return scores | {"unavailable": str(reason)}
     real = real_features(inception, config.reference, config.reference_count)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
+from scipy.stats import entropy
 
 from data.digits import load_unlabelled
 from inference.classification import class_probabilities
@@ -82,7 +83,7 @@ def evidence(probabilities: np.ndarray) -> list[dict]:
         agreements = ((same.sum(1) - 1) / (len(labels) - 1)).tolist()
     measured = []
     for run, agreement in enumerate(agreements):
-        entropy_of_mean, mean_entropy = entropy(probabilities[run].mean(0)), entropy(probabilities[run]).mean()
+        entropy_of_mean, mean_entropy = entropy(probabilities[run].mean(0)), entropy(probabilities[run], axis=1).mean()
         shares = np.bincount(labels[run], minlength=classes) / labels.shape[1]
         alarms = [
             f"{label} is predicted for {share:.1%} of the images only"
@@ -104,12 +105,6 @@ def evidence(probabilities: np.ndarray) -> list[dict]:
             }
         )
     return measured
-
-
-def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Entropies (...) in nats of distributions (..., K)."""
-    logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
-    return -(probabilities * logarithms).sum(-1)
 
 
 def choice(measured: list[dict]) -> int:

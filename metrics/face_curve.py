@@ -6,22 +6,24 @@ Every weights file that the run kept (`--keep-every`) generates faces from the s
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+import pandas as pd
 import tyro
 
 from data.decoded import image_names
 from inference.sampling import load_generator, sample_images
 from metrics.faces import score_faces
+from metrics.inception import InceptionSettings
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
 from runtime.seeds import image_seeds
-from runtime.settings import AT_LEAST_1, Range, Settings
+from runtime.settings import AT_LEAST_1, Range
 
 
 @dataclass
-class Config(Settings):
+class Config(InceptionSettings):
     """Score the kept weights of a face run, oldest first."""
 
     run: tyro.conf.Positional[Path]
@@ -36,10 +38,6 @@ class Config(Settings):
     """Faces to generate for each score."""
     seed: int = 999
     """Seed of their noise."""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID; only 2048 compares with published values."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -57,20 +55,13 @@ def main(config: Config) -> None:
             continue
         generator, about = load_generator(file, "faces")
         images = sample_images(execution.place(generator), image_seeds(config.seed, range(config.count)), execution)
-        points[about["step"]] = about | score_faces(images, config.reference, config.dims, device=config.device)
+        points[about["step"]] = about | score_faces(
+            images, config.reference, config.dims, config.inception_weights, config.device
+        )
         write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
-    curve = [points[step] for step in sorted(points)]
-    print(table(curve))
-
-
-def table(curve: list[dict]) -> str:
-    """The scored points, one a line."""
-    fid_name = f"FID-{curve[0]['dims']}"
-    lines = [f"{'epochs':>8}{'step':>8}{fid_name:>12}{'HOG rate':>10}"]
-    for point in curve:
-        fid = "unavailable" if point["fid"] is None else f"{point['fid']:.3f}"
-        lines.append(f"{point['epochs']:>8.1f}{point['step']:>8}{fid:>12}{point['hog_face_rate']:>10.1%}")
-    return "\n".join(lines)
+    curve = pd.DataFrame([points[step] for step in sorted(points)])[["epochs", "step", "fid", "hog_face_rate"]]
+    names = {"fid": f"FID-{config.dims}", "hog_face_rate": "HOG face rate"}
+    print(curve.rename(columns=names).to_string(index=False, na_rep="unavailable", float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ FILE = "dlib_face_recognition_resnet_model_v1.dat"
 SIDE = 64
 CROP = (12.5, 18.8, 51.5, 57.8)  # left, top, right, bottom of an aligned face as dlib cuts it, in CelebA's 64x64
 CHIP = 150  # pixels that the network sees
+BATCH = 50  # faces in a pass
 
 
 class FaceEmbedding:
@@ -31,9 +32,8 @@ class FaceEmbedding:
     name = "dlib"
     dims = 128
 
-    def __init__(self, batch_size: int = 50) -> None:
+    def __init__(self) -> None:
         self.weights = weights_file()
-        self.batch_size = batch_size
         self.network = dlib.face_recognition_model_v1(str(self.weights))
 
     def features(self, images: np.ndarray) -> np.ndarray:
@@ -44,8 +44,8 @@ class FaceEmbedding:
         if images.shape[1:] != (SIDE, SIDE, 3):
             raise UserError(f"dlib's embedding is of faces of {SIDE}x{SIDE}, not {images.shape[2]}x{images.shape[1]}")
         embeddings = []
-        for start in tqdm(range(0, len(images), self.batch_size), "dlib", leave=False, disable=None):
-            chips = [face_chip(image) for image in images[start : start + self.batch_size]]
+        for start in tqdm(range(0, len(images), BATCH), "dlib", leave=False, disable=None):
+            chips = [face_chip(image) for image in images[start : start + BATCH]]
             embeddings += self.network.compute_face_descriptor(chips)
         return np.array(embeddings, np.float32)
 

@@ -7,7 +7,7 @@ python -m metrics.faces OUT --reference DIR --features dlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -18,18 +18,30 @@ from metrics import Unavailable
 from metrics.distances import fid, inception_score, kid, precision_recall
 from metrics.face_embedding import FaceEmbedding
 from metrics.hog import hog_face_rate
-from metrics.inception import Inception, reference_features
+from metrics.inception import Inception, InceptionSettings, reference_features
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.settings import AT_LEAST_1, Settings
 
 FEATURE_SCORES = ("fid", "kid", "kid_std", "precision", "recall")
 LOGIT_SCORES = ("inception_score", "inception_score_std")
+FORMS = {  # how scores are printed
+    "images": ("images", "d"),
+    "reference_images": ("reference images", "d"),
+    "fid": ("FID-{dims}", ".3f"),
+    "frechet_distance": ("Fréchet distance", ".3f"),
+    "kid": ("KID-{dims}", ".3g"),
+    "precision": ("precision-{dims}", ".3f"),
+    "recall": ("recall-{dims}", ".3f"),
+    "inception_score": ("Inception score", ".3f"),
+    "hog_face_rate": ("HOG face rate", ".1%"),
+    "median_distance": ("median distance", ".3f"),
+    "reference_median_distance": ("of real faces", ".3f"),
+}
 
 
 @dataclass
-class Config(Settings):
+class Config(InceptionSettings):
     """Score a folder of generated pictures against a folder of real ones."""
 
     out: tyro.conf.Positional[Path]
@@ -38,25 +50,12 @@ class Config(Settings):
     """folder with the real pictures, e.g. ROOT/face/val"""
     features: Literal["inception", "dlib"] = "inception"
     """what FID, precision and recall compare: Inception features, or dlib's embedding of faces"""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID, KID, precision and recall; only 2048 compares with published values"""
     json: Path | None = None
     """also write the scores to this file"""
-    inception_weights: Path | None = None
-    """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)"""
-    device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda or cuda:N"""
-    batch_size: Annotated[int, AT_LEAST_1] = 50
-    """pictures per pass through the Inception network"""
 
 
 def score_faces(
-    images: np.ndarray,
-    reference: Path,
-    dims: int = 2048,
-    weights: Path | None = None,
-    device: str = "auto",
-    batch_size: int = 50,
+    images: np.ndarray, reference: Path, dims: int = 2048, weights: Path | None = None, device: str = "auto"
 ) -> dict:
     """All scores of generated pictures, uint8 RGB (N, H, W, 3), against the pictures in the folder `reference`.
 
@@ -75,7 +74,7 @@ def score_faces(
     scores = {"images": len(images), "reference_images": reference_count, "dims": dims}
     scores |= dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES)) | {"hog_face_rate": None, "unavailable": {}}
     try:
-        inception = Inception(dims, weights, device, batch_size)
+        inception = Inception(dims, weights, device)
     except Unavailable as reason:
         scores["unavailable"] = dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES), str(reason))
     else:
@@ -108,7 +107,7 @@ def score_identities(images: np.ndarray, reference: Path) -> dict:
     return {
         "images": len(generated),
         "reference_images": len(real),
-        "features": embedding.name,
+        "dims": embedding.name,
         "frechet_distance": fid(generated, real),
         "precision": precision,
         "recall": recall,
@@ -119,24 +118,13 @@ def score_identities(images: np.ndarray, reference: Path) -> dict:
 
 def table(scores: dict) -> str:
     """The scores as lines of a name and a value, or of a name and the reason why there is none."""
-
-    def value(name: str, form: str, spread: str | None = None) -> str:
-        if scores[name] is None:
-            return f"unavailable: {scores['unavailable'][name]}"
-        return f"{scores[name]:{form}}" + (f" ± {scores[spread]:{form}}" if spread else "")
-
-    dims = scores["dims"]
-    rows = {
-        "images": value("images", "d"),
-        "reference images": value("reference_images", "d"),
-        f"FID-{dims}": value("fid", ".3f"),
-        f"KID-{dims}": value("kid", ".3g", "kid_std"),
-        f"precision-{dims}": value("precision", ".3f"),
-        f"recall-{dims}": value("recall", ".3f"),
-        "Inception score": value("inception_score", ".3f", "inception_score_std"),
-        "HOG face rate": value("hog_face_rate", ".1%"),
-    }
-    return "\n".join(f"{name:<18}{text}" for name, text in rows.items())
+    lines = []
+    for name, (title, form) in FORMS.items():
+        if name in scores:
+            value = f"unavailable: {scores['unavailable'][name]}" if scores[name] is None else f"{scores[name]:{form}}"
+            spread = scores.get(f"{name}_std")
+            lines.append(f"{title.format(**scores):<18}{value}" + (f" ± {spread:{form}}" if spread is not None else ""))
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -145,16 +133,9 @@ def main() -> None:
     images = read_generated(config.out)
     if config.features == "dlib":
         scores = score_identities(images, config.reference)
-        print(
-            "\n".join(
-                f"{name.replace('_', ' '):<28}{value:.4g}" for name, value in scores.items() if name != "features"
-            )
-        )
     else:
-        scores = score_faces(
-            images, config.reference, config.dims, config.inception_weights, config.device, config.batch_size
-        )
-        print(table(scores))
+        scores = score_faces(images, config.reference, config.dims, config.inception_weights, config.device)
+    print(table(scores))
     if config.json is not None:
         write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
 

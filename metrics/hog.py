@@ -1,19 +1,10 @@
-"""HOG face rate: the share of pictures in which a face detector finds exactly one face.
-
-python -m metrics.hog DIR
-"""
+"""HOG face rate: the share of pictures in which a face detector finds exactly one face."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import dlib
 import numpy as np
-import tyro
 from tqdm import tqdm
-
-from metrics.pictures import read_generated
-from runtime.errors import run_command
 
 
 def count_faces(images: Iterable[np.ndarray]) -> np.ndarray:
@@ -31,21 +22,3 @@ def count_faces(images: Iterable[np.ndarray]) -> np.ndarray:
 def hog_face_rate(images: Iterable[np.ndarray]) -> float:
     """The share, in [0, 1], of uint8 RGB pictures (H, W, 3) in which exactly one face is found; needs at least one."""
     return float((count_faces(images) == 1).mean())
-
-
-@dataclass
-class Config:
-    """Print the share of pictures with exactly one face; unreadable files are left out of the count."""
-
-    folder: tyro.conf.Positional[Path]
-    """folder with pictures"""
-
-
-def main() -> None:
-    """Read the folder and print its rate."""
-    images = read_generated(tyro.cli(Config).folder)
-    print(f"HOG face rate {hog_face_rate(images):.1%} of {len(images)} pictures")
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -6,9 +6,9 @@ It is faster because batch normalisation is folded into the convolutions, memory
 needed one is built, and no worker processes carry decoded pictures about. Nothing is ever downloaded.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from metrics.face_embedding import FaceEmbedding
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
 from runtime.errors import UserError
+from runtime.settings import Settings
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
 WEIGHTS_PAGE = "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights"
@@ -37,6 +38,23 @@ LAYERS = {
     768: ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
     2048: ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
 }
+BATCH = 50  # pictures in a pass, as pytorch-fid has it
+
+
+@dataclass(kw_only=True)
+class InceptionSettings(Settings):
+    """Settings of the commands that compare pictures by Inception features."""
+
+    dims: Literal[2048, 768, 192, 64] = 2048
+    """Inception features that are compared; only 2048 compares with published values."""
+    inception_weights: Path | None = None
+    """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)."""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
+
+    def inception(self) -> "Inception":
+        """The network that these settings name; raises what it raises."""
+        return Inception(self.dims, self.inception_weights, self.device)
 
 
 class Inception:
@@ -52,13 +70,8 @@ class Inception:
 
     name = "inception"
 
-    def __init__(
-        self, dims: int = 2048, weights: Path | None = None, device: str = "auto", batch_size: int = 50
-    ) -> None:
-        if batch_size < 1:
-            raise UserError(f"--batch-size {batch_size} is less than 1")
+    def __init__(self, dims: int = 2048, weights: Path | None = None, device: str = "auto") -> None:
         self.dims = dims
-        self.batch_size = batch_size
         self.execution = choose_execution(device, "float32")
         self.weights = weights_file(weights)
         network = _load(self.weights)
@@ -100,11 +113,11 @@ class Inception:
     @torch.no_grad()
     def _run(self, images: np.ndarray, with_logits: bool) -> tuple[np.ndarray, np.ndarray | None]:
         features, logits = [], []
-        starts = range(0, len(images), self.batch_size)
-        with _exact_float32(), self.execution.autocast():
+        starts = range(0, len(images), BATCH)
+        with self.execution.autocast():
             for start in tqdm(starts, "Inception", leave=False, disable=None):
                 # A copy, because the pictures may be a read-only memory map.
-                batch = torch.from_numpy(np.array(images[start : start + self.batch_size])).to(self.execution.device)
+                batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(self.execution.device)
                 pooled = self._pooled(batch, 2048 if with_logits else self.dims)
                 features.append(pooled[self.dims].cpu())
                 if with_logits:
@@ -205,17 +218,3 @@ def _whole(module: nn.Module) -> bool:
     """Whether every value of `module` was in the weights file and is finite."""
     values = [*module.parameters(), *module.buffers()]
     return all(not value.is_meta and bool(value.isfinite().all()) for value in values)
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """No TensorFloat-32, whatever the caller trains in: it would move the scores."""
-    knobs = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
-    before = [knob.fp32_precision for knob in knobs]
-    try:
-        for knob in knobs:
-            knob.fp32_precision = "ieee"
-        yield
-    finally:
-        for knob, precision in zip(knobs, before, strict=True):
-            knob.fp32_precision = precision

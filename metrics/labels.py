@@ -8,8 +8,9 @@ import numpy as np
 import tyro
 
 from data.digits import read_labels
-from metrics.confusion import confusion_matrix, draw_confusion, label_scores
+from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from runtime.errors import UserError, run_command
+from runtime.figures import save_figure
 from runtime.files import write_atomically
 
 
@@ -37,7 +38,7 @@ def main(config: Config) -> None:
     shares = [f"{label}: {share:.1%}" for label, share in enumerate(scores["by_class"]) if share is not None]
     print("by class  " + "  ".join(shares))
     if config.confusion:
-        draw_confusion(matrix, f"accuracy {scores['accuracy']:.2%}", config.confusion)
+        save_figure(confusion_figure(matrix, f"accuracy {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
         write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
 

@@ -14,7 +14,7 @@ import tyro
 
 from metrics import Unavailable
 from metrics.face_embedding import FaceEmbedding
-from metrics.inception import Inception, reference_features
+from metrics.inception import InceptionSettings, reference_features
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
@@ -23,7 +23,7 @@ CHUNK = 256  # pictures whose distances to all training pictures are held at onc
 
 
 @dataclass
-class Config:
+class Config(InceptionSettings):
     """Compare generated and validation faces by their distance to the nearest training face."""
 
     out: tyro.conf.Positional[Path]
@@ -34,8 +34,6 @@ class Config:
     """folder with real pictures that were not trained on, e.g. ROOT/face/val"""
     features: Literal["inception", "dlib"] = "dlib"
     """the space of the distances"""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features"""
     json: Path | None = None
     """also write the distances to this file"""
 
@@ -65,7 +63,7 @@ def main() -> None:
     """Read the folders, print both percentiles and write the JSON."""
     config = tyro.cli(Config, description=Config.__doc__)
     try:
-        extractor = FaceEmbedding() if config.features == "dlib" else Inception(config.dims)
+        extractor = FaceEmbedding() if config.features == "dlib" else config.inception()
     except Unavailable as reason:
         raise UserError(str(reason)) from reason
     images = read_generated(config.out)

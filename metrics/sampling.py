@@ -19,21 +19,21 @@ from data.digits import load_digits
 from inference.sampling import requests, sample_images
 from metrics import Unavailable
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
-from metrics.inception import Inception
+from metrics.inception import InceptionSettings
 from models.generator import DiffusionModel
 from models.samplers import Process, Sampling
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically
-from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range, Settings
+from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
 
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]
 FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 
 
 @dataclass
-class Config(Settings):
+class Config(InceptionSettings):
     """Sample a diffusion network in several ways and score each.
 
     FID, precision and recall are left out where there are no Inception weights.
@@ -59,10 +59,6 @@ class Config(Settings):
     """How many of each digit, for each seed."""
     out: Path | None = None
     """Where the rows go, sampling.json beside the weights by default; rows that are there already are kept."""
-    dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features for FID, precision and recall; only 2048 compares with published values."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"
     """float32, bf16 (mixed), or auto."""
 
@@ -80,7 +76,7 @@ def main(config: Config) -> None:
         part[: config.reference_count] for part in load_digits(reference.parents[1], reference.name, "val")
     )
     try:
-        inception = Inception(config.dims, device=config.device)
+        inception = config.inception()
     except Unavailable as reason:
         print(f"without FID, precision and recall: {reason}")
         inception = None
@@ -89,7 +85,7 @@ def main(config: Config) -> None:
 
     path = config.out or config.weights.with_name("sampling.json")
     content = json.loads(path.read_text()) if path.exists() else {"dims": config.dims, "rows": []}
-    content["real_spread"] = spread(images[: config.reference_count], labels[: config.reference_count])
+    content["real_spread"] = spread(images, labels)
     made = [{name: row[name] for name in (*SETTINGS, "seed")} for row in content["rows"]]
     for row in (row for row in wanted if row not in made):
         noise_seeds, asked = requests(row["seed"], config.per_class)

@@ -36,7 +36,7 @@ def test_the_crop_is_the_face():
 def test_embeddings_are_dlibs():
     """Each picture by itself through dlib's own call for one chip."""
     try:
-        embedding = FaceEmbedding(batch_size=2)
+        embedding = FaceEmbedding()
     except Unavailable:
         pytest.skip(REMEDY)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
@@ -59,10 +59,10 @@ def test_scores_in_the_embedding(folders, command, monkeypatch, tmp_path):
     path = tmp_path / "scores.json"
     status, out, _ = command(faces.main, folders[0], "--reference", folders[1], "--features", "dlib", "--json", path)
     scores = json.loads(path.read_text())
-    assert status == 0 and "frechet distance" in out
+    assert status == 0 and "Fréchet distance" in out
     generated, real = (Means().features(faces.read_generated(folder)) for folder in folders)
     assert scores["frechet_distance"] == pytest.approx(faces.fid(generated, real))
-    assert (scores["images"], scores["reference_images"], scores["features"]) == (6, 5, "dlib")
+    assert (scores["images"], scores["reference_images"], scores["dims"]) == (6, 5, "dlib")
     between = [np.linalg.norm(generated[i] - generated[j]) for i in range(6) for j in range(i)]
     assert scores["median_distance"] == pytest.approx(np.median(between), rel=1e-5)
 

@@ -24,7 +24,7 @@ def torch_home(weights, monkeypatch):
 def test_features_are_those_of_pytorch_fid(dims, weights, torch_home, folders):
     files = sorted(folders[0].iterdir())[:4]
     theirs = get_activations(files, InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[dims]]), 4, dims, num_workers=0)
-    ours = Inception(dims, weights, "cpu", batch_size=3).features(read_pictures(folders[0])[0][:4])
+    ours = Inception(dims, weights, "cpu").features(read_pictures(folders[0])[0][:4])
     assert ours.shape == (4, dims) and ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
 
