@@ -101,9 +101,10 @@ def script_of(recipe: str) -> str:
     return scripts()[recipe]
 
 
-def settings_of(recipe: str) -> dict[str, Any]:
-    """The settings of a recipe."""
-    return importlib.import_module(script_of(recipe).removesuffix(".py")).RECIPES[recipe][1].to_json()
+def settings_of(recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a recipe, and the defaults of its script."""
+    config = importlib.import_module(script_of(recipe).removesuffix(".py")).RECIPES[recipe][1]
+    return config.to_json(), type(config)().to_json()
 
 
 @dataclass(frozen=True)

@@ -230,14 +230,19 @@ TABLES = {
 
 def markdown(name: str, records: list[Record]) -> str:
     """The table of an experiment, and under it its hardware, its command and what is to be said of single rows."""
-    frame, experiment = TABLES[name].make(records), TABLES[name].experiment
-    header, *lines = (f"| {' | '.join(line)} |" for line in (list(frame), *frame.to_numpy().tolist()))
+    lines, experiment = lines_of(TABLES[name].make(records)), TABLES[name].experiment
     hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
     made = [text for text in (hardware, f"`bash scripts/reproduce.sh {experiment}`" if experiment else "") if text]
     below = [f"Mean ± standard deviation over runs. {': '.join(made)}."]
     if experiment:
         below += dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
-    return "\n".join([header, "|---" * len(frame.columns) + "|", *lines, "", "  \n".join(below)]) + "\n"
+    return "\n".join([*lines, "", "  \n".join(below)]) + "\n"
+
+
+def lines_of(frame: pd.DataFrame) -> list[str]:
+    """A data frame of texts as the lines of a Markdown table."""
+    header, *lines = (f"| {' | '.join(line)} |" for line in (list(frame), *frame.to_numpy().tolist()))
+    return [header, "|---" * len(frame.columns) + "|", *lines]
 
 
 def documents() -> list[Path]:
