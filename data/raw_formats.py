@@ -9,11 +9,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.io import loadmat
 from sklearn.datasets import load_svmlight_file
 
-from data.decoded import image_names
+from data.decoded import image_names, read_image
 from runtime.errors import UserError
 
 BSDS500_FOLDERS = ("train", "val", "test")
@@ -80,7 +79,12 @@ def read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_photographs(images: Path) -> list[np.ndarray]:
     """All pictures of BSDS500's `images/{train,val,test}` as uint8 RGB (H, W, 3), at least 28x28, in a fixed order."""
-    return [_photograph(images / part / name) for part in BSDS500_FOLDERS for name in image_names(images / part)]
+    paths = [images / part / name for part in BSDS500_FOLDERS for name in image_names(images / part)]
+    photographs = [read_image(path) for path in paths]
+    for path, photograph in zip(paths, photographs, strict=True):
+        if min(photograph.shape[:2]) < 28:
+            raise UserError(f"{path} is smaller than a patch of 28x28 pixels: download BSDS500 again")
+    return photographs
 
 
 def read_celeba_partition(path: Path) -> list[tuple[str, int]]:
@@ -109,17 +113,6 @@ def read_celeba_attributes(path: Path) -> tuple[list[str], dict[str, list[int]]]
     if len(values) != count:
         raise UserError(f"{path} has {len(values)} pictures, its first line says {count}: download the file again")
     return names, values
-
-
-def _photograph(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
-    if min(pixels.shape[:2]) < 28:
-        raise UserError(f"{path} is smaller than a patch of 28x28 pixels: download BSDS500 again")
-    return pixels
 
 
 def _lines(path: Path) -> list[str]:
