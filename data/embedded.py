@@ -18,19 +18,8 @@ from tqdm import tqdm
 
 from data.drawn_faces import ATTRIBUTES, draw_face
 from data.mnistm import blend
-from data.tables import write_table
-from data.tree import (
-    DOMAIN_ENTRIES,
-    FACE_ENTRIES,
-    building,
-    is_complete,
-    picture_names,
-    resize_digits,
-    write_domain,
-    write_picture,
-)
+from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
 from runtime.errors import UserError, run_command
-from runtime.threads import in_threads
 
 TRAIN_FACES, VAL_FACES = 1200, 300
 SEED = 0
@@ -62,10 +51,12 @@ def embed(out: Path) -> None:
     """
     domains = {"mnistm": mnistm, "handwritten": handwritten, "blended": blended, "fonts": in_fonts}
     for domain, make in domains.items():
-        if not _is_there(out / "digits" / domain, DOMAIN_ENTRIES):
+        if not is_complete(out / "digits" / domain, DOMAIN_ENTRIES):
             write_domain(out / "digits" / domain, *make())
-    if not _is_there(out / "face", FACE_ENTRIES):
-        write_faces(out / "face", TRAIN_FACES, VAL_FACES)
+    if not is_complete(out / "face", FACE_ENTRIES):
+        numbers = tqdm(range(TRAIN_FACES + VAL_FACES), "drawing", disable=None)
+        faces, attributes = zip(*(draw_face(number, SEED) for number in numbers), strict=True)
+        write_faces(out / "face", faces.__getitem__, TRAIN_FACES, VAL_FACES, ATTRIBUTES, dict(enumerate(attributes)))
 
 
 def mnistm() -> tuple[np.ndarray, np.ndarray]:
@@ -122,23 +113,6 @@ def in_fonts(count: int = 1797) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([_printed(label, fonts[random.randint(len(fonts))], random) for label in labels]), labels
 
 
-def write_faces(part: Path, train: int, val: int) -> None:
-    """Write drawn faces: `part/{train,val}/NNNNN.png` (64x64 RGB) and `attributes.csv`."""
-    names = picture_names(train + val)
-    numbers = tqdm(range(train + val), "drawing", disable=None)
-    faces, attributes = zip(*(draw_face(number, SEED) for number in numbers), strict=True)
-    with building(part) as folder:
-        (folder / "train").mkdir()
-        (folder / "val").mkdir()
-
-        def write(index: int) -> None:
-            write_picture(folder / ("train" if index < train else "val") / names[index], faces[index])
-
-        list(in_threads(write, range(train + val), "faces"))
-        rows = [[name, *values.tolist()] for name, values in zip(names, attributes, strict=True)]
-        write_table(folder / "attributes.csv", ["image_name", *ATTRIBUTES], rows)
-
-
 def _printed(digit: int, font: ImageFont.FreeTypeFont, random: np.random.RandomState) -> np.ndarray:
     """One printed digit, uint8 (28, 28, 3): drawn four times as large, then averaged down."""
     mask = Image.new("L", (112, 112))
@@ -160,13 +134,6 @@ def _two_colours(random: np.random.RandomState) -> np.ndarray:
         colours = random.randint(0, 256, (2, 3))
         if abs(np.subtract(*colours.mean(axis=1))) > 70:
             return colours
-
-
-def _is_there(part: Path, entries: tuple[str, ...]) -> bool:
-    there = is_complete(part, entries)
-    if there:
-        print(f"{part} is there already and left as it is")
-    return there
 
 
 if __name__ == "__main__":

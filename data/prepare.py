@@ -28,20 +28,9 @@ from data.raw_formats import (
     read_svhn,
     read_usps,
 )
-from data.tables import write_table
-from data.tree import (
-    DOMAIN_ENTRIES,
-    FACE_ENTRIES,
-    building,
-    is_complete,
-    picture_names,
-    resize_digits,
-    write_domain,
-    write_picture,
-)
+from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
-from runtime.threads import in_threads
 
 MNISTM_SEED = 0
 SOURCES: dict[str, tuple[Source, ...]] = {"faces": CELEBA, "mnistm": (*MNIST, BSDS500), "svhn": SVHN, "usps": USPS}
@@ -99,48 +88,30 @@ def prepare_faces(raw: Path, out: Path, train_count: int | None = None, val_coun
     partition = read_celeba_partition(celeba / "list_eval_partition.txt")
     train = _first(train_count, [name for name, split in partition if split == 0], "--train-count")
     val = _first(val_count, [name for name, split in partition if split == 1], "--val-count")
-    sources = train + val
-    names = picture_names(len(sources))
-    pictures = celeba / "img_align_celeba"
+    sources, pictures = train + val, celeba / "img_align_celeba"
     _check_all_there(pictures, sources)
     attribute_file = celeba / "list_attr_celeba.txt"
     columns, values = read_celeba_attributes(attribute_file) if attribute_file.exists() else ([], {})
-    rows = [[name, *values[source]] for name, source in zip(names, sources, strict=True) if source in values]
+    attributes = {index: values[source] for index, source in enumerate(sources) if source in values}
 
-    with building(out / "face") as folder:
-        (folder / "train").mkdir()
-        (folder / "val").mkdir()
+    def face(index: int) -> np.ndarray:
+        return read_image(pictures / sources[index], 64, resize=True)
 
-        def convert(index: int) -> None:
-            face = read_image(pictures / sources[index], 64, resize=True)
-            write_picture(folder / ("train" if index < len(train) else "val") / names[index], face)
-
-        list(in_threads(convert, range(len(sources)), "faces"))
-        if rows:
-            write_table(folder / "attributes.csv", ["image_name", *columns], rows)
-    print(f"faces: {len(train):,} training and {len(val):,} validation pictures, {len(rows):,} with attributes")
+    write_faces(out / "face", face, len(train), len(val), columns, attributes)
+    print(f"faces: {len(train):,} training and {len(val):,} validation pictures, {len(attributes):,} with attributes")
 
 
 def prepare_domain(domain: str, raw: Path, out: Path) -> None:
     """A domain of digits → `out/digits/DOMAIN`: training and test pictures pooled, 28x28, split 64/16/20."""
-    images, labels = {"mnistm": _mnistm, "svhn": _svhn, "usps": _usps}[domain](raw)
-    write_domain(out / "digits" / domain, images, labels)
+    if domain == "mnistm":
+        digits, labels = _pool(read_mnist(raw / "MNIST" / "raw", part) for part in ("train", "t10k"))
+        images = blend(digits, read_photographs(raw / "BSDS500" / "images"), MNISTM_SEED)
+    elif domain == "svhn":
+        images, labels = _pool(read_svhn(raw / "SVHN" / f"{part}_32x32.mat") for part in ("train", "test"))
+    else:
+        images, labels = _pool(read_usps(raw / "USPS" / name) for name in ("usps.bz2", "usps.t.bz2"))
+    write_domain(out / "digits" / domain, resize_digits(images), labels)
     print(f"{domain}: {len(images):,} pictures in {out / 'digits' / domain}")
-
-
-def _mnistm(raw: Path) -> tuple[np.ndarray, np.ndarray]:
-    digits, labels = _pool(read_mnist(raw / "MNIST" / "raw", part) for part in ("train", "t10k"))
-    return blend(digits, read_photographs(raw / "BSDS500" / "images"), MNISTM_SEED), labels
-
-
-def _svhn(raw: Path) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = _pool(read_svhn(raw / "SVHN" / f"{part}_32x32.mat") for part in ("train", "test"))
-    return resize_digits(images), labels
-
-
-def _usps(raw: Path) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = _pool(read_usps(raw / "USPS" / name) for name in ("usps.bz2", "usps.t.bz2"))
-    return resize_digits(images), labels
 
 
 def _pool(halves: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,13 +138,12 @@ def _check_all_there(folder: Path, names: list[str]) -> None:
 
 def _is_there(part: str, config: Config) -> bool:
     """Whether the part is complete already, which is then said."""
-    folder = config.out / "face" if part == "faces" else config.out / "digits" / part
-    if not is_complete(folder, FACE_ENTRIES if part == "faces" else DOMAIN_ENTRIES):
-        return False
-    if part == "faces":
+    if part != "faces":
+        return is_complete(config.out / "digits" / part, DOMAIN_ENTRIES)
+    folder = config.out / "face"
+    if there := is_complete(folder, FACE_ENTRIES):
         _check_counts(folder, {"train": config.train_count, "val": config.val_count})
-    print(f"{part}: {folder} is there already and left as it is")
-    return True
+    return there
 
 
 def _check_counts(folder: Path, counts: dict[str, int | None]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data.digits import SPLITS, write_labels
+from data.tables import write_table
 from runtime.errors import UserError
 from runtime.threads import in_threads
 
@@ -38,7 +39,7 @@ def building(part: Path) -> Iterator[Path]:
 
 
 def is_complete(part: Path, entries: Sequence[str]) -> bool:
-    """Whether `part` is there already; False when it is missing or an empty folder.
+    """Whether `part` is there already, which is then said; False when it is missing or an empty folder.
 
     Raises UserError when it holds something but lacks one of `entries`, so that nothing is mixed with what lies there.
     """
@@ -47,6 +48,7 @@ def is_complete(part: Path, entries: Sequence[str]) -> bool:
     for entry in entries:
         if not (part / entry).exists():
             raise UserError(f"{part} exists but is incomplete (no {entry}): remove it and run this again")
+    print(f"{part} is there already and left as it is")
     return True
 
 
@@ -80,6 +82,32 @@ def write_domain(part: Path, images: np.ndarray, labels: np.ndarray) -> None:
         for split, members in zip(SPLITS, np.split(shuffled, [train, train + val]), strict=True):
             members = np.sort(members)
             write_labels(folder / f"{split}.csv", [names[index] for index in members], labels[members])
+
+
+def write_faces(
+    part: Path,
+    face: Callable[[int], np.ndarray],
+    train: int,
+    val: int,
+    columns: Sequence[str],
+    attributes: Mapping[int, Sequence[int]],
+) -> None:
+    """Write faces: `part/{train,val}/NNNNN.png` and, of those that have `attributes`, attributes.csv with `columns`.
+
+    face(i), for i below train + val: uint8 (64, 64, 3). Validation numbering goes on after training.
+    """
+    names = picture_names(train + val)
+    with building(part) as folder:
+        for split in FACE_ENTRIES:
+            (folder / split).mkdir()
+
+        def write(index: int) -> None:
+            write_picture(folder / ("train" if index < train else "val") / names[index], face(index))
+
+        list(in_threads(write, range(train + val), "faces"))
+        if attributes:
+            rows = [[names[index], *values] for index, values in attributes.items()]
+            write_table(folder / "attributes.csv", ["image_name", *columns], rows)
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

@@ -67,7 +67,7 @@ def kind_of(run: Run) -> str:
 
 def kind_of_recipe(recipe: str) -> str:
     """Which problem a recipe is about: its script's, or faces where its settings say so."""
-    return FACES if settings_of(recipe).get("images") == "faces" else KINDS[script_of(recipe)]
+    return FACES if settings_of(recipe)[0].get("images") == "faces" else KINDS[script_of(recipe)]
 
 
 def _search(folder: Path, root: Path, found: Found) -> None:
