@@ -15,7 +15,7 @@ from training.directory import LOCAL_SETTINGS, Run
 RESULTS = Path(__file__).parent / "results"
 NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion"}
 NAMES = {"hog_face_rate": "HOG face rate", "inception_score": "IS", "accuracy": "accuracy", "mse": "MSE"}
-OF_FEATURES = {"fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall"}
+OF_FEATURES = {"fid": "FID", "kid": "KID", "frechet_distance": "Fréchet", "precision": "precision", "recall": "recall"}
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]  # of a row of sampling.json
 SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++": "DPM-Solver++"}
 Record = dict[str, Any]
@@ -27,7 +27,7 @@ Record = dict[str, Any]
 def record_of(run: Run) -> Record | None:
     """What a run reached, or several that voted; None where nothing was scored."""
     scores: dict[str, float] = {}
-    for name in ("curve.json", "scores.json", "reconstruction.json"):
+    for name in ("curve.json", "scores.json", "identities.json", "reconstruction.json"):
         scores |= run.json(name, named_scores) or {}
     if not scores:
         return None
@@ -53,8 +53,8 @@ def record_of(run: Run) -> Record | None:
 def named_scores(content: Any) -> dict[str, float]:
     """The scores of a JSON file of metrics or inference under the names that tables give them.
 
-    Features' scores carry their width, FID-768 say; accuracies of an adaptation their domain and split, `svhn test`.
-    Of a curve over kept weights, those of the last.
+    Features' scores carry their width or name, FID-768 and recall-dlib say; accuracies of an adaptation their domain
+    and split, `svhn test`. Of a curve over kept weights, those of the last.
     """
     if isinstance(content, list):
         return named_scores(content[-1]) if content else {}

@@ -38,6 +38,7 @@ class Metric(NamedTuple):
 METRICS = (
     Metric("FID", 1, ".3f", "↓"),
     Metric("KID", 1, ".4f", "↓"),
+    Metric("Fréchet", 1, ".3f", "↓"),
     Metric("precision", 1, ".3f", "↑"),
     Metric("recall", 1, ".3f", "↑"),
     Metric("IS", 1, ".2f", "↑"),

@@ -5,14 +5,11 @@ and PDF. What has no run is not shown; a line names the command that would make 
 """
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from experiments.runs import find_runs
-from report.context import Context
+from report.context import Config, Context
 from report.gallery import Gallery
 from report.page import render
 from report.sections.adaptation import adaptation_section
@@ -23,7 +20,6 @@ from report.sections.training import curves_section, networks_section, settings_
 from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.files import write_atomically
-from runtime.settings import Settings
 
 TITLE = "Faces and digits: what was run"
 SECTIONS = (
@@ -38,34 +34,13 @@ SECTIONS = (
 )
 
 
-@dataclass
-class Config(Settings):
-    """Turn run directories into one page with figures."""
-
-    runs: Path = Path("runs")
-    """Folder of run directories, or of folders of them."""
-    out: Path = Path("outputs/report")
-    """Folder for report.html, report.md and figures/; what an earlier report wrote there is replaced."""
-    report: Literal["", "000", "001", "002", "003", "004"] = ""
-    """The course report whose numbers stand first, each beside what was measured."""
-    data: Path | None = None
-    """The data tree for reconstructions and interpolations of faces; each run's own if not given."""
-    attributes: tuple[str, ...] = ("Male", "Smiling")
-    """Attributes that colour the latents of faces, columns of face/attributes.csv."""
-    seed: int = 999
-    """Seed of the faces and digits that are generated for the report."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-
 def main(config: Config) -> None:
     """Read the runs, draw, and write both pages; raises UserError for what the user can put right."""
     found = find_runs(config.runs)
     for line in found.skipped:
         print(f"skipped: {line}", file=sys.stderr)
     gallery = Gallery(config.out / "figures")
-    made_from = (config.data, config.seed, config.attributes, config.report)
-    context = Context(found.runs, found.votes, gallery, choose_execution(config.device, "float32"), *made_from)
+    context = Context(config, found.runs, found.votes, gallery, choose_execution(config.device, "float32"))
     sections = [make(context) for make in ((reported_section,) if config.report else ()) + SECTIONS]
     sections.insert(0, runs_section(context, found.skipped))
     for run in found.runs:

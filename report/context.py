@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,31 +17,45 @@ from report.gallery import Gallery
 from report.page import Block, Note, Picture
 from runtime.device import Execution
 from runtime.errors import UserError
+from runtime.settings import Settings
 from training.directory import Run
+
+
+@dataclass
+class Config(Settings):
+    """Turn run directories into one page with figures."""
+
+    runs: Path = Path("runs")
+    """Folder of run directories, or of folders of them."""
+    out: Path = Path("outputs/report")
+    """Folder for report.html, report.md and figures/; what an earlier report wrote there is replaced."""
+    report: Literal["", "000", "001", "002", "003", "004"] = ""
+    """The course report whose numbers stand first, each beside what was measured."""
+    data: Path | None = None
+    """The data tree for reconstructions and interpolations of faces; each run's own if not given."""
+    attributes: tuple[str, ...] = ("Male", "Smiling")
+    """Attributes that colour the latents of faces, columns of face/attributes.csv."""
+    seed: int = 999
+    """Seed of the faces and digits that are generated for the report."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
 
 
 @dataclass(frozen=True)
 class Context:
     """What every section is made from."""
 
+    config: Config
     runs: list[Run]
     votes: list[Record]
     """What runs reached that voted."""
     gallery: Gallery
     execution: Execution
-    data: Path | None
-    """The data tree; where it is None, each run's own."""
-    seed: int
-    """Seed of the images that are generated."""
-    attributes: tuple[str, ...]
-    """Attributes that colour the latents of faces."""
-    report: str
-    """The course report that the page is about; empty for none."""
 
     def data_of(self, run: Run) -> Path:
         """The data tree that `run` is shown on; a relative path of its settings may also start at the repository."""
         own = Path(run.settings.get("data", "datasets/real"))
-        return self.data or (own if own.exists() else ROOT / own if (ROOT / own).exists() else own)
+        return self.config.data or (own if own.exists() else ROOT / own if (ROOT / own).exists() else own)
 
     def network_of(self, run: Run, kind: type[Kind]) -> Kind:
         """The network of a run's weights, ready for use; raises UserError when there is none of this kind."""

@@ -35,7 +35,7 @@ def digits_section(context: Context) -> Section:
 def digits_of(context: Context, run: Run) -> list[Block]:
     """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
     network = context.network_of(run, Generator)
-    seeds, labels = grid_requests(context.seed)
+    seeds, labels = grid_requests(context.config.seed)
     how = ""
     if network.diffusion:
         how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
@@ -44,7 +44,7 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     digits = sample_images(network, seeds, context.execution, labels).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
-    caption = f"100 digits, rows classes, columns noise vectors (seed {context.seed}{how})."
+    caption = f"100 digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
         blocks += making_of_a_zero(context, run, network)
@@ -56,7 +56,7 @@ def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> lis
     """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
     most = network.diffusion.most_steps
     steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)
-    seeds, _ = requests(context.seed, 1)
+    seeds, _ = requests(context.config.seed, 1)
     times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
     names = [f"t = {time:.3g}" for time in times]
     at = nearest(times, network.diffusion.snapshot_times)

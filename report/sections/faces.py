@@ -45,7 +45,7 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
 
     def sample(context: Context, run: Run) -> list[Block]:
         network = context.network_of(run, Generator)
-        faces = sample_images(network, image_seeds(context.seed, range(FIRST)), context.execution)
+        faces = sample_images(network, image_seeds(context.config.seed, range(FIRST)), context.execution)
         pages[f"{run.name}, {run.epochs(run.step):.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
         return []
 
@@ -54,7 +54,7 @@ def first_faces(context: Context, runs: list[Run]) -> list[Block]:
     for start in range(0, len(names), 2):
         pair = names[start : start + 2]
         figure = sheet_figure(np.stack([pages[name] for name in pair])[None], columns=pair, scale=1)
-        caption = f"The first {FIRST} faces of {' and of '.join(pair)} (seed {context.seed}); none was chosen."
+        caption = f"The first {FIRST} faces of {' and of '.join(pair)} (seed {context.config.seed}); none was chosen."
         name = f"faces-{start // 2 + 1}" if start else "faces"
         blocks.append(context.gallery.add(name, figure, caption, chart=False))
     return blocks
@@ -81,7 +81,9 @@ def between_latents(context: Context, run: Run) -> list[Block]:
     """Faces on the way from one latent to another, along the sphere that normal latents lie close to."""
     network = context.network_of(run, Generator)
     pairs = [(2 * row, 2 * row + 1) for row in range(PAIRS)]
-    faces = [sample_between(network, image_seeds(context.seed, pair), STEPS, context.execution) for pair in pairs]
+    faces = [
+        sample_between(network, image_seeds(context.config.seed, pair), STEPS, context.execution) for pair in pairs
+    ]
     names = [f"{share:.3g}" for share in np.linspace(0, 1, STEPS)]
     figure = sheet_figure(np.stack(faces), columns=names, column_title="share of the second latent", scale=2)
     return [context.draw(run, "interpolation", figure, "faces between two latents, a row each.", chart=False)]
@@ -111,7 +113,7 @@ def latents_by_attribute(context: Context, run: Run) -> list[Block]:
     """t-SNE of posterior means, a panel for each attribute."""
     points = points_of(run)
     names = points["names"].tolist()
-    chosen = [name for name in context.attributes if name in names] or names[:2]
+    chosen = [name for name in context.config.attributes if name in names] or names[:2]
     if not chosen:
         raise UserError("the data has no attributes (face/attributes.csv)")
     figure, grid = panels(len(chosen), columns=2, height=3.6, width=3.6)

@@ -65,8 +65,8 @@ def scores_section(context: Context) -> Section:
 
 def reported_section(context: Context) -> Section:
     """Every number of one report, and what was measured here."""
-    blocks = table_of(partial(tables.beside_reported, context.records(), context.report), ADAPTATION_NOTE)
-    return Section(f"Report {context.report}: reported and measured", blocks)
+    blocks = table_of(partial(tables.beside_reported, context.records(), context.config.report), ADAPTATION_NOTE)
+    return Section(f"Report {context.config.report}: reported and measured", blocks)
 
 
 def table_of(make: Callable[[], pd.DataFrame], note: str) -> list[Block]:

@@ -1,6 +1,7 @@
 """Results over seeds, and the tables made of them, against numbers worked out by hand."""
 
 import json
+import re
 
 import pytest
 
@@ -113,6 +114,13 @@ def test_the_tables_of_all_documents_are_those_of_the_results():
         marks += text.count("<!-- table: ")
         assert text.count("<!-- table: ") == len(tables.MARKS.findall(text))
     assert marks > 0
+
+
+def test_a_table_of_scores_stands_between_marks():
+    """So that each of its numbers is of a row: where a header says which direction is better, the table is written."""
+    for path in tables.documents():
+        by_hand = re.sub(tables.MARKS, "", path.read_text())
+        assert not re.search(r"^\|.*[↑↓].*\|\n\|---", by_hand, re.MULTILINE), f"{path} has scores that no row makes"
 
 
 def test_a_mark_without_a_table_ends_in_one_line(monkeypatch, tmp_path):
