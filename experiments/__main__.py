@@ -115,8 +115,7 @@ def make(task: Task, log: Path, environment: dict[str, str]) -> bool:
 def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
     """Make what has no scores, `jobs` at a time, those that vote after their voters; the tasks that failed."""
     environments: queue.Queue[dict[str, str]] = queue.Queue()
-    gpus = [str(number) for number in range(torch.cuda.device_count())]
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(gpus)).split(",")
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
     for number in range(jobs):
         environment = {"PYTHONPATH": str(ROOT)}
         if jobs > 1 and torch.cuda.is_available():

@@ -33,6 +33,14 @@ def test_imports_point_down(room):
                 assert ROOMS[other] < ROOMS[room], f"{path} imports {module}"
 
 
+def test_the_report_imports_no_command():
+    modules = {module for path in (ROOT / "report").rglob("*.py") for module in imported(path)}
+    files = [ROOT / f"{module.replace('.', '/')}.py" for module in modules]
+    ours = [path for path in files if path.exists()]
+    assert len(ours) > 20
+    assert [path for path in ours if '__name__ == "__main__"' in path.read_text()] == []
+
+
 def test_every_package_is_a_room():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"benchmarks"} == set(ROOMS)
