@@ -293,7 +293,7 @@ def test_the_page_in_a_browser(report, browser, width):
     WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(ready))
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
     widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
-    assert len(widths) > 30 and min(widths) > 0
+    assert len(widths) > 25 and min(widths) > 0
     inner, scroll = browser.execute_script("return [innerWidth, document.scrollingElement.scrollWidth]")
     assert inner == width and scroll <= inner
     opened = "document.querySelectorAll('details').forEach(one => one.open = true)"
