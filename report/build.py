@@ -21,18 +21,6 @@ from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.files import write_atomically
 
-TITLE = "Faces and digits: what was run"
-SECTIONS = (
-    scores_section,
-    faces_section,
-    vae_section,
-    digits_section,
-    adaptation_section,
-    curves_section,
-    settings_section,
-    networks_section,
-)
-
 
 def main(config: Config) -> None:
     """Read the runs, draw, and write both pages; raises UserError for what the user can put right."""
@@ -41,8 +29,10 @@ def main(config: Config) -> None:
         print(f"skipped: {line}", file=sys.stderr)
     gallery = Gallery(config.out / "figures")
     context = Context(config, found.runs, found.votes, gallery, choose_execution(config.device, "float32"))
-    sections = [make(context) for make in ((reported_section,) if config.report else ()) + SECTIONS]
-    sections.insert(0, runs_section(context, found.skipped))
+    shown = [reported_section] * bool(config.report) + [scores_section, faces_section, vae_section, digits_section]
+    shown += [adaptation_section, curves_section, settings_section, networks_section]
+    sections = [make(context) for make in shown]
+    sections.insert(0, runs_section(context, found.skipped))  # made last, when all that is damaged was found
     for run in found.runs:
         for problem in run.problems:
             print(f"{run.name} {problem}", file=sys.stderr)
@@ -52,7 +42,9 @@ def main(config: Config) -> None:
         "make it. Every figure lies in `figures/` as PNG and PDF, animations as GIF."
     )
     for name in ("report.html", "report.md"):
-        write_atomically(config.out / name, render(f"{name}.j2", TITLE, lead, sections).encode())
+        write_atomically(
+            config.out / name, render(f"{name}.j2", "Faces and digits: what was run", lead, sections).encode()
+        )
     print(f"{config.out / 'report.html'}: {count} runs, {len(gallery.names)} figures")
 
 

@@ -34,15 +34,11 @@ def panels(count: int, columns: int = 3, height: float = 2.2, width: float = 2.4
     return figure, list(grid.flat[:count])
 
 
-def smooth(values: np.ndarray) -> np.ndarray:
-    """Values (N,) averaged over their neighbours, a fiftieth of them to each side, without a lag."""
-    return gaussian_filter1d(values, max(1.0, len(values) / 50), mode="nearest")
-
-
 def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[float]]], exact: bool = False) -> None:
     """Curves (steps, values) by name, smoothed over raw; those of few points as marked points that are joined.
 
-    What is `exact`, a setting's course say, is drawn as it is.
+    Smoothing averages over a fiftieth of the values to each side, without a lag. What is `exact`, a schedule say, is
+    drawn as it is.
     """
     longest = max(len(steps) for steps, _ in curves.values())
     for number, (name, (steps, values)) in enumerate(curves.items()):
@@ -53,7 +49,8 @@ def draw_curves(axes: Axes, curves: dict[str, tuple[Sequence[float], Sequence[fl
             axes.plot(steps, values, linewidth=1.5, **style)
         else:
             axes.plot(steps, values, color=style["color"], alpha=0.3, linewidth=0.7)
-            axes.plot(steps, smooth(np.asarray(values, float)), linewidth=1.5, **style)
+            smoothed = gaussian_filter1d(np.asarray(values, float), max(1.0, len(values) / 50), mode="nearest")
+            axes.plot(steps, smoothed, linewidth=1.5, **style)
 
 
 def label_axes(axes: Axes, x: str, y: str, title: str = "") -> None:

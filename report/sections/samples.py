@@ -1,11 +1,12 @@
 """How the samples of a run changed over its training: some sheets as a picture, all as an animation."""
 
 import numpy as np
-from PIL import Image
 
+from data.decoded import read_image
 from report.context import Context
 from report.figures import cut_sheet, sheet_figure
 from report.page import Block
+from runtime.errors import UserError
 from runtime.images import sheet
 from training.directory import Run
 
@@ -18,9 +19,8 @@ def read_sheets(run: Run) -> list[tuple[int, np.ndarray]]:
     sheets = []
     for path in sorted((run.folder / "samples").glob("*.png")):
         try:
-            with Image.open(path) as image:
-                sheets.append((int(path.stem), np.asarray(image.convert("RGB"))))
-        except (OSError, SyntaxError, ValueError):
+            sheets.append((int(path.stem), read_image(path)))
+        except (UserError, ValueError):
             run.complain(f"has a damaged picture `samples/{path.name}`, which is left out")
     return [(step, page) for step, page in sheets if page.shape == sheets[-1][1].shape]
 

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.runs import repetitions
@@ -46,20 +47,19 @@ def curves_section(context: Context) -> Section:
 
 def curves(context: Context, run: Run) -> Block:
     """The figure of one run."""
-    by_panel = panels_of({key for line in run.log for key in line})
+    log = pd.DataFrame(run.log)
+    by_panel = panels_of(set(log))
     labelled = [line for line in run.log if "pseudo_0" in line]
     figure, grid = panels(len(by_panel) + bool(labelled))
     if labelled:
         draw_label_shares(grid.pop(), labelled)
     for axes, (name, (keys, logarithmic)) in zip(grid, by_panel.items(), strict=True):
         factor = 100 if name in IN_PER_CENT else 1
-        lines = {
-            NAMES.get(key, key.replace("_", " ").removesuffix(" loss").removesuffix(" accuracy")): (
-                [line["step"] for line in run.log if key in line],
-                [factor * line[key] for line in run.log if key in line],
-            )
-            for key in keys
-        }
+        lines = {}
+        for key in keys:
+            title = NAMES.get(key, key.replace("_", " ").removesuffix(" loss").removesuffix(" accuracy"))
+            logged = log[["step", key]].dropna()
+            lines[title] = (logged["step"].tolist(), (factor * logged[key]).tolist())
         setting = name in ("weight of the adaptation", "learning rate")
         draw_curves(axes, lines, exact=setting)
         label_axes(axes, "training step", name)
