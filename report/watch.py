@@ -4,22 +4,20 @@ Beside the metrics.jsonl of every run an event file repeats its scalars and the 
 metrics.jsonl stays the truth: event files are made anew each time, so that those of a resumed run fit it.
 """
 
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from PIL import Image
 
+from data.decoded import read_image
 from runtime.errors import UserError, run_command
 from runtime.settings import Range, Settings
+from training.directory import read_log
 
 EVERY = 3.0  # seconds
 
@@ -48,42 +46,25 @@ class EventFile:
             self.writer.close()
             self._begin()
         self.size = size
-        for line in islice(complete_lines(self.log), self.lines, None):
-            self.lines += 1
-            names = line.keys() - {"step", "seconds"}
-            self._write(line["step"], line["seconds"], {name: {"simple_value": line[name]} for name in names})
+        lines = read_log(self.log)
+        for line in lines[self.lines :]:
+            for name in line.keys() - {"step", "seconds"}:
+                self.writer.add_scalar(name, line[name], int(line["step"]), walltime=line["seconds"])
+        self.lines = len(lines)
         for path in sorted(set(self.run.glob("*/[0-9]*.png")) - self.grids):
             self.grids.add(path)
-            with Image.open(path) as image:
-                picture = {"width": image.width, "height": image.height, "colorspace": 3}
-            picture["encoded_image_string"] = path.read_bytes()
-            self._write(int(path.stem), path.stat().st_mtime, {path.parent.name: {"image": picture}})
+            picture, written = read_image(path), path.stat().st_mtime
+            self.writer.add_image(path.parent.name, picture, int(path.stem), written, dataformats="HWC")
         self.writer.flush()
 
     def _begin(self) -> None:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from torch.utils.tensorboard import SummaryWriter
 
         for earlier in self.run.glob("events.out.tfevents.*"):
             earlier.unlink()
-        self.writer = EventFileWriter(str(self.run))
+        self.writer = SummaryWriter(str(self.run))
         self.size = self.lines = 0
         self.grids: set[Path] = set()
-
-    def _write(self, step: int, seconds: float, values: dict[str, dict]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        summary = Summary(value=[Summary.Value(tag=name, **value) for name, value in values.items()])
-        self.writer.add_event(Event(step=step, wall_time=seconds, summary=summary))
-
-
-def complete_lines(log: Path) -> Iterator[dict[str, float]]:
-    """The lines of a metrics.jsonl, up to the first that is not whole."""
-    for line in log.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def main(config: Config) -> None:

@@ -47,17 +47,17 @@ class Run:
     @cached_property
     def log(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl that can be read."""
+        path = self.folder / "metrics.jsonl"
         try:
-            lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines()
+            whole, count = read_log(path), len(path.read_text(errors="replace").splitlines())
         except FileNotFoundError:
             self.complain("has no `metrics.jsonl` yet: nothing was logged")
             return []
         except OSError as error:
             self.complain(f"has a `metrics.jsonl` that cannot be read ({error.strerror})")
             return []
-        whole = [line for line in map(_numbers, lines) if line]
-        if len(whole) < len(lines):
-            lost = f"{len(lines) - len(whole)} of {len(lines)} lines"
+        if len(whole) < count:
+            lost = f"{count - len(whole)} of {count} lines"
             self.complain(f"has a damaged `metrics.jsonl`: {lost} cannot be read, the others are used")
         return whole
 
@@ -109,6 +109,11 @@ def read_run(folder: Path, name: str = "") -> Run:
     config = json.loads((folder / "config.json").read_text())
     about = {"recipe": config["recipe"], "total_steps": int(config["total_steps"])}
     return Run(folder, name or folder.name, config | about | {"settings": dict(config["settings"])})
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The lines of a metrics.jsonl that are whole: finite numbers by their names, `step` among them."""
+    return [line for line in map(_numbers, path.read_text(errors="replace").splitlines()) if line]
 
 
 def _numbers(line: str) -> dict[str, float] | None:
