@@ -79,7 +79,7 @@ def test_command_is_a_recipe_and_the_score_that_of_its_experiment(root, name):
         assert command.endswith(f"--source {name.replace('-', ' --target ')} --seed 1")
         return
     for score, value in record["scores"].items():
-        if not score.startswith(("KID", "precision", "recall")):
+        if not score.startswith(("KID", "Fréchet", "precision", "recall")):
             digits = {"MSE": f"{value:.5f}", "FID-768": f"{value:.3f}"}.get(score, f"{value:.1%}".replace("%", " %"))
             assert f"{score} {digits}" in row["score"]
 
