@@ -64,7 +64,7 @@ def main(config: Config) -> None:
         scores |= {f"real_{name}": value for name, value in real.items()} | diversity(images, config)
     print(table(scores))
     if config.confusion:
-        save_figure(confusion_figure(matrix, f"seen as asked: {scores['accuracy']:.2%}"), config.confusion)
+        save_figure(confusion_figure(matrix, f"classified as requested: {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
         write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
 
@@ -169,7 +169,7 @@ def real_features(inception: Inception, reference: Path, count: int) -> np.ndarr
 def table(scores: dict) -> str:
     """The scores as lines of a name and a value, or of a name and the reason why there is none."""
     shares = [f"{digit}: {share:.1%}" for digit, share in enumerate(scores["by_class"]) if share is not None]
-    lines = [f"seen as asked    {scores['accuracy']:.2%} of {scores['pictures']} pictures", "  ".join(shares)]
+    lines = [f"as requested     {scores['accuracy']:.2%} of {scores['pictures']} pictures", "  ".join(shares)]
     for name in ("saturation", "clipped"):
         real = f" (real {scores[f'real_{name}']:.3f})" if f"real_{name}" in scores else ""
         lines.append(f"{name:<17}{scores[name]:.3f}{real}")

@@ -100,7 +100,7 @@ def test_it_is_the_graders_rule(digits, classifier, tmp_path, capsys, monkeypatc
     assert scores["accuracy"] == pytest.approx(expected)
     assert np.mean(scores["by_class"]) == pytest.approx(expected)
     assert scores["pictures"] == 30
-    assert f"seen as asked    {expected:.2%} of 30 pictures" in printed
+    assert f"as requested     {expected:.2%} of 30 pictures" in printed
     assert Image.open(tmp_path / "new" / "confusion.png").size[0] > 500
 
 
@@ -111,7 +111,7 @@ def test_every_digit_right_and_every_digit_wrong(digits, classifier, tmp_path, c
     for shift, share in ((0, "100.00%"), (1, "0.00%")):
         folder = tmp_path / f"{shift}"
         save_images(folder, [f"{(digit + shift) % 10}_{index:03d}.png" for index, digit in enumerate(seen)], images)
-        assert f"seen as asked    {share} of 30" in score((folder, "--classifier", classifier), capsys, monkeypatch)
+        assert f"as requested     {share} of 30" in score((folder, "--classifier", classifier), capsys, monkeypatch)
 
 
 def test_saturation_and_clipped_values():
@@ -157,7 +157,7 @@ def test_diversity_beside_it(digits, classifier, weights_to_64, tmp_path, capsys
 def test_without_inception_weights_the_accuracy_is_there(digits, classifier, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     printed = score((digits, "--classifier", classifier, "--reference", digits), capsys, monkeypatch)
-    assert "seen as asked" in printed
+    assert "as requested" in printed
     assert "FID-2048         unavailable: Inception weights not found" in printed
 
 
