@@ -32,7 +32,7 @@ def commands_of(text):
     inline = re.findall(rf"`({COMMAND}[^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for line in (*lines, *inline):
         if re.match(COMMAND, line) and not PLACEHOLDER.search(line):
-            yield [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z]+=\S+", word)]
+            yield [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
 
 
 def check(words):
@@ -58,8 +58,9 @@ def check(words):
         module, words = words[2], words[3:]
     if module == "experiments":
         assert words[0] in (*EXPERIMENTS, "tables")
-    else:
-        tyro.cli(importlib.import_module(module).Config, args=words)
+        return
+    file = ROOT / module.replace(".", "/")  # a package is run by its __main__
+    tyro.cli(importlib.import_module(f"{module}.__main__" if file.is_dir() else module).Config, args=words)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
