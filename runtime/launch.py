@@ -1,8 +1,8 @@
 """Run a script in several processes, on this machine or several: `python -m runtime.launch train_dcgan.py RECIPE …`.
 
 The environment says how many: GPUS=N or PROCESSES=N of this machine; NODES=N machines, each with its NODE_RANK from 0,
-which meet at MASTER=HOST:PORT, an address of machine 0. After a process fails, all are started again RESTARTS=N times,
-and resume the run.
+which meet at MASTER=HOST:PORT, an address of machine 0. On one machine, all processes are started again RESTARTS=N
+times after one fails, and resume the run.
 """
 
 import os
@@ -24,6 +24,8 @@ def options() -> list[str]:
     words = ["--nproc-per-node", str(number("GPUS", number("PROCESSES", 1))), "--max-restarts", str(restarts)]
     if nodes == 1:
         return [*words, "--standalone"]
+    if restarts:
+        raise UserError(f"RESTARTS={restarts} is for one machine: start several again yourself, with --resume")
     rank, (host, _, port) = number("NODE_RANK", nodes), os.environ.get("MASTER", "").rpartition(":")
     if rank >= nodes or not host or not port.isdecimal():
         raise UserError(f"NODES={nodes} needs NODE_RANK from 0 to {nodes - 1} and MASTER=HOST:PORT of machine 0")

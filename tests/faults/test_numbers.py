@@ -32,7 +32,7 @@ def numeric_fields(kind):
 
 def kinds(module):
     """The settings of a command: one class, or that of each recipe."""
-    if hasattr(module, "RECIPES"):
+    if module.__name__.startswith("train_"):
         return list({type(config): config for _, config in module.RECIPES.values()}.values())
     required = {field.name: None for field in fields(module.Config)}
     blank = module.Config.__new__(module.Config)

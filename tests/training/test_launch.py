@@ -44,19 +44,34 @@ def machine(root, tmp_path):
     return machine
 
 
-def test_two_machines_go_on_after_a_process_is_killed(machine, dcgan_command, train, tmp_path, state):
-    script = tmp_path / "train.py"
-    script.write_text(DIES_ONCE)
-    options = ("--max-steps", 4, "--checkpoint-every", 2, "--log-every", 1, "--sample-every", 99)
+OPTIONS = ("--max-steps", 4, "--checkpoint-every", 2, "--log-every", 1, "--sample-every", 99)
+
+
+def test_two_machines_do_what_one_process_does(machine, dcgan_command, train, root, tmp_path, state):
     machines = []
     for rank in range(2):
-        command = dcgan_command(tmp_path / f"machine{rank}", "dcgan", *options)
-        machines.append(machine(rank, script, *command, RESTARTS="1", ONCE=str(tmp_path / "killed")))
+        command = dcgan_command(tmp_path / f"machine{rank}", "dcgan", *OPTIONS)
+        machines.append(machine(rank, root / "train_dcgan.py", *command))
     errors = [process.communicate(timeout=300)[1] for process in machines]
     assert [process.returncode for process in machines] == [0, 0], errors
-    assert (tmp_path / "killed").exists()
     assert not (tmp_path / "machine1" / "dcgan").exists()  # the first machine writes
-    together, alone = state(tmp_path / "machine0" / "dcgan"), state(train(tmp_path, "dcgan", *options))
+    assert_equal(state(tmp_path / "machine0" / "dcgan"), state(train(tmp_path, "dcgan", *OPTIONS)))
+
+
+def test_processes_go_on_after_one_is_killed(machine, dcgan_command, train, tmp_path, state):
+    script = tmp_path / "train.py"
+    script.write_text(DIES_ONCE)
+    command = dcgan_command(tmp_path / "machine", "dcgan", *OPTIONS)
+    environment = {"NODES": "1", "PROCESSES": "2", "RESTARTS": "1", "ONCE": str(tmp_path / "killed")}
+    process = machine(0, script, *command, **environment)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert (tmp_path / "killed").exists()
+    assert_equal(state(tmp_path / "machine" / "dcgan"), state(train(tmp_path, "dcgan", *OPTIONS)))
+
+
+def assert_equal(together, alone):
+    """A run of several processes is that of one, but for rounding."""
     assert [line["step"] for line in together["log"]] == [1, 2, 3, 4]
     for name in ("generator", "discriminator", "average"):
         for key, value in alone["checkpoint"]["parts"][name].items():
@@ -73,10 +88,11 @@ def test_two_machines_go_on_after_a_process_is_killed(machine, dcgan_command, tr
             "NODES=2 needs NODE_RANK from 0 to 1 and MASTER=HOST:PORT",
         ),
         ({"GPUS": "all"}, "GPUS=all: give a whole number"),
+        ({"NODES": "2", "RESTARTS": "1"}, "RESTARTS=1 is for one machine: start several again yourself, with --resume"),
     ],
 )
 def test_what_is_missing_is_said(monkeypatch, environment, message):
-    for name in ("NODES", "NODE_RANK", "MASTER", "GPUS", "PROCESSES"):
+    for name in ("NODES", "NODE_RANK", "MASTER", "GPUS", "PROCESSES", "RESTARTS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

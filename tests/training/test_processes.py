@@ -23,7 +23,7 @@ RUNS = {
     "sagan": (*FACES, *RATES, "--loss", "wgan-gp", "--flip"),
     # Groups of eight images share a deviation: each process has one of the two.
     "r3gan": (*FACES, *RATES, "--batch-size", 16, "--penalty-every", 2, "--r1", 0.5),
-    "pixelshuffle": (*FACES, *RATES, "--label-flips", 0.3, "--g-steps", 2, "--d-steps", 2),
+    "pixelshuffle": (*FACES, *RATES, "--label-flips", 0.3, "--g-steps", 2),
     "vae": (*FACES, *RATE, "--flip", "--kl-weight", 0.1, "--no-linear-start"),
     "acgan28": (*DIGITS, *RATES, "--latent-size", 8, "--fake-class-weight", 0.5),
     "context-unet": (*DIGITS, *RATE, "--label-dropout", 0.5, "--max-gradient-norm", 0.5, "--sample-steps", 4),
