@@ -49,7 +49,7 @@ class Config(TrainConfig):
     """Noise levels between the student's phases, falling from 80 to 0: one sampling step each."""
     substeps: Annotated[int, AT_LEAST_1] = 8
     """Steps that the teacher takes through a phase."""
-    guidance: Annotated[float, AT_LEAST_0] = 2.0
+    guidance: Annotated[float, AT_LEAST_0] = EDM.default_guidance
     """Guidance scale that the student learns."""
     guidance_interval: Annotated[tuple[float, float], AT_LEAST_0] = EDM.default_interval
     """Noise levels sigma between which the teacher is guided."""

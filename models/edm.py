@@ -24,8 +24,8 @@ from runtime.errors import UserError
 class EDM(Process):
     """Noise levels and preconditioning for images whose pixels have the standard deviation `sigma_data`."""
 
-    default_guidance: ClassVar[float] = 1.5
-    default_interval: ClassVar[tuple[float, float]] = (0.3, 5.0)
+    default_guidance: ClassVar[float] = 4.0
+    default_interval: ClassVar[tuple[float, float]] = (0.3, 20.0)
 
     sigma_data: float = 0.5
     sigma_min: float = 0.002
@@ -93,7 +93,7 @@ class EDM(Process):
             raise UserError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
-        return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 20)
+        return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 12)
 
     @property
     def most_steps(self) -> int:

@@ -28,14 +28,14 @@ class Sampling:
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
     the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
     steps: Annotated[int, AT_LEAST_0] = 0
-    """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM), and
-    20, or the next smaller divisor of T, for the others."""
+    """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM); for
+    the others 20 or the next smaller divisor of T, 12 for EDM."""
     guidance: Annotated[float | None, Range(0, 100)] = None
     """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
-    discrete times, 1.5 for EDM; a distilled network has guidance built in."""
+    discrete times, 4 for EDM; a distilled network has guidance built in."""
     guidance_interval: Annotated[tuple[float, float] | None, AT_LEAST_0] = None
     """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
-    costs half. By default everywhere for discrete times, from sigma 0.3 to 5 for EDM."""
+    costs half. By default everywhere for discrete times, from sigma 0.3 to 20 for EDM."""
     eta: Annotated[float, SHARE] = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"

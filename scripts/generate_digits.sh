@@ -8,7 +8,6 @@ if (($# == 0)); then
 fi
 out=$1
 shift
-# What makes the shipped network legible in the fewest steps; other weights have defaults of their own.
-how=(--weights "$here/../weights/digits.safetensors" --sampler dpm++ --steps 10 --guidance 8)
-[[ " $* " == *" --weights"[\ =]* ]] && how=()
-exec "$here/python.sh" -m inference.generate_digits --out "$out" "${how[@]}" "$@"
+weights=(--weights "$here/../weights/digits.safetensors")
+[[ " $* " == *" --weights"[\ =]* ]] && weights=()
+exec "$here/python.sh" -m inference.generate_digits --out "$out" "${weights[@]}" "$@"

@@ -50,7 +50,7 @@ faces() {
 }
 
 digits() {
-    $python -m inference.generate_digits --weights weights/digits.safetensors --sampler dpm++ --steps 10 --guidance 8 \
+    $python -m inference.generate_digits --weights weights/digits.safetensors \
         --per-class 10 --out "$out/digits" --grid "$out/digits.png"
 }
 
