@@ -1,8 +1,7 @@
 """Run a script in several processes, on this machine or several: `python -m runtime.launch train_dcgan.py RECIPE …`.
 
 The environment says how many: GPUS=N or PROCESSES=N of this machine; NODES=N machines, each with its NODE_RANK from 0,
-which meet at MASTER=HOST:PORT, an address of machine 0. On one machine, all processes are started again RESTARTS=N
-times after one fails, and resume the run.
+which meet at MASTER=HOST:PORT, an address of machine 0. After a process fails, all end: go on with --resume.
 """
 
 import os
@@ -20,12 +19,10 @@ PATIENCE = 60  # seconds that machines wait for each other
 
 def options() -> list[str]:
     """The environment as options of torchrun; raises UserError for what is missing or no number."""
-    nodes, restarts = number("NODES", 1), number("RESTARTS", 0)
-    words = ["--nproc-per-node", str(number("GPUS", number("PROCESSES", 1))), "--max-restarts", str(restarts)]
+    nodes = number("NODES", 1)
+    words = ["--nproc-per-node", str(number("GPUS", number("PROCESSES", 1))), "--max-restarts", "0"]
     if nodes == 1:
         return [*words, "--standalone"]
-    if restarts:
-        raise UserError(f"RESTARTS={restarts} is for one machine: start several again yourself, with --resume")
     rank, (host, _, port) = number("NODE_RANK", nodes), os.environ.get("MASTER", "").rpartition(":")
     if rank >= nodes or not host or not port.isdecimal():
         raise UserError(f"NODES={nodes} needs NODE_RANK from 0 to {nodes - 1} and MASTER=HOST:PORT of machine 0")

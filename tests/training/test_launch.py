@@ -10,26 +10,6 @@ import torch
 from runtime import launch
 from runtime.errors import UserError
 
-# Training whose second process is killed in its third step, once: before the next checkpoint.
-DIES_ONCE = """
-import os, signal
-from pathlib import Path
-import train_dcgan
-from runtime.errors import run_command
-from training.config import parse_command_line
-from training.run import Run
-
-def finish_step(self, *arguments, finish=Run.finish_step):
-    finish(self, *arguments)
-    once = Path(os.environ["ONCE"])
-    if self.step == 3 and os.environ["RANK"] == "1" and not once.exists():
-        once.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Run.finish_step = finish_step
-run_command(lambda: train_dcgan.main(parse_command_line(train_dcgan.RECIPES)))
-"""
-
 
 @pytest.fixture
 def machine(root, tmp_path):
@@ -58,18 +38,6 @@ def test_two_machines_do_what_one_process_does(machine, dcgan_command, train, ro
     assert_equal(state(tmp_path / "machine0" / "dcgan"), state(train(tmp_path, "dcgan", *OPTIONS)))
 
 
-def test_processes_go_on_after_one_is_killed(machine, dcgan_command, train, tmp_path, state):
-    script = tmp_path / "train.py"
-    script.write_text(DIES_ONCE)
-    command = dcgan_command(tmp_path / "machine", "dcgan", *OPTIONS)
-    environment = {"NODES": "1", "PROCESSES": "2", "RESTARTS": "1", "ONCE": str(tmp_path / "killed")}
-    process = machine(0, script, *command, **environment)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert (tmp_path / "killed").exists()
-    assert_equal(state(tmp_path / "machine" / "dcgan"), state(train(tmp_path, "dcgan", *OPTIONS)))
-
-
 def assert_equal(together, alone):
     """A run of several processes is that of one, but for rounding."""
     assert [line["step"] for line in together["log"]] == [1, 2, 3, 4]
@@ -88,11 +56,10 @@ def assert_equal(together, alone):
             "NODES=2 needs NODE_RANK from 0 to 1 and MASTER=HOST:PORT",
         ),
         ({"GPUS": "all"}, "GPUS=all: give a whole number"),
-        ({"NODES": "2", "RESTARTS": "1"}, "RESTARTS=1 is for one machine: start several again yourself, with --resume"),
     ],
 )
 def test_what_is_missing_is_said(monkeypatch, environment, message):
-    for name in ("NODES", "NODE_RANK", "MASTER", "GPUS", "PROCESSES", "RESTARTS"):
+    for name in ("NODES", "NODE_RANK", "MASTER", "GPUS", "PROCESSES"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
