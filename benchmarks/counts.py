@@ -5,13 +5,13 @@ the host, or tensors of two devices in one operation, end it with an error. Of t
 arithmetic, the operations (a kernel or a few each) and the copies from the host.
 """
 
-import importlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -21,12 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.data import write_tree
+from experiments.rows import module_of
 from runtime.device import Execution
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from training.config import TrainConfig, parse_command_line
 from training.run import Run
 
-ROOT = Path(__file__).parents[1]
 META = torch.device("meta")
 MOVES = ("_to_copy", "copy_")  # the only operations that may see both host and device
 GENERATORS = ("dcgan", "sagan", "r3gan", "vae", "acgan28", "context-unet", "attention-unet", "edm")
@@ -132,13 +132,10 @@ def count_step(recipe: str, *options: object) -> StepCount:
     return counting.count
 
 
-def load_recipe(recipe: str, *options: object) -> tuple[Any, TrainConfig]:
+def load_recipe(recipe: str, *options: object) -> tuple[ModuleType, TrainConfig]:
     """The training script that has `recipe`, and its settings with these options; raises UserError if none has."""
-    for path in sorted(ROOT.glob("train_*.py")):
-        script = importlib.import_module(path.stem)
-        if recipe in script.RECIPES:
-            return script, parse_command_line(script.RECIPES, [recipe, *map(str, options)])
-    raise UserError(f"no recipe is called {recipe!r}")
+    script = module_of(recipe)
+    return script, parse_command_line(script.RECIPES, [recipe, *map(str, options)])
 
 
 @dataclass

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from runtime.errors import UserError
@@ -101,9 +102,14 @@ def script_of(recipe: str) -> str:
     return scripts()[recipe]
 
 
+def module_of(recipe: str) -> ModuleType:
+    """The training script that has this recipe, imported; raises UserError when none has."""
+    return importlib.import_module(script_of(recipe).removesuffix(".py"))
+
+
 def settings_of(recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a recipe, and the defaults of its script."""
-    config = importlib.import_module(script_of(recipe).removesuffix(".py")).RECIPES[recipe][1]
+    config = module_of(recipe).RECIPES[recipe][1]
     return config.to_json(), type(config)().to_json()
 
 

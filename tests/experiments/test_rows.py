@@ -1,13 +1,11 @@
 """The rows of all experiments are runs that the training scripts know, and numbers that a report states."""
 
-import importlib
-
 import pytest
 
 from experiments import results
 from experiments.__main__ import EXPERIMENTS
 from experiments.reported import BOUNDS, best, of_system, reported
-from experiments.rows import script_of, scripts
+from experiments.rows import module_of, script_of, scripts
 from experiments.tables import TABLES
 from runtime.errors import UserError
 from training.config import parse_command_line
@@ -30,7 +28,7 @@ def test_the_training_scripts_know_every_option(name):
             words = row.training(full)
             kinds[tuple(word for word in words if word.startswith("--")), row.recipe] = words
     for (_, recipe), words in kinds.items():
-        module = importlib.import_module(script_of(recipe).removesuffix(".py"))
+        module = module_of(recipe)
         config = parse_command_line(module.RECIPES, list(words))
         assert config.recipe == recipe
 
@@ -87,7 +85,7 @@ def test_every_result_is_of_a_recipe(name):
     """And of its length, unless a note, the steps or the command say otherwise."""
     for record in results.load(name):
         recipe = record.get("recipe", record["system"])
-        script = importlib.import_module(script_of(recipe).removesuffix(".py"))
+        script = module_of(recipe)
         config = script.RECIPES[recipe][1]
         if record["epochs"] and not record.get("note") and "--epochs" not in record.get("command", ""):
             assert record["epochs"] == config.epochs, record

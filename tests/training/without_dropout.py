@@ -5,26 +5,22 @@ as a value that rounding moves over a kink changes gradients by a thousandth, an
 are else those of a gradient that is nothing but rounding.
 """
 
-import importlib
 import json
 import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from experiments.rows import module_of
 from runtime.errors import run_command
 from training.config import parse_command_line
 
 
 def train(recipe, *options):
     """Train as the script does that has this recipe."""
-    for path in sorted(Path.cwd().glob("train_*.py")):
-        script = importlib.import_module(path.stem)
-        if recipe in script.RECIPES:
-            return script.main(parse_command_line(script.RECIPES, [recipe, *options]))
-    raise AssertionError(f"no script has the recipe {recipe}")
+    script = module_of(recipe)
+    script.main(parse_command_line(script.RECIPES, [recipe, *options]))
 
 
 def main():
