@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +18,7 @@ import torch
 import tyro
 
 from benchmarks.copied_loop import DEVICE, LOOPS
-from benchmarks.counts import RECIPES, count_step, load_recipe
+from benchmarks.counts import RECIPES, count_step, load_recipe, matrix_peak
 from benchmarks.data import write_tree
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -64,17 +63,6 @@ def time_ours(config: Config, script: str, data: Path) -> tuple[float, float]:
     return lines[-1]["seconds"] - lines[0]["seconds"], memory
 
 
-def matrix_peak(device: torch.device, size: int = 2048) -> float:
-    """FLOP/s of a product of matrices in the precision that `auto` chooses, the best of five."""
-    kind = torch.bfloat16 if choose_execution(str(device)).precision == "bf16" else torch.float32
-    matrix, seconds = torch.randn(size, size, device=device, dtype=kind), []
-    for _ in range(5):
-        start = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
-
-
 def main(config: Config) -> None:
     """Take turns and print images per second, their ratio, the share of the matrix peak, and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -83,13 +71,14 @@ def main(config: Config) -> None:
         script, _ = load_recipe(config.recipe, *RECIPES[config.recipe])
         count = count_step(config.recipe, "--data", data, *RECIPES[config.recipe])
         images, ratios = 4 * config.steps * count.batch_size, []
+        dtype = torch.bfloat16 if choose_execution(str(DEVICE)).precision == "bf16" else torch.float32
         print(f"{config.recipe}: {count.flops / count.batch_size / 1e9:.3f} GFLOP an image")
         for turn in range(config.turns):
             ours, memory = time_ours(config, script.__file__, data)
             arguments = (config.recipe, data, count.batch_size, WARM_UP, 4 * config.steps)
             output, copied_memory = run_python("-m", "benchmarks.copied_loop", *arguments)
             ratios.append(float(output) / ours)
-            share = images * count.flops / count.batch_size / ours / matrix_peak(DEVICE)
+            share = images * count.flops / count.batch_size / ours / matrix_peak(DEVICE, dtype, 2048)
             ours_said = f"ours {images / ours:.1f} images/s ({share:.0%} of the matrix peak, {memory:.2f} GB)"
             copied_said = f"copied {images / float(output):.1f} images/s ({copied_memory:.2f} GB)"
             print(f"turn {turn + 1}: {ours_said}, {copied_said}, ratio {ratios[-1]:.2f}", flush=True)

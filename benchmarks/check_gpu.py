@@ -23,7 +23,7 @@ import tyro
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.counts import RECIPES, count_step, load_recipe
+from benchmarks.counts import RECIPES, count_step, load_recipe, matrix_peak
 from benchmarks.data import write_tree
 from inference import generate_digits, generate_faces
 from runtime.device import choose_execution
@@ -96,14 +96,7 @@ class Checks:
 
     def peak(self) -> tuple[str, bool]:
         """The device's matrix peak as measured, to which the recipes' shares refer."""
-        size = 256 if self.config.tiny else 8192
-        matrix = torch.randn(size, size, device=self.config.device, dtype=torch.bfloat16)
-        seconds = []
-        for _ in range(10):
-            start = time.perf_counter()
-            (matrix @ matrix)[0, 0].item()
-            seconds.append(time.perf_counter() - start)
-        self.flops = 2 * size**3 / min(seconds)
+        self.flops = matrix_peak(self.config.device, torch.bfloat16, 256 if self.config.tiny else 8192)
         return f"{self.flops / 1e12:.2f} TFLOP/s", True
 
     def step(self, recipe: str) -> tuple[str, bool]:

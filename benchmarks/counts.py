@@ -7,6 +7,7 @@ arithmetic, the operations (a kernel or a few each) and the copies from the host
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -130,6 +131,16 @@ def count_step(recipe: str, *options: object) -> StepCount:
         except _Counted:
             counting.count.flops = counting.flops.get_total_flops()
     return counting.count
+
+
+def matrix_peak(device: torch.device | str, dtype: torch.dtype, size: int) -> float:
+    """FLOP/s of a product of matrices (size, size) on `device`, the best of ten."""
+    matrix, seconds = torch.randn(size, size, device=device, dtype=dtype), []
+    for _ in range(10):
+        start = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
 
 
 def load_recipe(recipe: str, *options: object) -> tuple[ModuleType, TrainConfig]:
