@@ -72,13 +72,8 @@ class RandomStream:
         return random_stream(self.seed, *self.prefix, *name)
 
 
-def image_latents(seed: int, indices: Sequence[int], latent_size: int) -> Tensor:
-    """Standard normal latents (len(indices), latent_size), one generator an image: image 17 never changes."""
-    return torch.stack([torch.randn(latent_size, generator=random_stream(seed, "image", index)) for index in indices])
-
-
 def image_seeds(seed: int, indices: Sequence[int]) -> Tensor:
-    """The seed of each image's generator, int64 (len(indices),): those that `image_latents` draws from."""
+    """The seed of each image's generator, int64 (len(indices),): image 17 never changes, however many there are."""
     return torch.tensor([derived_seed(seed, "image", index) for index in indices])
 
 

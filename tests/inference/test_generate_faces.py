@@ -16,7 +16,7 @@ from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from runtime.device import Execution
 from runtime.images import to_uint8
-from runtime.seeds import image_latents
+from tests.latents import image_latents
 from training.ema import estimate_batch_norm
 
 

@@ -15,7 +15,7 @@ from inference.reconstruct_faces import Config, main
 from models.dcgan import DCGANGenerator
 from models.vae import VAE
 from models.weights import load_weights, save_weights
-from runtime.seeds import image_latents
+from tests.latents import image_latents
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from models.generator import DiffusionModel
 from models.samplers import Sampling
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.seeds import image_latents, image_noise, image_seeds
+from runtime.seeds import image_noise, image_seeds
 from tests.filters import bilinear
+from tests.latents import image_latents
 
 CPU = Execution(torch.device("cpu"))
 SEEDS, LABELS = image_seeds(1, range(5)), torch.tensor([3, 1, 4, 1, 5])

@@ -1,7 +1,7 @@
 import torch
 
 from runtime import processes
-from runtime.seeds import RandomStream, derived_seed, image_latents, random_stream
+from runtime.seeds import RandomStream, derived_seed, image_noise, image_seeds, random_stream
 
 
 def draw(*name):
@@ -23,19 +23,23 @@ def test_a_stream_depends_on_its_name_alone():
     assert derived_seed(999, "weights") == 0x40AC8B6D4700D234  # for ever, on every machine
 
 
+def latents(seed, indices, size):
+    return image_noise(image_seeds(seed, indices), (size,))()
+
+
 def test_an_image_has_the_same_latents_however_many_there_are():
-    many, few = image_latents(3, range(1000), 8), image_latents(3, range(40), 8)
+    many, few = latents(3, range(1000), 8), latents(3, range(40), 8)
     assert torch.equal(many[:40], few)
-    assert torch.equal(image_latents(3, [17], 8)[0], many[17])
-    assert not torch.equal(image_latents(4, [17], 8)[0], many[17])
+    assert torch.equal(latents(3, [17], 8)[0], many[17])
+    assert not torch.equal(latents(4, [17], 8)[0], many[17])
 
 
 def test_latents_are_standard_normal():
-    latents = image_latents(0, range(1000), 64)
-    assert latents.shape == (1000, 64)
-    assert latents.mean().abs() < 0.02
-    assert (latents.std() - 1).abs() < 0.02
-    assert len(latents[:, 0].unique()) == 1000
+    drawn = latents(0, range(1000), 64)
+    assert drawn.shape == (1000, 64)
+    assert drawn.mean().abs() < 0.02
+    assert (drawn.std() - 1).abs() < 0.02
+    assert len(drawn[:, 0].unique()) == 1000
 
 
 def test_draws_of_one_name_come_from_one_generator():
