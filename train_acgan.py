@@ -32,6 +32,8 @@ from training.run import Run
 class Config(GeneratorConfig):
     """Settings of an ACGAN of digits."""
 
+    kind = "digits"
+
     networks: tyro.conf.Suppress[Literal["acgan28", "acgan64"]] = "acgan28"
     """Which generator and discriminator; acgan64 sees digits enlarged to 64x64, and its samples are brought back."""
     latent_size: Annotated[int, AT_LEAST_1] = 100

@@ -33,6 +33,7 @@ OF_DCGAN = OnlyWith("networks", values=("dcgan",))  # what an option acts with
 class Config(AdversarialConfig):
     """Settings of a face GAN."""
 
+    kind = "faces"
     RENAMED: ClassVar[dict[str, str]] = AdversarialConfig.RENAMED | {"halve_every": "halve_every_epochs"}
 
     networks: tyro.conf.Suppress[Literal["dcgan", "pixelshuffle", "sagan", "fastgan"]] = "dcgan"

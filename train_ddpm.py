@@ -74,6 +74,11 @@ class Config(GeneratorConfig):
     guidance: Annotated[float, AT_LEAST_0, DIGITS] = 2.0
     """Guidance scale of the sample grids."""
 
+    @property
+    def kind(self) -> str:
+        """A generator of faces or of digits."""
+        return self.images
+
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()

@@ -38,6 +38,8 @@ NETWORK = "residual-unet"
 class Config(TrainConfig):
     """Settings of the distillation of a diffusion model of digits."""
 
+    kind = "digits"
+
     teacher: Path = Path("runs/edm/weights.safetensors")
     """Weights of a network of train_ddpm.py edm."""
     student: str = ""

@@ -39,6 +39,7 @@ FITTED_FACES = 4096  # training faces that the linear start, and the prior of ne
 class Config(GeneratorConfig):
     """Settings of a variational autoencoder of faces."""
 
+    kind = "vae"
     RENAMED: ClassVar[dict[str, str]] = GeneratorConfig.RENAMED | {"halve_every": "halve_every_steps"}
 
     latent_size: Annotated[int, AT_LEAST_1] = 1024

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.results import Record, record_of
-from experiments.rows import script_of, scripts, settings_of
+from experiments.rows import module_of, scripts
 from runtime.errors import UserError
 from training.directory import Run, read_run
 
 FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
-KINDS = {"train_dcgan.py": FACES, "train_vae.py": VAES}
-KINDS |= dict.fromkeys(("train_acgan.py", "train_ddpm.py", "train_distill.py"), DIGITS)
-KINDS |= dict.fromkeys(("train_dann.py", "train_dsn.py", "train_adamatch.py"), ADAPTATION)
 # Settings that may differ between repetitions of one run.
 OF_ONE_RUN = ("seed", "name", "runs", "resume", "device")
 
@@ -66,8 +63,8 @@ def kind_of(run: Run) -> str:
 
 
 def kind_of_recipe(recipe: str) -> str:
-    """Which problem a recipe is about: its script's, or faces where its settings say so."""
-    return FACES if settings_of(recipe)[0].get("images") == "faces" else KINDS[script_of(recipe)]
+    """Which problem a recipe is about."""
+    return module_of(recipe).RECIPES[recipe][1].kind
 
 
 def _search(folder: Path, root: Path, found: Found) -> None:

@@ -18,7 +18,7 @@ from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system
 from experiments.reports import REPORTS
 from experiments.results import Record
 from experiments.rows import ROOT, scripts
-from experiments.runs import ADAPTATION, KINDS
+from experiments.runs import ADAPTATION, kind_of_recipe
 from runtime.errors import UserError
 from runtime.files import write_atomically
 
@@ -179,7 +179,7 @@ def all_systems(records: list[Record]) -> pd.DataFrame:
         found = [line for line in summary if line.system == recipe]
         stated = [one for one in reported() if one.system == recipe]
         command, place, where = f"bash scripts/{script.removesuffix('.py')}.sh {recipe}", "", ""
-        if KINDS[script] == ADAPTATION:
+        if kind_of_recipe(recipe) == ADAPTATION:
             places = [one.scenario for one in stated] + ["-".join(place_of(line.settings)) for line in found]
             place = "mnistm-svhn" if "mnistm-svhn" in places or not places else places[0]
             source, target = place.split("-")

@@ -29,6 +29,7 @@ from training.config import TrainConfig
 class AdaptationConfig(TrainConfig):
     """Settings of an adaptation: an epoch is a pass over the source, a step takes --batch-size images of it."""
 
+    kind = "adaptation"
     RETIRED: ClassVar[dict[str, Any]] = dict.fromkeys(
         ("shift", "rotation", "scale", "jitter", "inversion", "permutation", "blur", "cutout", "noise")
     )

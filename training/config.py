@@ -28,6 +28,9 @@ from training.schedules import Schedule
 class TrainConfig(Schedule, Settings):
     """Settings shared by all training scripts; each script adds those of its method."""
 
+    kind: typing.ClassVar[typing.Literal["faces", "vae", "digits", "adaptation"]]
+    """What is trained: a generator of faces, a VAE of faces, a generator of digits, or a classifier of digits."""
+
     RENAMED: typing.ClassVar[dict[str, str]] = {"warmup": "warmup_steps"}
     """Today's names of settings that earlier versions had under others."""
 

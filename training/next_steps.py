@@ -10,18 +10,18 @@ from training.config import TrainConfig
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def next_steps(config: TrainConfig, network: str) -> str:
-    """Three commands, each after what it does, for a run whose weights are of `NETWORKS[network]`."""
+def next_steps(config: TrainConfig) -> str:
+    """Three commands, each after what it does, for the run of `config`."""
     run, name = config.folder, config.folder.name
     weights, out = run / "weights.safetensors", Path("outputs") / name
     module = ("python.sh", "-m")
-    if network.endswith("classifier"):
+    if config.kind == "adaptation":
         pictures = config.data / "digits" / (config.target or config.source) / "data"
         table = out.with_name(f"{name}.csv")
         made = ("classify", *module, "inference.classify_digits", "--weights", weights)
         made += ("--images", pictures, "--csv", table)
         scored = (*module, "metrics.adaptation", run)
-    elif hasattr(config, "domain") and getattr(config, "images", "digits") == "digits":
+    elif config.kind == "digits":
         made = ("generate", "generate_digits.sh", out, "--weights", weights)
         scored = (*module, "metrics.digits", out, "--classifier", "Classifier.pth")
         scored += ("--reference", config.data / "digits" / config.domain)

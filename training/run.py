@@ -230,7 +230,7 @@ class Run:
             if self._ending:
                 print(f"interrupted, saved at {where} (go on with --resume)")
             else:
-                print(f"done, {where}\n{next_steps(self.config, self.weights[1])}")
+                print(f"done, {where}\n{next_steps(self.config)}")
         leave_processes()
         if self._ending:
             sys.exit(130)
