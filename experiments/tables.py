@@ -232,10 +232,10 @@ TABLES = {
 def markdown(name: str, records: list[Record]) -> str:
     """The table of an experiment, and under it its hardware, its command and what is to be said of single rows."""
     lines, experiment = lines_of(TABLES[name].make(records)), TABLES[name].experiment
-    hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
-    made = [text for text in (hardware, f"`bash scripts/reproduce.sh {experiment}`" if experiment else "") if text]
-    below = [f"Mean ± standard deviation over runs. {': '.join(made)}."]
+    below = ["Mean ± standard deviation over runs."]
     if experiment:
+        hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
+        below[0] += f" {hardware}{': ' if hardware else ''}`bash scripts/reproduce.sh {experiment}`."
         below += dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
     return "\n".join([*lines, "", "  \n".join(below)]) + "\n"
 
