@@ -40,8 +40,8 @@ def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndar
         with replacing(cached) as temporary:
             with open(temporary, "wb") as file:
                 np.save(file, array)
-            for former in place.glob("*.npy"):
-                former.unlink(missing_ok=True)
+            for former in set(place.iterdir()) - {temporary}:
+                former.unlink()
         return np.load(cached, mmap_mode="r")
     except OSError:  # a read-only or full home: the array is here all the same
         return array

@@ -12,6 +12,7 @@ from PIL import Image
 from data.digits import SPLITS, write_labels
 from data.tables import write_table
 from runtime.errors import UserError
+from runtime.files import naming
 from runtime.threads import in_threads
 
 FACE_ENTRIES = ("train", "val")
@@ -30,7 +31,8 @@ def building(part: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
+        with naming(part):
+            yield temporary
         if _holds_something(part):
             raise UserError(f"{part} appeared while it was being built; it is left as it is, the new one is dropped")
         temporary.rename(part)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from runtime.errors import UserError
-from runtime.files import lock_folder, naming, write_atomically
+from runtime.files import lock_folder, naming, replacing, unfinished, write_atomically
 from runtime.threads import in_threads
 
 
@@ -32,16 +32,19 @@ def from_uint8(images: np.ndarray | Tensor, device: torch.device | str | None = 
 def claimed(folder: Path, names: Sequence[str]) -> Iterator[None]:
     """`folder`, made with its parents, ready to hold exactly the files `names` and this process's alone meanwhile.
 
-    Raises UserError when it is a file, holds anything else, or another process has claimed it; nothing is ever deleted.
+    Raises UserError when it is a file, holds anything else, or another process has claimed it; nothing is ever deleted
+    but what a killed process had not finished.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder for the pictures")
     if folder.is_dir():
-        others = set(os.listdir(folder)) - set(names)
+        others = set(os.listdir(folder)) - set(names) - {path.name for path in unfinished(folder)}
         if others:
             raise UserError(f"{folder} holds other files ({min(others)} …): give an empty or new folder")
     folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(folder)
+    for path in unfinished(folder):
+        path.unlink()
     yield
     del lock
 
@@ -63,15 +66,19 @@ def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None
 
 
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
-    """Write uint8 pictures (N, H, W, 3) under `names` into `folder`, which must hold nothing else."""
+    """Write uint8 pictures (N, H, W, 3) as PNG under `names` into `folder`, which must hold nothing else.
 
-    def save(pair: tuple[str, np.ndarray]) -> None:
-        name, image = pair
+    They appear once all are written: a full disk, or an interruption until then, leaves the former ones.
+    """
+
+    def save(picture: tuple[str, Path, np.ndarray]) -> None:
+        name, temporary, image = picture
         with naming(folder / name):
-            Image.fromarray(image).save(folder / name)
+            Image.fromarray(image).save(temporary, "PNG")
 
-    with claimed(folder, names):
-        list(in_threads(save, zip(names, images, strict=True)))
+    with claimed(folder, names), ExitStack() as all_written:
+        temporaries = [all_written.enter_context(replacing(folder / name)) for name in names]
+        list(in_threads(save, zip(names, temporaries, images, strict=True)))
 
 
 def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:

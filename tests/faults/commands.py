@@ -23,6 +23,11 @@ COMMANDS = sorted(
 """The modules of all commands that have settings."""
 
 
+def main_of(module):
+    """What a command does with its settings."""
+    return getattr(module, "main", None) or module.prepare
+
+
 def call(command, *words):
     """The exit status and standard error of `command`, a module, with `words` on its command line."""
     module = importlib.import_module(command)
@@ -32,7 +37,7 @@ def call(command, *words):
         if command.startswith("train_"):
             module.main(parse_command_line(module.RECIPES, words))
         else:
-            module.main(tyro.cli(module.Config, args=words))
+            main_of(module)(tyro.cli(module.Config, args=words))
 
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -2,15 +2,16 @@
 
 import bz2
 import importlib
+import json
 
 import numpy as np
+import torch
+from safetensors.torch import load_file
 
 from data.tree import write_domain, write_picture
 
-SCRIPTS = (
-    *("train_dcgan", "train_vae", "train_acgan", "train_ddpm", "train_distill", "train_dann", "train_dsn"),
-    "train_adamatch",
-)
+ADAPTING = ("train_dann", "train_dsn", "train_adamatch")
+SCRIPTS = ("train_dcgan", "train_vae", "train_acgan", "train_ddpm", "train_distill", *ADAPTING)
 RECIPES = [(script, recipe) for script in SCRIPTS for recipe in importlib.import_module(script).RECIPES]
 FIRST = [next(recipe for recipe in RECIPES if recipe[0] == script) for script in SCRIPTS]
 TEACHER = "train_ddpm", "edm"
@@ -46,10 +47,11 @@ def write_usps(raw):
 
 
 def small(script, recipe, root, runs, name):
-    """The words of a command line that trains `recipe` on the data tree `root`, in eight small steps."""
+    """The words of a command line that trains `recipe` on the data tree `root`, in four small steps."""
     config = importlib.import_module(script).RECIPES[recipe][1]
     words = [recipe, "--data", root, "--runs", runs, "--name", name, "--device", "cpu", "--precision", "float32"]
-    words += ["--batch-size", 8, "--max-steps", 8, "--checkpoint-every", 2, "--sample-every", 4, "--log-every", 1]
+    words += ["--max-steps", 4, "--checkpoint-every", 2, "--sample-every", 4, "--log-every", 1]
+    words += ["--batch-size", 8 if script in ADAPTING else 4]
     match script:
         case "train_dcgan":
             words += ["--width", 8, "--latent-size", 16]
@@ -58,7 +60,8 @@ def small(script, recipe, root, runs, name):
         case "train_acgan":
             words += ["--width", 4, "--latent-size", 8, "--domain", "a"]
         case "train_ddpm":
-            words += ["--width", 8, "--sample-steps", 1, "--domain", "a"]
+            words += ["--width", 8, "--sample-steps", 1]
+            words += ["--domain", "a"] if config.images == "digits" else []
             words += ["--diffusion-steps", 4] if config.prediction != "edm" else []
         case "train_distill":
             words += ["--teacher", runs / "teacher" / "weights.safetensors", "--domain", "a"]
@@ -67,3 +70,20 @@ def small(script, recipe, root, runs, name):
             words += ["--target", "b"] if config.method != "supervised" else []
             words += ["--network", "dann-lenet"] if config.network == "dann32" and recipe != "dann32" else []
     return [str(word) for word in words]
+
+
+def state(folder):
+    """What must be equal of two runs."""
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for timed in (checkpoint, *log):
+        timed.pop("seconds")
+    return flat(checkpoint) | flat(load_file(folder / "weights.safetensors")) | {"log": log}
+
+
+def flat(value, name=""):
+    """Tensors and numbers by the way to them."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if items is None:
+        return {name: value.numpy().tobytes() if isinstance(value, torch.Tensor) else value}
+    return {key: part for at, item in items for key, part in flat(item, f"{name}/{at}").items()}

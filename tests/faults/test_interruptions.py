@@ -28,7 +28,7 @@ def interrupt(root, folder, times, kinds):
 
 
 def test_killed_runs_are_resumed_bit_for_bit(fault, root, tmp_path, campaign):
-    times, recipes = (10, [recipe for _, recipe in RECIPES]) if campaign else (2, ["dann-lenet"])
+    times, recipes = (20, [recipe for _, recipe in RECIPES]) if campaign else (2, ["dann-lenet"])
     for recipe, killed, problem in interrupt(root, tmp_path, times, recipes):
         for number in range(times):
             with fault("SIGKILL at random and while saving", f"{recipe} {number}"):

@@ -80,3 +80,18 @@ def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
     ):
         pass
     assert (tmp_path / "faces").read_text() == "mine"
+
+
+def test_what_a_killed_process_had_not_finished_is_no_other_file(tmp_path):
+    (tmp_path / ".0.png.123.tmp").write_bytes(b"half a pict")
+    with claimed(tmp_path, ["0.png"]):
+        assert os.listdir(tmp_path) == []
+
+
+def test_former_pictures_stay_until_all_are_written(tmp_path):
+    pictures = np.zeros((3, 4, 4, 3), np.uint8)
+    save_images(tmp_path, ["0.png", "1.png", "2.png"], pictures)
+    former = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TypeError):
+        save_images(tmp_path, ["0.png", "1.png", "2.png"], [pictures[0] + 1, pictures[1] + 1, np.zeros((4, 4, 7))])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == former
