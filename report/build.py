@@ -39,7 +39,7 @@ def main(config: Config) -> None:
     count = len(found.runs)
     lead = (
         f"{count} run{'s' * (count > 1)} found in `{config.runs}`. What has no run is not shown; a line says how to "
-        "make it. Every figure lies in `figures/` as PNG and PDF, animations as GIF."
+        "make it. Every figure lies in `figures/` as PNG and PDF."
     )
     for name in ("report.html", "report.md"):
         write_atomically(

@@ -1,7 +1,7 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from experiments.rows import ROOT, scripts
 from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
-from report.page import Block, Note, Picture
+from report.page import Block, Film, Note, Picture
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.settings import Settings
@@ -72,13 +72,12 @@ class Context:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
         return [*records.values(), *(self.votes if ADAPTATION in kinds or not kinds else [])]
 
-    def draw(self, run: Run, what: str, figure: Figure, caption: str, chart: bool = True) -> Picture:
+    def draw(
+        self, run: Run, what: str, figure: Figure, caption: str, chart: bool = True, film: Film | None = None
+    ) -> Picture:
         """`figure` of a run as WHAT-RUN; the caption begins with the run and how long it was trained."""
-        return self.gallery.add(f"{what}-{run.name}", figure, f"{_about(run)}: {caption}", chart)
-
-    def animate(self, run: Run, what: str, frames: np.ndarray, titles: Sequence[str], caption: str) -> Picture:
-        """Pictures uint8 (N, H, W, 3) of a run with a line of text each, as `draw` shows a figure."""
-        return self.gallery.animate(f"{what}-{run.name}-animation", frames, titles, f"{_about(run)}: {caption}")
+        about = f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
+        return self.gallery.add(f"{what}-{run.name}", figure, f"{about}: {caption}", chart, film)
 
 
 def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run], list[Block]]) -> list[Block]:
@@ -116,7 +115,3 @@ def points_of(run: Run) -> dict[str, np.ndarray]:
             return dict(file)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"its `tsne.npz` is damaged: {remedy}") from error
-
-
-def _about(run: Run) -> str:
-    return f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")

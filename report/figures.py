@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
-from runtime.figures import COLOURS, DPI
+from runtime.figures import COLOURS
 from runtime.images import sheet
 
 LETTERING = 8  # points; figures are drawn as wide as they are printed
 PAGE_WIDTH = 7.2  # inches
+SCREEN_DPI = 115  # an inch of a figure, in pixels of the page
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 GAP = 2  # pixels between the pictures of a sheet, as in runtime.images.sheet
@@ -95,18 +96,19 @@ def sheet_figure(
     pictures: np.ndarray,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
-    scale: int = 2,
+    scale: int = 1,
     row_title: str = "",
     column_title: str = "",
 ) -> Figure:
     """Pictures uint8 (R, C, H, W, 3) in a grid with names of its rows and columns, each pixel as `scale` x `scale`.
 
-    The lettering lies outside the figure's page, which is widened for it when it is saved.
+    Up to PAGE_WIDTH a pixel of the figure is one of the page. The lettering lies outside the figure's page, which is
+    widened for it when it is saved.
     """
     _, column_count, height, width = pictures.shape[:4]
     page = sheet(pictures.reshape(-1, height, width, 3), column_count, GAP)
     page_height, page_width = (scale * size for size in page.shape[:2])
-    dpi = max(DPI, page_width / (PAGE_WIDTH - 0.8))  # no wider than a page
+    dpi = max(SCREEN_DPI, page_width / (PAGE_WIDTH - 0.8))  # no wider than a page
     figure = plt.figure(figsize=(page_width / dpi, page_height / dpi), dpi=dpi)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(page, interpolation="nearest", aspect="auto")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -36,15 +37,29 @@ class Table(NamedTuple):
     note: str = ""
 
 
+class Film(NamedTuple):
+    """Pictures one after another, each with a line of text; in the page a slider goes through them."""
+
+    frames: np.ndarray
+    """uint8 (N, H, W, 3)."""
+    titles: Sequence[str]
+    scale: int = 1
+    """Each pixel is shown as `scale` x `scale`."""
+
+
 class Picture(NamedTuple):
-    """A picture file, PNG or GIF; the caption says what it shows, also to those who cannot see it."""
+    """A picture file; the caption says what it shows, also to those who cannot see it."""
 
     path: Path
     caption: str
     chart: bool
     """A diagram with lettering, which must not be shrunk as a picture may."""
     size: tuple[int, int]
-    """Width and height on the page in pixels."""
+    """Width and height on the page in pixels, of a film those of a frame."""
+    webp: bytes
+    """What the page shows; of a film all frames, one below another."""
+    titles: Sequence[str] = ()
+    """A line of text for each frame of a film."""
 
     @property
     def alt(self) -> str:
@@ -53,9 +68,8 @@ class Picture(NamedTuple):
 
     @property
     def data(self) -> str:
-        """The file as a data URI."""
-        encoded = base64.b64encode(self.path.read_bytes()).decode()
-        return f"data:image/{self.path.suffix[1:]};base64,{encoded}"
+        """What the page shows, as a data URI."""
+        return f"data:image/webp;base64,{base64.b64encode(self.webp).decode()}"
 
 
 class Printout(NamedTuple):

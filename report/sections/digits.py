@@ -12,7 +12,7 @@ from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
 from report.context import Context, attempt, not_run
 from report.figures import LETTERING, label_axes, panels, sheet_figure
-from report.page import Block, Heading, Note, Section
+from report.page import Block, Film, Heading, Note, Section
 from report.sections.overview import commands_of, table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
@@ -43,7 +43,7 @@ def digits_of(context: Context, run: Run) -> list[Block]:
             how += f", guidance {network.diffusion.default_guidance:g}"
     digits = sample_images(network, seeds, context.execution, labels).reshape(10, 10, 28, 28, 3)
     ten = [str(number) for number in range(10)]
-    figure = sheet_figure(digits, ten, ten, scale=3, row_title="digit asked for", column_title="noise")
+    figure = sheet_figure(digits, ten, ten, scale=2, row_title="digit asked for", column_title="noise")
     caption = f"100 digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
@@ -53,22 +53,18 @@ def digits_of(context: Context, run: Run) -> list[Block]:
 
 
 def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> list[Block]:
-    """Six snapshots of the making of the first 0 of the grid, and all of it as an animation."""
+    """The making of the first 0 of the grid: six snapshots as a picture, all of it as a film."""
     most = network.diffusion.most_steps
     steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)
     seeds, _ = requests(context.config.seed, 1)
     times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
     names = [f"t = {time:.3g}" for time in times]
     at = nearest(times, network.diffusion.snapshot_times)
-    figure = sheet_figure(pictures[at][None], columns=[names[index] for index in at], scale=6)
-    caption = f"the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps"
+    figure = sheet_figure(pictures[at][None], columns=[names[index] for index in at], scale=4)
+    caption = f"the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps."
     frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
-    enlarged = pictures[frames].repeat(6, axis=1).repeat(6, axis=2)
-    titles = [names[index] for index in frames]
-    return [
-        context.draw(run, "reverse", figure, f"{caption}, six times of it.", chart=False),
-        context.animate(run, "reverse", enlarged, titles, f"{caption}, as an animation."),
-    ]
+    film = Film(pictures[frames], [names[index] for index in frames], scale=8)
+    return [context.draw(run, "reverse", figure, caption, chart=False, film=film)]
 
 
 def settings_of_sampling(context: Context, run: Run) -> list[Block]:
@@ -94,7 +90,7 @@ def guidance_figure(records: list[Record], real_spread: float | None) -> Figure:
     """Scores against the guidance scale, a panel each; dashed the spread of real digits."""
     scales = [record["settings"]["guidance"] for record in records]
     names = [name for name in records[0]["scores"] if not name.startswith(("precision", "s per"))]
-    figure, grid = panels(len(names), columns=len(names), height=2.5)
+    figure, grid = panels(len(names))
     for number, (axes, name) in enumerate(zip(grid, names, strict=True)):
         factor = tables.metric_of(name).factor
         means, stds = ([factor * record[of].get(name, 0) for record in records] for of in ("scores", "spread"))

@@ -13,11 +13,10 @@ from report.figures import label_axes, panels, scatter, sheet_figure
 from report.page import Block, Heading, Section
 from report.sections.samples import over_training
 from runtime.errors import UserError
-from runtime.images import sheet
 from runtime.seeds import image_seeds
 from training.directory import Run
 
-FIRST = 32  # faces of each generator
+FIRST, COLUMNS = 32, 8  # faces of each generator
 PAIRS = 4  # rows of an interpolation
 STEPS = 7  # its columns
 RECONSTRUCTED = 10
@@ -28,36 +27,26 @@ def faces_section(context: Context) -> Section:
     runs = [group[0] for group in repetitions(of_kind(context.runs, FACES, VAES))]
     blocks: list[Block] = []
     if runs:
-        blocks += [Heading("First 32 faces of each generator"), *first_faces(context, runs)]
+        blocks.append(Heading("First 32 faces of each generator"))
+        for run in runs:
+            blocks += attempt(context, run, "faces", first_faces)
         blocks.append(Heading("Over the training"))
         for run in runs:
             blocks += score_curve(context, run)
-            blocks += over_training(context, run, 8, 1, "faces")
+            blocks += over_training(context, run, COLUMNS, 1, "faces")
         blocks.append(Heading("Between two latents"))
         for run in runs:
             blocks += attempt(context, run, "interpolation", between_latents)
     return Section("Generated faces", blocks + not_run(context.runs, FACES))
 
 
-def first_faces(context: Context, runs: list[Run]) -> list[Block]:
-    """The first faces of each run, those of two runs in a picture; none of them was chosen."""
-    pages: dict[str, np.ndarray] = {}
-
-    def sample(context: Context, run: Run) -> list[Block]:
-        network = context.network_of(run, Generator)
-        faces = sample_images(network, image_seeds(context.config.seed, range(FIRST)), context.execution)
-        pages[f"{run.name}, {run.epochs(run.step):.3g} epochs"] = sheet(faces).repeat(2, axis=0).repeat(2, axis=1)
-        return []
-
-    blocks = [block for run in runs for block in attempt(context, run, "faces", sample)]
-    names = list(pages)
-    for start in range(0, len(names), 2):
-        pair = names[start : start + 2]
-        figure = sheet_figure(np.stack([pages[name] for name in pair])[None], columns=pair, scale=1)
-        caption = f"The first {FIRST} faces of {' and of '.join(pair)} (seed {context.config.seed}); none was chosen."
-        name = f"faces-{start // 2 + 1}" if start else "faces"
-        blocks.append(context.gallery.add(name, figure, caption, chart=False))
-    return blocks
+def first_faces(context: Context, run: Run) -> list[Block]:
+    """The first faces of a run; none of them was chosen."""
+    network, seeds = context.network_of(run, Generator), image_seeds(context.config.seed, range(FIRST))
+    faces = sample_images(network, seeds, context.execution)
+    figure = sheet_figure(faces.reshape(-1, COLUMNS, *faces.shape[1:]))
+    caption = f"the first {FIRST} faces (seed {context.config.seed}); none was chosen."
+    return [context.draw(run, "faces", figure, caption, chart=False)]
 
 
 def score_curve(context: Context, run: Run) -> list[Block]:
@@ -85,7 +74,7 @@ def between_latents(context: Context, run: Run) -> list[Block]:
         sample_between(network, image_seeds(context.config.seed, pair), STEPS, context.execution) for pair in pairs
     ]
     names = [f"{share:.3g}" for share in np.linspace(0, 1, STEPS)]
-    figure = sheet_figure(np.stack(faces), columns=names, column_title="share of the second latent", scale=2)
+    figure = sheet_figure(np.stack(faces), columns=names, column_title="share of the second latent")
     return [context.draw(run, "interpolation", figure, "faces between two latents, a row each.", chart=False)]
 
 
@@ -104,7 +93,7 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
     pictures, errors = reconstruct(context.network_of(run, VAE), faces, context.execution)
     columns = [f"{error:.4f}" for error in errors]
     rows, names = np.stack([faces, pictures]), ["original", "restored"]
-    figure = sheet_figure(rows, names, columns, column_title="MSE of values in [0, 1]", scale=2)
+    figure = sheet_figure(rows, names, columns, column_title="MSE of values in [0, 1]")
     caption = f"the first {len(faces)} validation faces over their reconstructions, mean MSE {errors.mean():.4f}."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]
 

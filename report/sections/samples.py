@@ -1,16 +1,16 @@
-"""How the samples of a run changed over its training: some sheets as a picture, all as an animation."""
+"""How the samples of a run changed over its training: some sheets as a picture, more as a film."""
 
 import numpy as np
 
 from data.decoded import read_image
 from report.context import Context
 from report.figures import cut_sheet, sheet_figure
-from report.page import Block
+from report.page import Block, Film
 from runtime.errors import UserError
 from runtime.images import sheet
 from training.directory import Run
 
-FRAMES = 24  # of an animation
+FRAMES = 16  # of a film
 STILLS = 6  # rows of the picture
 
 
@@ -28,7 +28,7 @@ def read_sheets(run: Run) -> list[tuple[int, np.ndarray]]:
 def over_training(context: Context, run: Run, columns: int, every: int, what: str) -> list[Block]:
     """The samples of a run from the same noise over its training, from sheets of so many `columns`.
 
-    A row of the picture has as many samples of a sheet, each `every`-th; the animation the first 32, or of digits all.
+    A row of the picture has as many samples of a sheet, each `every`-th; the film the first 32, or of digits all.
     """
     sheets = read_sheets(run)
     if len(sheets) < 2:
@@ -40,14 +40,10 @@ def over_training(context: Context, run: Run, columns: int, every: int, what: st
     stills = evenly(list(range(len(pages))), STILLS)
     rows = samples[stills][:, : columns * every : every]
     shown, scale = (32, 1) if columns == 8 else (None, 2)
-    frames = np.stack([sheet(of_a_sheet[:shown], columns) for of_a_sheet in samples])
-    frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
-    figure = sheet_figure(rows, [names[index] for index in stills], scale=2)
-    caption = f"{what} from the same noise vectors over the training, {{}} of {len(sheets)} times."
-    return [
-        context.draw(run, "samples", figure, caption.format(len(stills)), chart=False),
-        context.animate(run, "samples", frames, names, caption.format(len(frames))),
-    ]
+    film = Film(np.stack([sheet(of_a_sheet[:shown], columns) for of_a_sheet in samples]), names, scale)
+    figure = sheet_figure(rows, [names[index] for index in stills], scale=scale)
+    caption = f"{what} from the same noise vectors over the training."
+    return [context.draw(run, "samples", figure, caption, chart=False, film=film)]
 
 
 def evenly(items: list, count: int) -> list:
