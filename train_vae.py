@@ -4,7 +4,6 @@ An encoder tells where in a space of latents a face may lie, a decoder makes a f
 back as they were, the points be spread as normal noise is (Kingma, Welling, *Auto-Encoding Variational Bayes*, 2014).
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -23,7 +22,7 @@ from models.pyramid import start_linear
 from models.vae import kl_divergence, reconstruction_error
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_arrays
 from runtime.images import from_uint8, sheet
 from runtime.processes import is_first, share_weights
 from runtime.seeds import RandomStream, derived_seed
@@ -177,16 +176,14 @@ def save_latents(path: Path, network: nn.Module, root: Path, images: np.ndarray,
     names = image_names(face_folder(root, "val"))
     attribute_names, attributes = attributes_of(root, names)
     means, log_variances = encode(network, images, execution)
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
+    write_arrays(
+        path,
         names=np.array(names),
         latents=means.half().numpy(),
         deviations=log_variances.exp().mean(0).sqrt().numpy(),
         attribute_names=np.array(attribute_names, dtype=str),
         attributes=attributes,
     )
-    write_atomically(path, buffer.getvalue())
 
 
 if __name__ == "__main__":

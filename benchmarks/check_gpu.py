@@ -28,7 +28,7 @@ from benchmarks.data import write_tree
 from inference import generate_digits, generate_faces
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_atomically, write_json
 
 ROOT = Path(__file__).parents[1]
 STEP_TOLERANCE = 1e-3  # of gradients in float32, relative: convolutions add up in another order
@@ -211,10 +211,9 @@ def main(config: Config) -> None:
             results.append(Result(title, found, passed, round(time.perf_counter() - start, 1)))
             print(f"{'passed' if passed else 'FAILED'}: {title}: {found}", flush=True)
     about = {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda, "tiny": config.tiny}
-    content = about | {"results": list(map(asdict, results))}
     rows = [f"| {result.check} | {result.found} | {'yes' if result.passed else '**no**'} |" for result in results]
     header = [f"{name}, PyTorch {torch.__version__}", "", "| check | found | passed |", "|---|---|---|"]
-    write_atomically(config.out / "check.json", json.dumps(content, indent=2).encode())
+    write_json(config.out / "check.json", about | {"results": list(map(asdict, results))})
     write_atomically(config.out / "check.md", "\n".join([*header, *rows, ""]).encode())
     if failed := sum(not result.passed for result in results):
         raise UserError(f"{failed} of {len(results)} checks have not passed: {config.out / 'check.md'} lists them")

@@ -1,6 +1,5 @@
 """Reconstruct faces with a VAE: `python -m inference.reconstruct_faces --weights W --images DIR --out OUT`."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from data.tables import write_table
 from inference.api import Autoencoder
 from runtime.device import Precision
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 from runtime.images import claimed, save_images, save_png, sheet
 
 FACE_SIZE = 64
@@ -62,7 +61,7 @@ def main(config: Config) -> None:
         write_table(config.csv, ["image_name", "mse"], lines)
     scores = {"images": len(names), "mse": float(errors.mean()), "mse_std": float(errors.std())}
     if config.json:
-        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+        write_json(config.json, scores)
     if config.sheet:
         save_png(config.sheet, sheet(np.concatenate([images[:10], pictures[:10]]), columns=min(10, len(images))))
     print(f"mean squared error {scores['mse']:.5f} ± {scores['mse_std']:.5f} over {len(names)} pictures")

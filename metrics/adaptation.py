@@ -19,7 +19,7 @@ from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 from training.directory import LOCAL_SETTINGS, Run, read_run
 
 NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "augment", "seed", "data"}
@@ -68,7 +68,7 @@ def main(config: Config) -> None:
                 scores[domain][split] = float((given == labels).mean())
                 confusion[domain] = {"split": split, "matrix": confusion_matrix(labels, given).tolist()}
     content = about | {"scores": scores, "confusion": confusion}
-    write_atomically(config.out or config.runs[0] / "scores.json", json.dumps(content, indent=2).encode())
+    write_json(config.out or config.runs[0] / "scores.json", content)
     print(json.dumps(scores))
 
 

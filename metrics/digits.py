@@ -3,7 +3,6 @@
 python -m metrics.digits OUT --classifier FILE [--reference DIR] [--confusion FILE.png] [--json FILE]
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
-from runtime.files import write_atomically
+from runtime.files import write_json
 from runtime.settings import Range
 
 SIZE = 28
@@ -66,7 +65,7 @@ def main(config: Config) -> None:
     if config.confusion:
         save_figure(confusion_figure(matrix, f"classified as requested: {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
-        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+        write_json(config.json, scores)
 
 
 def load_classifier(path: Path) -> nn.Module:

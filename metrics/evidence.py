@@ -6,7 +6,6 @@ Of each run's predictions on the target: the entropy of their mean (low where cl
 that learnt to take one class for another is sure of it: it is told by its rare class, and by the other seeds.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from inference.classification import class_probabilities
 from metrics.adaptation import adaptation_run, last_classifier
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 
 RARE = 0.5  # of an equal share of the images: a class that is predicted less often raises an alarm
 APART = 0.03  # a run that agrees so much less with the others than another does raises an alarm
@@ -66,8 +65,8 @@ def main(config: Config) -> None:
     chosen = config.runs[choice(measured)]
     print(f"choose {chosen.name}")
     if config.json:
-        content = {"runs": dict(zip(map(str, config.runs), measured, strict=True)), "choice": str(chosen)}
-        write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
+        by_run = dict(zip(map(str, config.runs), measured, strict=True))
+        write_json(config.json, {"runs": by_run, "choice": str(chosen)})
 
 
 def evidence(probabilities: np.ndarray) -> list[dict]:

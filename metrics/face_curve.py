@@ -17,7 +17,7 @@ from metrics.faces import score_faces
 from metrics.inception import InceptionSettings
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 from runtime.seeds import image_seeds
 from runtime.settings import AT_LEAST_1, Range
 
@@ -58,7 +58,7 @@ def main(config: Config) -> None:
         points[about["step"]] = about | score_faces(
             images, config.reference, config.dims, config.inception_weights, config.device
         )
-        write_atomically(path, json.dumps([points[step] for step in sorted(points)], indent=2).encode())
+        write_json(path, [points[step] for step in sorted(points)])
     curve = pd.DataFrame([points[step] for step in sorted(points)])[["epochs", "step", "fid", "hog_face_rate"]]
     names = {"fid": f"FID-{config.dims}", "hog_face_rate": "HOG face rate"}
     print(curve.rename(columns=names).to_string(index=False, na_rep="unavailable", float_format="{:.3f}".format))

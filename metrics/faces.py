@@ -4,7 +4,6 @@ python -m metrics.faces OUT --reference DIR [--dims 2048|768|192|64] [--json FIL
 python -m metrics.faces OUT --reference DIR --features dlib
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,7 @@ from metrics.hog import hog_face_rate
 from metrics.inception import Inception, InceptionSettings, reference_features
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 
 FEATURE_SCORES = ("fid", "kid", "kid_std", "precision", "recall")
 LOGIT_SCORES = ("inception_score", "inception_score_std")
@@ -137,7 +136,7 @@ def main() -> None:
         scores = score_faces(images, config.reference, config.dims, config.inception_weights, config.device)
     print(table(scores))
     if config.json is not None:
-        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+        write_json(config.json, scores)
 
 
 if __name__ == "__main__":

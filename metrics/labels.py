@@ -1,6 +1,5 @@
 """Accuracy of a table of labels: `python -m metrics.labels OUT.csv TRUTH.csv [--confusion FILE.png] [--json FILE]`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from data.digits import read_labels
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
-from runtime.files import write_atomically
+from runtime.files import write_json
 
 
 @dataclass
@@ -40,7 +39,7 @@ def main(config: Config) -> None:
     if config.confusion:
         save_figure(confusion_figure(matrix, f"accuracy {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
-        write_atomically(config.json, (json.dumps(scores, indent=2) + "\n").encode())
+        write_json(config.json, scores)
 
 
 def compare(out: Path, truth: Path) -> tuple[np.ndarray, int]:

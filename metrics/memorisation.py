@@ -3,7 +3,6 @@
 python -m metrics.memorisation OUT --training ROOT/face/train --reference ROOT/face/val [--features inception|dlib]
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,7 @@ from metrics.face_embedding import FaceEmbedding
 from metrics.inception import InceptionSettings, reference_features
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 
 CHUNK = 256  # pictures whose distances to all training pictures are held at once
 
@@ -75,7 +74,7 @@ def main() -> None:
             f"{side:<10} distance to the nearest training picture: 5th percentile {percentile:.4g}, median {median:.4g}"
         )
     if config.json is not None:
-        write_atomically(config.json, (json.dumps(result) + "\n").encode())
+        write_json(config.json, result, indent=None)
 
 
 if __name__ == "__main__":

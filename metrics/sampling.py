@@ -25,7 +25,7 @@ from models.samplers import Process, Sampling
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_json
 from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
 
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]
@@ -100,7 +100,7 @@ def main(config: Config) -> None:
         }
         scores |= diversity_scores(inception.features(digits), real) if inception else {}
         content["rows"].append(row | scores)
-        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(path, content)
     means = pd.DataFrame(content["rows"]).drop(columns="seed").groupby(SETTINGS).mean().sort_values("seconds_per_1000")
     print(
         f"Means over seeds; features of {content['dims']} dimensions\n{means.to_string(float_format='{:.3f}'.format)}"

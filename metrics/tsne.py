@@ -3,7 +3,6 @@
 van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
 """
 
-import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_atomically
+from runtime.files import write_arrays
 from runtime.settings import Range, Settings
 
 FEWEST = 40  # points, more than t-SNE's perplexity asks for
@@ -55,9 +54,7 @@ def main(config: Config) -> None:
         if len(points["features"]) < FEWEST:
             raise UserError(f"t-SNE needs at least {FEWEST} images: use a larger --count, or a larger validation set")
         points["plane"] = plane_of(points["features"], config.seed)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **points)
-        write_atomically(run / "tsne.npz", buffer.getvalue())
+        write_arrays(run / "tsne.npz", **points)
         print(f"{run / 'tsne.npz'}: {len(points['plane'])} points")
 
 

@@ -1,12 +1,17 @@
 """Files that are either written whole or not at all, in folders that one process at a time writes into."""
 
 import fcntl
+import io
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from runtime.errors import UserError
 
@@ -33,6 +38,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with naming(path), replacing(path) as temporary:
         write_synced(temporary, content)
+
+
+def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    """`write_atomically` of `content` as JSON."""
+    write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """`write_atomically` of arrays by name as a compressed npz."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
 
 
 def write_synced(path: Path, content: bytes) -> None:

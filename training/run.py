@@ -22,7 +22,7 @@ from tqdm import tqdm
 from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import lock_folder, naming, replacing, write_atomically, write_synced
+from runtime.files import lock_folder, naming, replacing, write_atomically, write_json, write_synced
 from runtime.images import save_png
 from runtime.processes import (
     check_agreement,
@@ -346,7 +346,7 @@ class Run:
             "hardware": _hardware(self.execution),
             "processes": world_size(),
         }
-        write_atomically(path, json.dumps(content, indent=2).encode())
+        write_json(path, content)
         networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module)}
         write_atomically(self.folder / "networks.txt", printout(networks).encode())
 
