@@ -10,7 +10,7 @@ from experiments.rows import scripts, settings_of
 from experiments.tables import lines_of, table
 from models import NETWORKS
 from runtime.errors import UserError, run_command
-from training.run import printout
+from training.provenance import printout
 
 
 @dataclass

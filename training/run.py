@@ -3,15 +3,10 @@
 import io
 import json
 import math
-import platform
-import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +17,7 @@ from tqdm import tqdm
 from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import lock_folder, naming, replacing, write_atomically, write_json, write_synced
+from runtime.files import lock_folder, naming, replacing, write_atomically, write_synced
 from runtime.images import save_png
 from runtime.processes import (
     check_agreement,
@@ -35,7 +30,9 @@ from runtime.processes import (
     world_size,
 )
 from runtime.seeds import derived_seed
+from training import provenance
 from training.config import TrainConfig
+from training.finite import UpdateGuard, not_finite
 from training.next_steps import next_steps
 
 VOTE_EVERY = 10  # steps after which several processes agree whether to go on, as asking makes the host wait
@@ -46,10 +43,9 @@ class Run:
     """The directory `runs/NAME/` and the count of steps, from the first or from the last checkpoint to the end.
 
     config.json holds every setting, networks.txt the layers of what is trained; metrics.jsonl a line per `log_every`
-    steps; checkpoint.pt the state of everything
-    in `parts` at the last checkpoint; weights.safetensors what inference needs: of `weights` = (network, name,
-    arguments), network being `NETWORKS[name](**arguments)`. An existing directory is refused without `--resume`. Only
-    the first of several processes writes.
+    steps; checkpoint.pt the state of everything in `parts` at the last checkpoint; weights.safetensors what inference
+    needs: of `weights` = (network, name, arguments), network being `NETWORKS[name](**arguments)`. An existing directory
+    is refused without `--resume`. Only the first of several processes writes.
     """
 
     def __init__(
@@ -69,11 +65,11 @@ class Run:
         self._logged = 0  # the step of the last line in the log
         self._sums: dict[str, Tensor] = {}  # of what was logged since
         self._left_out = 0  # steps since then that were skipped, so are not in the sums
-        self._skipped = 0  # updates skipped in the run
         self._before = 0.0  # seconds of training in earlier sittings
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
-        check_agreement("code, or another PyTorch,", lambda: (_commit(), torch.__version__))
+        self._guard = UpdateGuard(parts, config.skip_bad_updates)
+        check_agreement("code, or another PyTorch,", lambda: (provenance.commit(), torch.__version__))
         settings = {name: value for name, value in config.to_json().items() if name not in ("data", "runs", "device")}
         check_agreement("settings", lambda: settings)
         from_first(self._claim)
@@ -81,13 +77,7 @@ class Run:
             self._restore()
         self._started = time.perf_counter() - self._before
         if is_first():
-            self._write_config()
-        self._bad = 0  # updates skipped in this step
-        self._bad_steps = 0  # steps in a row with such updates, this one included
-        if config.skip_bad_updates:
-            for part in parts.values():
-                if isinstance(part, torch.optim.Optimizer):
-                    part.register_step_pre_hook(self._skip_if_bad)
+            provenance.write(self.folder, config, execution, parts, self.total, steps_per_epoch)
 
     def _claim(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,8 +106,7 @@ class Run:
                 if self.config.compile == "cuda-graphs":
                     torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may go
                 self.step += 1
-                if self.config.skip_bad_updates:
-                    self._buffers = [(buffer, buffer.clone()) for part in self._networks() for buffer in part.buffers()]
+                self._guard.begin_step()
                 yield self.step - 1
                 self._bar.update(size)
         for number, handler in handlers.items():
@@ -136,11 +125,10 @@ class Run:
         Raises UserError when one of them is not a finite number, or too many steps in a row were skipped; the last
         checkpoint then stays as it is.
         """
-        self._bad_steps = self._bad_steps + 1 if self._bad else 0
-        if self._bad_steps > self.config.skip_bad_updates:
-            raise UserError(self._not_finite(f"after {self._bad_steps - 1} skipped steps, a gradient"))
-        if self._bad:
-            self._left_out, self._skipped, self._bad = self._left_out + 1, self._skipped + self._bad, 0
+        if self._guard.end_step():
+            self._left_out += 1
+            if (before := self._guard.in_a_row - 1) >= self._guard.limit:
+                raise UserError(self._not_finite(f"after {before} skipped steps, a gradient"))
         else:
             for name, value in values.items():
                 self._sums[name] = self._sums.get(name, 0) + value.detach().float()
@@ -151,7 +139,7 @@ class Run:
             shown = {name: f"{means[name]:.3f}" for name, value in self._sums.items() if value.dim() == 0}
             self._bar.set_postfix(shown, refresh=False)
             self._sums, self._logged, self._left_out = {}, self.step, 0
-            self.record(**means, **({"skipped_updates": self._skipped} if self.config.skip_bad_updates else {}))
+            self.record(**means, **({"skipped_updates": self._guard.skipped} if self.config.skip_bad_updates else {}))
 
     def finish_step(
         self,
@@ -167,7 +155,9 @@ class Run:
         """
         sample_due, checkpoint_due = sample is not None and self.sample_due(), self.checkpoint_due()
         if sample_due or checkpoint_due:
-            self._check_finite()
+            self._means()  # raises UserError for a mean loss that is not finite
+            if bad := not_finite(self.parts):
+                raise UserError(self._not_finite(bad))
             refresh()
         if sample_due:
             for folder, grid in sample().items():
@@ -209,7 +199,7 @@ class Run:
             "sums": self._sums,
             "logged": self._logged,
             "left_out": self._left_out,
-            "skipped": self._skipped,
+            "skipped": self._guard.skipped,
             "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
         }
         buffer = io.BytesIO()
@@ -264,39 +254,6 @@ class Run:
                 raise UserError(self._not_finite(name))
         return means
 
-    def _networks(self) -> list[nn.Module]:
-        return [part for part in self.parts.values() if isinstance(part, nn.Module)]
-
-    def _skip_if_bad(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Have `optimizer` change nothing in this update if its gradient's norm is not finite.
-
-        The networks' buffers return to where this step began: batch norm would keep what was not finite for good.
-        """
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if torch.nn.utils.get_total_norm(gradients).isfinite():
-            return
-        self._bad += 1
-        for parameter in parameters:
-            parameter.grad = None  # what has no gradient is left alone by every optimizer
-        for buffer, before in self._buffers:
-            buffer.data.copy_(before)
-
-    def _check_finite(self) -> None:
-        """Raise UserError when a mean loss, a parameter or an optimizer's state is not finite."""
-        self._means()
-        for name, part in self.parts.items():
-            if isinstance(part, nn.Module):
-                what, values = f"a weight of the {name}", list(part.parameters())
-            elif isinstance(part, torch.optim.Optimizer):
-                states = part.state.values()
-                what, values = f"the state of {name}", [value for state in states for value in state.values()]
-            else:
-                continue
-            values = [value for value in values if isinstance(value, Tensor)]
-            if not all(value.isfinite().all() for value in values):
-                raise UserError(self._not_finite(what))
-
     def _not_finite(self, name: str) -> str:
         kept = self.folder / "checkpoint.pt"
         remedy = f"{kept} keeps the last good state" if kept.exists() else "no checkpoint was made yet"
@@ -315,7 +272,7 @@ class Run:
                     _load(part, state["parts"][name])
                 self.step, self._logged = int(state["step"]), int(state["logged"])
                 self._before, self._sums = float(state["seconds"]), dict(state["sums"])
-                self._left_out, self._skipped = int(state.get("left_out", 0)), int(state.get("skipped", 0))
+                self._left_out, self._guard.skipped = int(state.get("left_out", 0)), int(state.get("skipped", 0))
             except Exception as error:  # a damaged file can fail anywhere in unpickling, with nearly any exception
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UserError(f"{path} does not fit this run ({reason}): keep its networks and optimizers") from error
@@ -329,39 +286,6 @@ class Run:
             lines = path.read_text(errors="replace").splitlines()
             kept = [line for line in lines if 0 <= _step_of(line) <= self.step]
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
-
-    def _write_config(self) -> None:
-        path = self.folder / "config.json"
-        commands = json.loads(path.read_text()).get("commands", []) if path.exists() else []
-        content = {
-            "recipe": self.config.recipe,
-            "seed": self.config.seed,
-            "settings": self.config.to_json(),
-            "total_steps": self.total,
-            "steps_per_epoch": self.steps_per_epoch,
-            "commands": [*commands, shlex.join(["python", *sys.argv])],
-            "commit": _commit(),
-            "versions": {"python": platform.python_version()}
-            | {package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
-            "hardware": _hardware(self.execution),
-            "processes": world_size(),
-        }
-        write_json(path, content)
-        networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module)}
-        write_atomically(self.folder / "networks.txt", printout(networks).encode())
-
-
-def printout(networks: dict[str, nn.Module]) -> str:
-    """The layers of networks by name, and the parameters of each and of its parts."""
-
-    def line(name: str, network: nn.Module) -> str:
-        return f"{name:28}{sum(parameter.numel() for parameter in network.parameters()):>14,} parameters"
-
-    texts = []
-    for name, network in networks.items():
-        parts = [line(part, layers) for part, layers in network.named_children()]
-        texts.append("\n".join([line(name, network), "", str(network), "", *parts]))
-    return "\n\n".join(texts) + "\n"
 
 
 def _step_of(line: str) -> int:
@@ -386,20 +310,3 @@ def _load(part: Stateful, state: dict[str, Any]) -> None:
     part.load_state_dict(state)
     for group, own in zip(part.param_groups, settings, strict=True):
         group.update(own)
-
-
-def _hardware(execution: Execution) -> str:
-    if execution.device.type == "cuda":
-        return f"{torch.cuda.get_device_name(execution.device)}, {execution.precision}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {execution.precision}"
-
-
-def _commit() -> str:
-    """The repository's commit, `+` added when files differ from it; empty outside a checkout."""
-    root = Path(__file__).parent
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=root, capture_output=True).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit.stdout.strip() + "+" * bool(changed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.commands import call
-from training.run import _commit
+from training.provenance import commit
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 MARKERS = ("<!-- faults: begin -->", "<!-- faults: end -->")
@@ -65,8 +65,8 @@ def pytest_sessionfinish(session):
     """Print the table; a campaign also writes the lines of what it tried into docs/reliability.md."""
     if not _tried:
         return
-    commit = _commit()[:7]
-    rows = {kind: (_tried[kind], _survived[kind], commit) for kind in _tried}
+    short = commit()[:7]
+    rows = {kind: (_tried[kind], _survived[kind], short) for kind in _tried}
     print(f"\n{table(rows)}")
     if session.config.getoption("--faults", False):
         before, rest = PAGE.read_text().split(MARKERS[0])

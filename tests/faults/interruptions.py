@@ -21,7 +21,7 @@ import tyro
 from commands import main_of
 from recipes import RECIPES, small, state, write_data, write_pictures, write_usps
 
-import training.run
+import training.provenance
 from runtime.errors import run_command
 from training.config import parse_command_line
 
@@ -44,7 +44,7 @@ def started(module, words, die_at=None):
             synced = os.fsync
             os.fsync = lambda file: synced(file) if next(left, False) else os.kill(os.getpid(), signal.SIGKILL)
             os.dup2(quiet, 2)
-        training.run._commit = lambda: ""  # asks git, which takes longer than all the rest
+        training.provenance.commit = lambda: ""  # asks git, which takes longer than all the rest
         command = importlib.import_module(module)
         if estimate := getattr(command, "estimate_batch_norm", None):  # of 20 batches, longer than the steps
             command.estimate_batch_norm = lambda network, inputs, how: estimate(network, islice(inputs, 2), how)

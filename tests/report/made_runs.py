@@ -10,7 +10,7 @@ from metrics import tsne
 from models import NETWORKS
 from models.weights import save_weights
 from runtime.images import save_png, sheet
-from training.run import printout
+from training.provenance import printout
 
 FACES = {"steps_per_epoch": 5, "network": "dcgan-generator", "arguments": {"latent_size": 4, "width": 1}}
 DIGITS = {"steps_per_epoch": 5, "network": "acgan28-generator", "arguments": {"latent_size": 4, "width": 1}}
