@@ -19,13 +19,7 @@ from models.dann import dann_loss, ramp
 from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import (
-    AdaptationConfig,
-    Validation,
-    domain_classifier_loss,
-    source_batches,
-    target_batches,
-)
+from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
@@ -160,7 +154,7 @@ def main(config: Config | Supervised) -> None:
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     if alternating:
         d_optimizer = adam(network.domain_classifier.parameters())
-        optimizer = adam([p for name, p in network.named_parameters() if not name.startswith("domain_classifier.")])
+        optimizer = adam(network.classifier.parameters())
     else:
         optimizer = adam(predict.parameters())
 
@@ -198,15 +192,8 @@ def main(config: Config | Supervised) -> None:
             if config.confusion_weight:
                 confusion_weight = share * torch.full((), config.confusion_weight, device=execution.device)
 
-            # Teach the domain classifier by itself, on features that stay as they are.
             if alternating:
-                network.domain_classifier.requires_grad_(True)
-                d_loss = domain_classifier_loss(network, images, execution)
-                d_optimizer.param_groups[0]["lr"] = lr
-                d_optimizer.zero_grad()
-                d_loss.backward()
-                d_optimizer.step()
-                network.domain_classifier.requires_grad_(False)  # the rest of the step leaves it as it is
+                update_domain_classifier(network, d_optimizer, lr, images, execution)
 
             # Classify the source, and make the domains alike by the reversed gradient.
             with execution.autocast():

@@ -19,13 +19,7 @@ from runtime.errors import run_command
 from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import (
-    AdaptationConfig,
-    Validation,
-    domain_classifier_loss,
-    source_batches,
-    target_batches,
-)
+from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
@@ -123,15 +117,8 @@ def main(config: Config) -> None:
         reversal_weight = adversarial * torch.full((), config.domain_weight, device=execution.device)
         images, labels = batch(step)
 
-        # Teach the domain classifier by itself, on features that stay as they are.
         if config.alternating:
-            network.domain_classifier.requires_grad_(True)
-            d_loss = domain_classifier_loss(network, images, execution)
-            d_optimizer.param_groups[0]["lr"] = lr
-            d_optimizer.zero_grad()
-            d_loss.backward()
-            d_optimizer.step()
-            network.domain_classifier.requires_grad_(False)  # the rest of the step leaves it as it is
+            update_domain_classifier(network, d_optimizer, lr, images, execution)
 
         # Classify the source, restore both domains, keep private and shared features apart, the domain out of these.
         with execution.autocast():

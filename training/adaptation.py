@@ -144,14 +144,22 @@ class Validation:
         return {f"{role}_accuracy": accuracy(classifier, *labelled, self.execution) for role, labelled in digits}
 
 
-def domain_classifier_loss(network: DANN | DSN, images: Tensor, execution: Execution) -> Tensor:
-    """The domain loss of images, half source and half target, on features that stay as they are.
+def update_domain_classifier(
+    network: DANN | DSN, optimizer: torch.optim.Optimizer, lr: float, images: Tensor, execution: Execution
+) -> None:
+    """Update the domain classifier alone, on features of images half source and half target that stay as they are.
 
-    For updating the domain classifier by itself, before the rest. Running statistics of batch norm in the feature
-    extractor are left to the step's own pass.
+    Running statistics of batch norm in the feature extractor are left to the step's own pass, which then leaves the
+    domain classifier as it is.
     """
+    network.domain_classifier.requires_grad_(True)
     with torch.no_grad(), frozen_statistics(network), execution.autocast():
         features = network.classifier.features(images)
     with execution.autocast():
         logits = network.domain_classifier(features)
-    return domain_loss(logits.float())[0]
+    loss, _ = domain_loss(logits.float())
+    optimizer.param_groups[0]["lr"] = lr
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    network.domain_classifier.requires_grad_(False)
