@@ -1,8 +1,8 @@
 """Train an ACGAN on digits: `python train_acgan.py RECIPE --data ROOT`.
 
-A generator turns noise and a label into a digit; a discriminator learns to tell it from real ones and to read it; each
-is trained on its own half of the game, and both on reading: the one learns it, the other must be legible (Odena et al.,
-*Conditional Image Synthesis with Auxiliary Classifier GANs*, 2017). The recipes are systems of networks and settings.
+The generator maps a noise vector and a label to an image; the discriminator predicts real or generated, and the class.
+Both minimise the class loss (Odena et al., *Conditional Image Synthesis with Auxiliary Classifier GANs*, 2017). The
+recipes are systems of networks and settings.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from data.batches import ImageBatches
 from data.digits import load_classes
 from inference.sampling import sample_grid
 from models import NETWORKS
-from models.acgan import doubt_loss, joint_logits
+from models.acgan import joint_logits, uniform_label_loss
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
 from runtime.errors import run_command
 from runtime.seeds import RandomStream, derived_seed
@@ -33,37 +33,37 @@ class Config(GeneratorConfig):
     """Settings of an ACGAN of digits."""
 
     kind = "digits"
+    RENAMED = GeneratorConfig.RENAMED | {"doubt": "uniform_weight", "doubt_from": "uniform_from"}
 
     networks: tyro.conf.Suppress[Literal["acgan28", "acgan64"]] = "acgan28"
-    """Which generator and discriminator; acgan64 sees digits enlarged to 64x64, and its samples are brought back."""
+    """Generator and discriminator; acgan64 is trained on digits resized to 64x64, its samples are resized to 28x28."""
     latent_size: Annotated[int, AT_LEAST_1] = 100
     """Components of the noise vector."""
     width: Annotated[int, AT_LEAST_1] = 28
-    """Channels of the widest feature maps, in the reports 28 (acgan28) and 64 (acgan64)."""
+    """Base channel count (ngf = ndf); 28 (acgan28) and 64 (acgan64) as reported."""
     scalar_label: bool = False
     """Give the generator the label as one number instead of a one-hot vector."""
     domain: str = "mnistm"
-    """Which digits: a folder under ROOT/digits."""
+    """Digits to learn: a folder under ROOT/digits."""
 
     class_weight: Annotated[float, AT_LEAST_0] = 1.0
-    """Weight of reading the digit beside telling real from generated."""
+    """Weight of the class loss; that of real or generated weighs 1."""
     class_activation: Literal["none", "softmax", "sigmoid"] = "none"
-    """What the discriminator's class output passes before the cross-entropy, which takes it for logits all the same."""
+    """Applied to the discriminator's class output before the cross-entropy, which takes the result for logits."""
     fake_class_weight: Annotated[float, AT_LEAST_0] = 0.0
-    """Weight with which the discriminator also learns to read generated digits as they were meant (the paper: 1).
-    Above 0 the two can agree on a script of their own, which nobody else reads."""
+    """Weight of the discriminator's class loss on generated digits (the paper: 1). Above 0, the two networks can agree
+    on digits that no other classifier recognises."""
     real_label: Annotated[float, Range(0, 1, open_low=True)] = 1.0
-    """The discriminator's target for real images; below 1 it grows less sure (one-sided smoothing)."""
-    doubt: Annotated[float, AT_LEAST_0] = 0.0
-    """Weight with which the discriminator learns to be unsure which digit a generated image shows: what it still reads
-    there it reads as in real images. 0: as in the paper."""
-    doubt_from: Annotated[int, AT_LEAST_0, OnlyWith("doubt", values=ABOVE_0)] = 0
-    """Step from which on: a generator that cannot be read yet would learn nothing of its classes."""
+    """The discriminator's target for real images; below 1: one-sided label smoothing."""
+    uniform_weight: Annotated[float, AT_LEAST_0] = 0.0
+    """Weight of the uniform-label loss: the discriminator's class output of generated digits is trained towards the
+    uniform distribution (the paper: 0)."""
+    uniform_from: Annotated[int, AT_LEAST_0, OnlyWith("uniform_weight", values=ABOVE_0)] = 0
+    """First step of the uniform-label loss; applied earlier, it prevents class learning."""
     r1: Annotated[float, AT_LEAST_0] = 0.0
-    """Weight γ of the penalty on the discriminator's gradient at real images, which keeps the game from circling (0:
-    none, as in the paper)."""
+    """Weight γ of the penalty γ/2 |gradient|² on the discriminator at real images (0: none, as in the paper)."""
     r1_every: Annotated[int, AT_LEAST_1, OnlyWith("r1", values=ABOVE_0)] = 16
-    """Steps between penalties, each then this many times as heavy."""
+    """Steps between these penalties, which are multiplied by it (lazy regularisation)."""
 
     g_steps: Annotated[int, AT_LEAST_1] = 1
     """Generator updates in a step."""
@@ -79,17 +79,17 @@ class Config(GeneratorConfig):
 ACGAN28 = Config(epochs=139, ema_decay=0.0, estimate_batch_norm=False)
 ACGAN64 = replace(ACGAN28, networks="acgan64", width=64, epochs=10, d_lr=1e-4, g_lr=1e-4)
 IMPROVED = {"lr_schedule": "cosine", "r1": 0.3, "ema_decay": 0.999, "estimate_batch_norm": True}
-LEGIBLE_64 = {"class_weight": 4.0, "real_label": 0.9, "doubt": 0.6, "doubt_from": 477}
+UNIFORM_64 = {"class_weight": 4.0, "real_label": 0.9, "uniform_weight": 0.6, "uniform_from": 477}
 RECIPES = {
     "acgan28": ("Report 000: ACGAN at the digits' own size, with DCGAN's settings (139 epochs).", ACGAN28),
     "acgan28-r1": (
-        "acgan28 with R1, doubt about generated digits and an average (10 epochs).",
-        replace(ACGAN28, epochs=10, doubt=0.3, **IMPROVED),
+        "acgan28 with R1, the uniform-label loss and EMA (10 epochs).",
+        replace(ACGAN28, epochs=10, uniform_weight=0.3, **IMPROVED),
     ),
     "acgan64": ("Report 001: DCGAN made conditional, at 64x64 (10 epochs).", ACGAN64),
     "acgan64-r1": (
-        "acgan64 with R1, doubt, smooth labels, four times the class loss and an average (3 epochs).",
-        replace(ACGAN64, epochs=3, batch_size=64, d_lr=2e-4, g_lr=4e-4, **IMPROVED, **LEGIBLE_64),
+        "acgan64 with R1, uniform-label loss, label smoothing, four times the class loss and EMA (3 epochs).",
+        replace(ACGAN64, epochs=3, batch_size=64, d_lr=2e-4, g_lr=4e-4, **IMPROVED, **UNIFORM_64),
     ),
 }
 ACTIVATIONS = {"none": nn.Identity(), "softmax": nn.Softmax(dim=1), "sigmoid": nn.Sigmoid()}
@@ -114,7 +114,7 @@ def main(config: Config) -> None:
     images, labels = load_classes(config.data, config.domain)
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
 
-    # Networks, their optimizers, and the averaged generator that samples are made of.
+    # Networks, their optimizers, and the EMA of the generator, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     g_name, d_name = f"{config.networks}-generator", f"{config.networks}-discriminator"
     g_arguments = {"latent_size": config.latent_size, "width": config.width, "scalar_label": config.scalar_label}
@@ -139,7 +139,7 @@ def main(config: Config) -> None:
         return cross_entropy(ACTIVATIONS[config.class_activation](classes), labels)
 
     def refresh() -> None:
-        """Estimate the averaged generator's batch norm."""
+        """Re-estimate batch-norm statistics of the EMA."""
         if config.estimate_batch_norm:
             estimate_batch_norm(average.network, (draw_inputs("batch norm", number) for number in range(20)), execution)
 
@@ -161,7 +161,7 @@ def main(config: Config) -> None:
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
             optimizer.param_groups[0]["lr"] = run.learning_rate(peak)
 
-        # Teach the discriminator to tell real from generated, and to read both.
+        # Update the discriminator: real or generated, and the class.
         real, real_labels = real_batch(step)
         latents, fake_labels = draw_inputs("noise", step)
         with execution.autocast():
@@ -170,13 +170,13 @@ def main(config: Config) -> None:
             fake_source, fake_classes = (logits.float() for logits in discriminator(fake.detach()))
         ones = torch.ones_like(real_source)
         source_loss = bce_discriminator_loss(real_source, fake_source, config.real_label * ones, 0 * ones)
-        reading_loss = class_loss(real_classes, real_labels)
+        classes_loss = class_loss(real_classes, real_labels)
         if config.fake_class_weight:
-            reading_loss = reading_loss + config.fake_class_weight * class_loss(fake_classes, fake_labels)
-        d_loss = source_loss + config.class_weight * reading_loss
-        if config.doubt and step >= config.doubt_from:
-            d_loss = d_loss + config.doubt * doubt_loss(fake_classes)
-        if config.r1 and step % config.r1_every == 0:  # rarely, for it takes a second derivative
+            classes_loss = classes_loss + config.fake_class_weight * class_loss(fake_classes, fake_labels)
+        d_loss = source_loss + config.class_weight * classes_loss
+        if config.uniform_weight and step >= config.uniform_from:
+            d_loss = d_loss + config.uniform_weight * uniform_label_loss(fake_classes)
+        if config.r1 and step % config.r1_every == 0:  # seldom, as it takes a second derivative
             real = real.detach().requires_grad_()
             penalty = r1_penalty(joint_logits(*discriminator.forward(real), real_labels), real)
             d_loss = d_loss + config.r1_every * config.r1 / 2 * penalty
@@ -184,7 +184,7 @@ def main(config: Config) -> None:
         d_loss.backward()
         d_optimizer.step()
 
-        # Teach the generator to have its images taken for real, and read as they were meant.
+        # Update the generator: its images are to be taken for real and for their class.
         discriminator.requires_grad_(False)
         for update in range(config.g_steps):
             if update > 0:

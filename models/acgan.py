@@ -1,6 +1,6 @@
 """ACGAN: Odena, Olah, Shlens, *Conditional Image Synthesis with Auxiliary Classifier GANs*, ICML 2017.
 
-The generator is told a class; the discriminator tells real from generated and names the class of either.
+The generator is given a class; the discriminator predicts real or generated, and the class of either.
 """
 
 import torch
@@ -121,19 +121,15 @@ def encode_labels(labels: Tensor, classes: int, scalar: bool) -> Tensor:
     return labels[:, None] if scalar else one_hot(labels, classes)
 
 
-def doubt_loss(classes: Tensor) -> Tensor:
-    """Cross-entropy of class logits (N, classes) with the uniform distribution: least where no class is preferred.
+def uniform_label_loss(classes: Tensor) -> Tensor:
+    """Cross-entropy of class logits (N, classes) with the uniform distribution, least where no class is preferred.
 
-    For generated images the discriminator learns this doubt (Springenberg, *Unsupervised and Semi-supervised Learning
-    with Categorical GANs*, ICLR 2016, section 3.1). The generator, which wants to be read, must then show what real
-    digits of its class show, and cannot rest on marks that the discriminator takes for a digit.
+    The discriminator minimises it on generated images (Springenberg, *Unsupervised and Semi-supervised Learning with
+    Categorical GANs*, ICLR 2016, section 3.1): its classes are then learnt from real digits alone.
     """
     return -classes.log_softmax(1).mean()
 
 
 def joint_logits(source: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
-    """How much images are taken for real and of their classes: (N, 1), of source (N, 1) and class logits (N, classes).
-
-    The source's logit and the logarithm of the probability of the label (N,).
-    """
+    """Real-or-generated logits (N, 1) plus the log-probability, by class logits (N, classes), of the labels (N,)."""
     return source + classes.log_softmax(1).gather(1, labels[:, None])

@@ -24,9 +24,9 @@ SCRIPTS = dict.fromkeys(train_acgan.RECIPES, train_acgan) | dict.fromkeys(train_
 AVERAGED = {"ema_decay": 0.999, "estimate_batch_norm": True}
 # What our recipes change in those of the reports.
 OURS = {
-    "acgan28-r1": AVERAGED | {"lr_schedule": "cosine", "epochs": 10, "doubt": 0.3, "r1": 0.3},
+    "acgan28-r1": AVERAGED | {"lr_schedule": "cosine", "epochs": 10, "uniform_weight": 0.3, "r1": 0.3},
     "acgan64-r1": AVERAGED
-    | {"lr_schedule": "cosine", "epochs": 3, "doubt": 0.6, "doubt_from": 477, "r1": 0.3, "batch_size": 64}
+    | {"lr_schedule": "cosine", "epochs": 3, "uniform_weight": 0.6, "uniform_from": 477, "r1": 0.3, "batch_size": 64}
     | {"d_lr": 2e-4, "g_lr": 4e-4, "real_label": 0.9, "class_weight": 4},
     "context-unet-64": AVERAGED
     | {"width": 64, "diffusion_steps": 600, "lr": 5e-4, "lr_schedule": "cosine", "warmup_steps": 300, "epochs": 14},
@@ -74,7 +74,7 @@ def test_our_recipes_change_this_and_no_more(recipe):
         ("acgan64", ("--real-label", 0.9, "--class-weight", 2, "--fake-class-weight", 1)),
         ("acgan28", ("--scalar-label", "--class-activation", "softmax")),
         ("acgan64", ("--scalar-label", "--class-activation", "sigmoid", "--g-steps", 2)),
-        ("acgan64-r1", ("--doubt-from", 1)),
+        ("acgan64-r1", ("--uniform-from", 1)),
         ("context-unet", ("--prediction", "v", "--noise-schedule", "cosine", "--max-gradient-norm", 1)),
         ("context-unet-64", ()),
         ("attention-unet", ("--width", 4)),
@@ -124,11 +124,11 @@ def test_going_on_is_exact(train, monkeypatch, recipe):
     assert (whole / "samples/0000006.png").read_bytes() == (parts / "samples/0000006.png").read_bytes()
 
 
-def test_doubt_sets_in_at_its_step(train):
-    """Until then the run is that without doubt, and then another."""
+def test_the_uniform_label_loss_sets_in_at_its_step(train):
+    """Until then the run is that without it, and then another."""
     options = ("--max-steps", 3, "--checkpoint-every", 2, "--keep-every", 2)
-    plain = train("acgan28-r1", "--name", "plain", "--doubt", 0, *options)
-    later = train("acgan28-r1", "--name", "later", "--doubt", 1, "--doubt-from", 2, *options)
+    plain = train("acgan28-r1", "--name", "plain", "--uniform-weight", 0, *options)
+    later = train("acgan28-r1", "--name", "later", "--uniform-weight", 1, "--uniform-from", 2, *options)
     before, after = (
         [load_file(folder / name) for folder in (plain, later)]
         for name in ("kept/0000002.safetensors", "weights.safetensors")

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from models import NETWORKS
-from models.acgan import ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator, doubt_loss, joint_logits
+from models.acgan import ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator, joint_logits, uniform_label_loss
 
 PAIRS = {"acgan28": 28, "acgan64": 64}
 
@@ -71,10 +71,11 @@ def test_the_label_makes_a_difference(name):
     assert not torch.equal(generator(latents, torch.tensor([1])), generator(latents, torch.tensor([2])))
 
 
-def test_doubt_is_the_cross_entropy_with_the_uniform_distribution():
+def test_the_uniform_label_loss_is_the_cross_entropy_with_the_uniform_distribution():
     logits = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
-    assert doubt_loss(logits).item() == pytest.approx(cross_entropy(logits, torch.full((6, 10), 0.1)).item(), rel=1e-6)
-    assert doubt_loss(torch.zeros(6, 10)).item() == pytest.approx(math.log(10))  # the least
+    expected = cross_entropy(logits, torch.full((6, 10), 0.1))
+    assert uniform_label_loss(logits).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert uniform_label_loss(torch.zeros(6, 10)).item() == pytest.approx(math.log(10))  # the least
 
 
 def test_joint_logits_are_log_probabilities_together():

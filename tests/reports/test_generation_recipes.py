@@ -31,7 +31,7 @@ OFF = {
     "linear_start": False,
     "fit_prior": False,
     "kl_reduction": "mean",
-    "doubt": 0,
+    "uniform_weight": 0,
     "class_weight": 1,
     "real_label": 1,
     "class_activation": "none",

@@ -38,18 +38,32 @@ LABELS = torch.tensor([(7 * index + index // 10) % 10 for index in range(PICTURE
 SMALL = ("--batch-size", BATCH, "--latent-size", LATENT, "--max-steps", STEPS, "--log-every", 1, "--sample-every", 2)
 VARIANTS = {
     "acgan28": (
-        *("acgan28-r1", "--r1-every", 2, "--r1", 0.8, "--doubt-from", 1, "--lr-schedule", "constant"),
+        *("acgan28-r1", "--r1-every", 2, "--r1", 0.8, "--uniform-from", 1, "--lr-schedule", "constant"),
         *("--warmup-steps", 2, "--log-every", 2),
     ),
     "paper": ("acgan28", "--fake-class-weight", 1, "--keep-every", 2, "--g-steps", 3, "--class-activation", "softmax"),
     "weights": (
-        *("acgan28-r1", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8, "--doubt", 0.7),
-        *("--r1-every", 1, "--lr-schedule", "cosine", "--warmup-steps", 1, "--d-lr", 5e-4, "--g-lr", 1e-3),
+        *("acgan28-r1", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8),
+        *(
+            "--uniform-weight",
+            0.7,
+            "--r1-every",
+            1,
+            "--lr-schedule",
+            "cosine",
+            "--warmup-steps",
+            1,
+            "--d-lr",
+            5e-4,
+            "--g-lr",
+            1e-3,
+        ),
         *("--betas", 0.3, 0.9, "--ema-decay", 0),
     ),
     "one-cycle": ("acgan28", "--lr-schedule", "one-cycle", "--g-lr", 1e-3, "--d-lr", 5e-4, "--ema-decay", 0.15),
     "acgan64": (
-        *("acgan64-r1", "--doubt-from", 2, "--r1-every", 2, "--lr-schedule", "linear", "--d-lr", 1e-4, "--g-lr", 1e-4),
+        *("acgan64-r1", "--uniform-from", 2, "--r1-every", 2, "--lr-schedule", "linear"),
+        *("--d-lr", 1e-4, "--g-lr", 1e-4),
     ),
     "scalar label": ("acgan28", "--scalar-label", "--class-activation", "sigmoid", "--estimate-batch-norm"),
 }
@@ -110,9 +124,9 @@ def account(settings, pictures):
         d_loss = cross_entropy_with(real_source, settings.real_label) + cross_entropy_with(fake_source, 0.0)
         read = reading(real_classes, labels) + settings.fake_class_weight * reading(fake_classes, wanted)
         d_loss = d_loss + settings.class_weight * read
-        if step >= settings.doubt_from:
+        if step >= settings.uniform_from:
             every = torch.stack([class_entropy(fake_classes, torch.full((BATCH,), digit)) for digit in range(10)])
-            d_loss = d_loss + settings.doubt * every.mean()
+            d_loss = d_loss + settings.uniform_weight * every.mean()
         if settings.r1 and step in range(0, STEPS, settings.r1_every):
             real.requires_grad_()
             source, classes = discriminator(real)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
+import train_acgan
 from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, OnlyWith
 from training.config import TrainConfig, parse_command_line
@@ -149,6 +150,16 @@ def test_resume_takes_plain_defaults_for_settings_younger_than_the_run(tmp_path)
     saved.folder.mkdir(parents=True)
     (saved.folder / "config.json").write_text(json.dumps({"settings": settings}))
     assert parse("fast", "--runs", tmp_path, "--resume") == replace(saved, resume=True, lr=1e-3)
+
+
+def test_settings_of_old_runs_are_known_by_their_new_names(tmp_path):
+    saved = parse_command_line(train_acgan.RECIPES, ["acgan28-r1", "--runs", str(tmp_path), "--uniform-weight", "0.5"])
+    settings = saved.to_json()
+    settings["doubt"] = settings.pop("uniform_weight")
+    saved.folder.mkdir(parents=True)
+    (saved.folder / "config.json").write_text(json.dumps({"settings": settings}))
+    resumed = parse_command_line(train_acgan.RECIPES, ["acgan28-r1", "--runs", str(tmp_path), "--resume"])
+    assert resumed == replace(saved, resume=True)
 
 
 def test_only_a_run_of_the_same_recipe_can_be_resumed(tmp_path):
