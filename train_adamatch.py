@@ -1,8 +1,8 @@
 """Adapt a digit classifier by AdaMatch: `python train_adamatch.py adamatch --source mnistm --target svhn --data ROOT`.
 
-Every image is augmented weakly and strongly. The classifier labels the target's weak views itself; where it is
-confident, it must say the same of the strong ones. It begins with what it learns of the labelled source. Target labels
-are used for curves only, and the last step counts.
+Every image has a weakly and a strongly augmented view. Confident predictions on the target's weak views become
+pseudo-labels of its strong views; the source is learnt by its labels. Target labels are used for curves only, and the
+last step counts.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from training.run import Run
 
 @dataclass
 class Config(AdaptationConfig):
-    """Settings of AdaMatch: --augment is that of the strong views, the weak ones are shifted (with `off` nothing)."""
+    """Settings of AdaMatch: --augment is that of the strong views; weak views are shifted (with `off` unchanged)."""
 
     RETIRED = AdaptationConfig.RETIRED | {"ramp": True}
 
@@ -34,23 +34,23 @@ class Config(AdaptationConfig):
     threshold: Annotated[float, Range(0, 1, open_low=True)] = 0.9
     """Tau: the confidence that makes a prediction a pseudo-label."""
     relative_threshold: bool = True
-    """Take tau as a share of the mean confidence on the source, instead of as it is."""
+    """Multiply tau by the mean confidence on the source (relative confidence threshold)."""
     class_thresholds: bool = False
-    """Lower the threshold of classes that are seldom predicted on the target (FreeMatch)."""
+    """Lower the threshold of classes seldom predicted on the target (FreeMatch)."""
     alignment: bool = True
-    """Distribute the target's predictions as the source's before they become labels (distribution alignment)."""
+    """Distribution alignment of the target's predictions with the source's, before they become pseudo-labels."""
     interpolation: bool = True
     """Random logit interpolation between the joint and the source-only batch."""
     target_ratio: Annotated[int, AT_LEAST_1] = 1
-    """Target images in a step for each of the source."""
+    """Target images per source image in a step."""
     pseudo_weight: Annotated[float, AT_LEAST_0] = 1.0
     """Mu: weight of the loss on pseudo-labels."""
     pseudo_ramp: Annotated[float, SHARE, OnlyWith("pseudo_weight", values=ABOVE_0)] = 0.5
     """Share of the run over which mu is ramped up along a cosine; half of it in the paper, 0 for none."""
 
 
-# Mu is ramped up while the source is learnt, 900 steps: beyond that, waiting would only fit a small source closer. Of a
-# balanced source, predictions on the target are aligned to equal classes, not to frequent ones.
+# Mu is ramped up over the first 900 steps, while the source is learnt. With a balanced source, distribution alignment
+# aims at equal classes.
 ADAMATCH = Config(
     width=32,
     balanced=True,
@@ -91,7 +91,7 @@ def main(config: Config) -> None:
         source, labels = sources.labelled_views(number)
         return Views(*source, *targets.views(number)), labels
 
-    # The network, its optimizer, and the average that is validated and saved.
+    # The network, its optimizer, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
     network = execution.place(NETWORKS[config.network](**arguments))
@@ -100,7 +100,7 @@ def main(config: Config) -> None:
     optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
     def refresh() -> None:
-        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        """Re-estimate batch-norm statistics of the EMA; the training network's are right for its own weights."""
         if config.ema_decay:
             inputs = (torch.cat(batch(number)[0]) for number in range(20))
             estimate_batch_norm(average.network.classifier, inputs, execution)
@@ -123,7 +123,7 @@ def main(config: Config) -> None:
         mu = mu * adamatch.ramp(progress, config.pseudo_ramp)
         images, labels = batch(step)
 
-        # Logits of all views as one batch; the source's mixed at random with those of the source by itself.
+        # Logits of all views as one batch; the source's are interpolated at random with those of the source alone.
         with execution.autocast():
             logits = images.through(predict)
             if config.interpolation:
@@ -132,7 +132,7 @@ def main(config: Config) -> None:
             shares = stream.draws("interpolation", step).uniform(2, config.batch_size, CLASSES, batch_dim=1)
             logits = adamatch.interpolate_logits(logits, alone, shares)
 
-        # Pseudo-labels by the weak views; learn the source's labels by both views, the pseudo-labels by the strong.
+        # Pseudo-labels from the weak views; class loss on both source views, pseudo-label loss on strong target views.
         if config.class_thresholds:
             thresholds.update(mean_over_processes(logits.target_weak.detach().softmax(1).mean(0)))
         found = adamatch.pseudo_label(

@@ -1,7 +1,7 @@
 """Adapt a digit classifier by DANN: `python train_dann.py dann --source mnistm --target svhn --data ROOT`.
 
-The source's digits are labelled, the target's are not. A domain classifier learns to tell the domains by the features;
-its gradient, reversed, makes the features alike, so that what is learnt on the source serves the target. `supervised`
+The source is labelled, the target is not. A domain classifier predicts the domain from the features; its gradient,
+reversed, makes the features of both domains alike, so that the label classifier serves the target too. `supervised`
 trains the same networks on one domain alone. Target labels are used for curves only, and the last step counts.
 """
 
@@ -73,7 +73,7 @@ def bound(config: Config) -> Supervised:
 
 DANN28 = Config(network="dann28", lr=2e-4, epochs=30, ramp=False)
 DANN_CNN = Config(network="dann-cnn", lr=1e-3, domain_weight=0.01, ramp=False, epochs=50)
-# What a report states comes first in its description; what it leaves open is our choice and comes after.
+# A description says first what the report states, then what it leaves open and we chose.
 REPORTED = {
     "dann-acgan": (
         "Report 000: the ACGAN's discriminator. Open there: Adam 2e-4, batch 128, 20 epochs, lambda ramped up to 1.",
@@ -106,7 +106,7 @@ REPORTED = {
         Config(network="dann-lenet", lr=1e-3, batch_size=128, epochs=50),
     ),
 }
-# Ours, in 2,000 short steps. Lambda is small and late, so that the source is learnt at all.
+# Ours, 2,000 steps. Lambda is small and sets in late: otherwise the source is not learnt.
 SHORT = Config(width=32, batch_size=64, epochs=1000, max_steps=2000, lr=1e-3, lr_schedule="fixmatch")
 AUGMENTED = replace(SHORT, augment="mixed", weight_decay=0.01, ema_decay=0.998)
 AUGMENTED = replace(AUGMENTED, domain_weight=0.1, adversarial_start=0.3)
@@ -133,7 +133,7 @@ def main(config: Config | Supervised) -> None:
     execution = config.execution()
     adapting = isinstance(config, Config)
 
-    # Labelled images of the source, unlabelled ones of the target, and those that the curves are measured on.
+    # Labelled images of the source, unlabelled ones of the target, validation images of both.
     sources = source_batches(config, execution, [config.augment])
     validation = Validation(config, execution)
     if adapting:
@@ -144,7 +144,7 @@ def main(config: Config | Supervised) -> None:
         (images,), labels = sources.labelled_views(number)
         return (torch.cat([images, *targets.views(number)]) if adapting else images), labels
 
-    # The network, its optimizers, and the average that is validated and saved.
+    # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width}
     network = execution.place(NETWORKS[config.network](**arguments))
@@ -159,7 +159,7 @@ def main(config: Config | Supervised) -> None:
         optimizer = adam(predict.parameters())
 
     def refresh() -> None:
-        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        """Re-estimate batch-norm statistics of the EMA; the training network's are right for its own weights."""
         if config.ema_decay:
             inputs = (batch(number)[0] for number in range(20))
             estimate_batch_norm(average.network if adapting else average.network.classifier, inputs, execution)
@@ -195,7 +195,7 @@ def main(config: Config | Supervised) -> None:
             if alternating:
                 update_domain_classifier(network, d_optimizer, lr, images, execution)
 
-            # Classify the source, and make the domains alike by the reversed gradient.
+            # Class loss of the source, domain loss of both with its gradient reversed.
             with execution.autocast():
                 class_logits, domain_logits = predict(images, reversal_weight)
             loss, values = dann_loss(class_logits, domain_logits, labels, confusion_weight)

@@ -1,8 +1,8 @@
 """Train a GAN on 64x64 faces: `python train_dcgan.py RECIPE --data ROOT`.
 
-A generator turns noise into faces; a discriminator learns to tell them from real ones; each is trained against the
-other (Goodfellow et al., *Generative Adversarial Networks*, 2014). The recipes are systems of networks and settings.
-The discriminator judges pixels, frozen features of a classifier, or both, each a network of its own.
+A generator maps noise vectors to images; a discriminator classifies images as real or generated; each is trained
+against the other (Goodfellow et al., *Generative Adversarial Networks*, 2014). The discriminator judges pixels, frozen
+features of a classifier, or both, each by a network of its own. The recipes are systems of networks and settings.
 """
 
 from dataclasses import dataclass, replace
@@ -37,23 +37,23 @@ class Config(AdversarialConfig):
     RENAMED: ClassVar[dict[str, str]] = AdversarialConfig.RENAMED | {"halve_every": "halve_every_epochs"}
 
     networks: tyro.conf.Suppress[Literal["dcgan", "pixelshuffle", "sagan", "fastgan"]] = "dcgan"
-    """Which generator and discriminator of pixels (fastgan: R3GAN's residual discriminator)."""
+    """Generator and discriminator of pixels (fastgan: R3GAN's residual discriminator)."""
     latent_size: Annotated[int, AT_LEAST_1] = 100
     """Components of the noise vector."""
     width: Annotated[int, AT_LEAST_1] = 64
-    """Channels of the widest feature maps, 64 in the reports; all layers scale with it."""
+    """Base channel count (ngf = ndf); 64 as reported."""
     bias: Annotated[bool, OF_DCGAN] = False
     """Biases in the convolutions."""
     linear_stem: Annotated[bool, OF_DCGAN] = False
     """Make the first 4x4 feature maps by a linear layer instead of a transposed convolution."""
     leaky_generator: Annotated[bool, OF_DCGAN] = False
-    """LeakyReLU in the generator as in the discriminator."""
+    """LeakyReLU instead of ReLU in the generator."""
     dcgan_init: Annotated[bool, OF_DCGAN] = True
-    """Draw initial weights as the DCGAN paper does, instead of by PyTorch's defaults."""
+    """Initial weights of the DCGAN paper instead of PyTorch's."""
     spectral_norm: Annotated[bool, OnlyWith("networks", values=("pixelshuffle",))] = True
     """Spectral norm in the discriminator."""
     flip: bool = False
-    """Mirror each training image with probability 1/2."""
+    """Flip training images horizontally with probability 0.5."""
     ema_share: Annotated[float, AT_LEAST_0, OnlyWith("ema_decay", values=ABOVE_0)] = 0.0
     """Largest half-life of the EMA as a share of the steps done (0: a short warm-up instead)."""
 
@@ -91,7 +91,7 @@ RELATIVISTIC = replace(RELATIVISTIC, betas=(0.0, 0.99), ema_decay=0.998, ema_sha
 ON_FEATURES = {"feature_r1": 1.0, "feature_r2": 1.0}
 RECIPES = {
     "dcgan": ("Report 000: DCGAN as its tutorial trains it (139 epochs).", replace(DCGAN, epochs=139)),
-    "dcgan-ema": ("dcgan with averaged generator weights (26 epochs).", replace(DCGAN, epochs=26, **AVERAGED)),
+    "dcgan-ema": ("dcgan with EMA of the generator's weights (26 epochs).", replace(DCGAN, epochs=26, **AVERAGED)),
     "dcgan-2g": (
         "Report 001: DCGAN with biases and two generator updates for one of the discriminator (120 epochs).",
         replace(DCGAN, epochs=120, **TWO_UPDATES),
@@ -106,17 +106,17 @@ RECIPES = {
         replace(DCGAN, epochs=300, **PIXELSHUFFLE, **NOISY_LABELS),
     ),
     "sagan": ("Report 004: self-attention GAN with hinge loss (its settings are the SAGAN paper's).", SAGAN),
-    "sagan-ema": ("sagan with averaged generator weights (22 epochs).", replace(SAGAN, epochs=22, **AVERAGED)),
+    "sagan-ema": ("sagan with EMA of the generator's weights (22 epochs).", replace(SAGAN, epochs=22, **AVERAGED)),
     "r3gan": (
-        "Relativistic loss with R1 and R2 on pixels, augmentation, residual discriminator without norm.",
+        "Relativistic loss with R1 and R2 on pixels, DiffAugment, residual discriminator without normalisation.",
         replace(RELATIVISTIC, r1=1.0, r2=1.0),
     ),
     "projected": (
-        "The same on frozen ImageNet features of the image.",
+        "r3gan's loss on frozen ImageNet features of the image.",
         replace(RELATIVISTIC, discriminator="features", **ON_FEATURES),
     ),
     "projected-pixel": (
-        "The same on both: features for the whole, pixels for the details.",
+        "r3gan's loss on both features and pixels.",
         replace(RELATIVISTIC, discriminator="both", r1=0.1, r2=0.1, **ON_FEATURES),
     ),
 }
@@ -139,7 +139,7 @@ def main(config: Config) -> None:
     generator = execution.prepare(NETWORKS[g_name](**g_arguments))
     judges = Judges(config, lambda: NETWORKS[d_name](**d_arguments), images, execution, stream)
 
-    # Their optimizers, and the averaged generator that samples are made of.
+    # Their optimizers, and the EMA of the generator, which makes the samples.
     g_optimizer = config.make_optimizer(generator, config.g_optimizer, config.g_lr)
     d_optimizer = config.make_optimizer(judges.networks, config.d_optimizer, config.d_lr)
     average = EMA(generator, config.ema_decay, config.ema_share)
@@ -149,7 +149,7 @@ def main(config: Config) -> None:
         return stream.draws("noise", *number).normal(config.batch_size, config.latent_size)
 
     def refresh() -> None:
-        """Estimate the averaged generator's batch norm."""
+        """Re-estimate batch-norm statistics of the EMA."""
         if config.estimate_batch_norm:
             latents = torch.randn(20, 64, config.latent_size, generator=stream("batch norm"))
             estimate_batch_norm(average.network, latents, execution)
@@ -168,7 +168,7 @@ def main(config: Config) -> None:
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):
             optimizer.param_groups[0]["lr"] = run.learning_rate(peak)
 
-        # Teach the discriminators to tell real from generated; the last generated batch serves the generator too.
+        # Update the discriminators; their last generated batch serves the generator's first update.
         for update in range(step * config.d_steps, (step + 1) * config.d_steps):
             penalised = judges.penalise and update % config.penalty_every == 0
             with torch.no_grad():
@@ -193,7 +193,7 @@ def main(config: Config) -> None:
             (d_loss + penalty).backward()
             d_optimizer.step()
 
-        # Teach the generator to have its images taken for real, by the discriminators as they are now.
+        # Update the generator by the discriminators as they are now.
         judges.networks.requires_grad_(False)
         for update in range(config.g_steps):
             if update > 0:

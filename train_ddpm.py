@@ -1,9 +1,9 @@
 """Train a diffusion model on 28x28 digits or 64x64 faces: `python train_ddpm.py RECIPE --data ROOT`.
 
-A U-Net learns to see the noise in noisy images; images are then made from pure noise, step by step (Ho et al.,
-*Denoising Diffusion Probabilistic Models*, 2020), over discrete times in the reports' recipes and over continuous noise
-levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). The label of
-a digit is now and then left out, so that one network predicts with and without it, as guidance needs.
+A U-Net is trained to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho
+et al., *Denoising Diffusion Probabilistic Models*, 2020): over discrete times in the reports' recipes, over continuous
+noise levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). Labels
+are dropped at random, for classifier-free guidance.
 """
 
 from dataclasses import dataclass, replace
@@ -40,20 +40,20 @@ class Config(GeneratorConfig):
     """Settings of a diffusion model."""
 
     images: tyro.conf.Suppress[Literal["digits", "faces"]] = "digits"
-    """What is learnt: digits of given classes, or faces, mirrored with probability 1/2, which have no classes."""
+    """Class-conditional digits, or unconditional faces, flipped horizontally with probability 0.5."""
     network: tyro.conf.Suppress[Literal["context-unet", "attention-unet", "residual-unet"]] = "context-unet"
-    """Which U-Net."""
+    """The U-Net."""
     width: Annotated[int, AT_LEAST_1] = 128
-    """Base channel count, in the reports 128 (context-unet) and 64 (attention-unet)."""
+    """Base channel count; 128 (context-unet) and 64 (attention-unet) as reported."""
     fold: Annotated[int, OnlyWith("network", values=("residual-unet",))] = 2
-    """Side of the squares of pixels that residual-unet folds into channels."""
+    """Side of the squares of pixels that residual-unet folds into channels (space to depth)."""
     domain: Annotated[str, DIGITS] = "mnistm"
-    """Which digits: a folder under ROOT/digits."""
+    """Digits to learn: a folder under ROOT/digits."""
 
     diffusion_steps: Annotated[int, AT_LEAST_1, DISCRETE] = 500
-    """T, the steps from a clean image to pure noise."""
+    """T, the number of diffusion steps."""
     noise_schedule: Annotated[Schedule, DISCRETE] = "linear"
-    """How fast the noise grows."""
+    """The noise schedule: betas from 1e-4 to 0.02, or the cosine schedule."""
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
     """What the network predicts: the noise, the velocity v, or the image as EDM's preconditioning has it, over
     continuous noise levels (residual-unet only)."""
@@ -61,13 +61,13 @@ class Config(GeneratorConfig):
     """Probability of dropping the label, for classifier-free guidance."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
-    """adamw adds a decay of the weights by 0.01 times the learning rate."""
+    """adamw: with weight decay 0.01."""
     lr: Annotated[float, ABOVE_0] = 1e-4
     """Highest learning rate."""
     betas: Annotated[tuple[float, float], DECAY] = (0.9, 0.999)
-    """Decay of Adam's running means of the gradients and of their squares."""
+    """Adam's decay rates."""
     max_gradient_norm: Annotated[float, AT_LEAST_0] = 0.0
-    """Scale larger gradients down to this norm (0: leave them)."""
+    """Clip the gradient's norm at this value (0: no clipping)."""
 
     sample_steps: Annotated[int, AT_LEAST_1] = 20
     """Steps of DPM-Solver++ for the sample grids; with discrete times, a divisor of --diffusion-steps."""
@@ -94,7 +94,7 @@ class Config(GeneratorConfig):
         process.check(self.sampling())
 
     def sampling(self) -> Sampling:
-        """How sample grids are made."""
+        """The settings of sample grids."""
         return Sampling("dpm++", self.sample_steps, self.guidance if self.images == "digits" else None)
 
     def network_arguments(self, images: np.ndarray) -> dict[str, Any]:
@@ -141,12 +141,12 @@ RECIPES = {
         Config(epochs=300, ema_decay=0.0, estimate_batch_norm=False),
     ),
     "context-unet-64": (
-        "Half as wide, T = 600, a higher learning rate that decays, and an average (14 epochs).",
+        "context-unet at width 64, T = 600, higher learning rate with cosine decay, EMA (14 epochs).",
         Config(width=64, diffusion_steps=600, epochs=14, lr=5e-4, lr_schedule="cosine", warmup_steps=300),
     ),
     "attention-unet": ("Report 004: DDPM with a U-Net with self-attention.", ATTENTION_UNET),
     "attention-unet-24": (
-        "Three eighths as wide, T = 600, smaller batches and clipped gradients (9 epochs).",
+        "attention-unet at width 24, T = 600, smaller batches and clipped gradients (9 epochs).",
         replace(ATTENTION_UNET, **SHORT_ATTENTION_UNET, max_gradient_norm=1.0, ema_decay=0.998),
     ),
     "edm": (
@@ -170,7 +170,7 @@ def main(config: Config) -> None:
     images, labels = (load_faces(config.data), None) if faces else load_classes(config.data, config.domain)
     real = ImageBatches(images, config.batch_size, stream, flip=faces, labels=labels)
 
-    # The network, its optimizer, and the averaged network that samples are made by.
+    # The network, its optimizer, and the EMA, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = config.network_arguments(images)
     network = execution.prepare(NETWORKS[config.network](**arguments))
@@ -191,7 +191,7 @@ def main(config: Config) -> None:
         return images, drop_labels(labels, uniform, config.label_dropout), times, noise
 
     def refresh() -> None:
-        """Estimate the averaged network's batch norm, on what the network is given in training."""
+        """Re-estimate batch-norm statistics of the EMA on the network's training inputs."""
         if config.estimate_batch_norm:
             batches = (noisy_batch("batch norm", number) for number in range(20))
             inputs = ((*diffusion.inputs(images, noise, times), labels) for images, labels, times, noise in batches)
@@ -208,7 +208,6 @@ def main(config: Config) -> None:
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
 
-        # Teach the network to see the noise.
         images, labels, times, noise = noisy_batch("noise", step)
         with execution.autocast():
             loss = diffusion.loss(network, images, labels, times, noise)

@@ -43,9 +43,9 @@ class Config(TrainConfig):
     teacher: Path = Path("runs/edm/weights.safetensors")
     """Weights of a network of train_ddpm.py edm."""
     student: str = ""
-    """Weights of an earlier student of the same edges to go on with; the teacher's if empty."""
+    """Weights of an earlier student with the same edges to start from; the teacher's if empty."""
     domain: str = "mnistm"
-    """Which digits: a folder under ROOT/digits."""
+    """Digits to learn: a folder under ROOT/digits."""
 
     edges: Annotated[tuple[float, ...], AT_LEAST_0] = Consistency.edges
     """Noise levels between the student's phases, falling from 80 to 0: one sampling step each."""
@@ -59,7 +59,7 @@ class Config(TrainConfig):
     lr: Annotated[float, ABOVE_0] = 3e-4
     """Highest learning rate."""
     max_gradient_norm: Annotated[float, AT_LEAST_0] = 1.0
-    """Scale larger gradients down to this norm (0: leave them)."""
+    """Clip the gradient's norm at this value (0: no clipping)."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""

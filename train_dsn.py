@@ -1,8 +1,8 @@
 """Adapt a digit classifier by domain separation: `python train_dsn.py dsn --source mnistm --target svhn --data ROOT`.
 
-DSN splits what an image shows into features that both domains share and features private to each. Both together must
-restore the image, they must not say the same, and the shared ones must not tell the domain; the label is read from
-these alone. The source's digits are labelled, the target's are not: its labels are used for curves only.
+DSN separates features shared by both domains from features private to each. Together they reconstruct the image; a
+difference loss keeps them apart, an adversarial loss makes the shared ones independent of the domain, and the label is
+predicted from these alone. The source is labelled; target labels are used for curves only, and the last step counts.
 """
 
 from dataclasses import dataclass, replace
@@ -65,7 +65,7 @@ def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     execution = config.execution()
 
-    # Labelled images of the source, unlabelled ones of the target, and those that the curves are measured on.
+    # Labelled images of the source, unlabelled ones of the target, validation images of both.
     sources = source_batches(config, execution, [config.augment])
     targets = target_batches(config, execution, [config.augment])
     validation = Validation(config, execution)
@@ -75,7 +75,7 @@ def main(config: Config) -> None:
         source, labels = sources.labelled_views(number)
         return torch.cat([*source, *targets.views(number)]), labels
 
-    # The network, its optimizers, and the average that is validated and saved.
+    # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"network": config.network, "width": config.width}
     network = execution.prepare(NETWORKS["dsn"](**arguments))
@@ -88,12 +88,12 @@ def main(config: Config) -> None:
         optimizer = adam(network.parameters())
 
     def refresh() -> None:
-        """Estimate the average's batch norm; of the last step's weights it is as it should be."""
+        """Re-estimate batch-norm statistics of the EMA; the training network's are right for its own weights."""
         if config.ema_decay:
             estimate_batch_norm(average.network, (batch(number)[0] for number in range(20)), execution)
 
     def sample() -> dict[str, np.ndarray]:
-        """Up to eight images a row: themselves, restored, from shared and from private features only."""
+        """Up to eight images of each domain, and their reconstructions from both, shared and private features."""
         images = torch.cat([part[:8] for part in batch(0)[0].chunk(2)])
         with torch.inference_mode(), execution.autocast():
             restored = average.network.reconstructions(images)
@@ -120,7 +120,7 @@ def main(config: Config) -> None:
         if config.alternating:
             update_domain_classifier(network, d_optimizer, lr, images, execution)
 
-        # Classify the source, restore both domains, keep private and shared features apart, the domain out of these.
+        # Class loss of the source; reconstruction, difference and adversarial losses of both domains.
         with execution.autocast():
             output = network(images, reversal_weight)
         loss, values = dsn_loss(

@@ -1,7 +1,8 @@
 """Train a variational autoencoder on 64x64 faces: `python train_vae.py vae --data ROOT`.
 
-An encoder tells where in a space of latents a face may lie, a decoder makes a face of every point; the faces must come
-back as they were, the points be spread as normal noise is (Kingma, Welling, *Auto-Encoding Variational Bayes*, 2014).
+The encoder maps a face to a normal posterior over latents, the decoder a latent to a face. The loss is the squared
+error of the reconstruction plus the weighted KL divergence of the posterior from the standard normal prior (Kingma,
+Welling, *Auto-Encoding Variational Bayes*, 2014).
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import Run
 
-FITTED_FACES = 4096  # training faces that the linear start, and the prior of new faces, are fitted to
+FITTED_FACES = 4096  # training faces that the linear start and the prior are fitted to
 
 
 @dataclass
@@ -42,21 +43,21 @@ class Config(GeneratorConfig):
     RENAMED: ClassVar[dict[str, str]] = GeneratorConfig.RENAMED | {"halve_every": "halve_every_steps"}
 
     latent_size: Annotated[int, AT_LEAST_1] = 1024
-    """Components of a face's latent."""
+    """Components of the latent."""
     width: Annotated[int, AT_LEAST_1] = 32
-    """Channels at 32x32, 32 in the report; all layers scale with it."""
+    """Channels at 32x32; all layers scale with it (32 as reported)."""
     flip: bool = False
-    """Mirror each training image with probability 1/2."""
+    """Flip training images horizontally with probability 0.5."""
 
     kl_weight: Annotated[float, AT_LEAST_0] = 1e-4
-    """Weight of the KL divergence beside the mean squared error (of values in [0, 1])."""
+    """Weight of the KL divergence; the mean squared error, of values in [0, 1], weighs 1."""
     kl_reduction: Literal["mean", "sum"] = "mean"
-    """Average the divergence over the latent's components, or sum it."""
+    """Average or sum the divergence over the components of the latent."""
     fit_prior: bool = False
-    """Draw new faces as the latents of real ones are spread, instead of from the standard normal distribution."""
+    """Draw new faces from a normal distribution fitted to latents of training faces, instead of the standard one."""
 
     linear_start: bool = False
-    """Start as a linear autoencoder, fitted to the faces, instead of from random weights."""
+    """Initialise as a linear autoencoder fitted to training faces, instead of at random."""
     lr: Annotated[float, ABOVE_0] = 1e-4
     """Highest learning rate of Adam."""
 
@@ -82,11 +83,11 @@ RECIPES = {
         ),
     ),
     "vae-ema": (
-        "The same networks averaged, with a fitted prior, in smaller batches (90 epochs).",
+        "vae with EMA, a fitted prior and smaller batches (90 epochs).",
         Config(epochs=90, batch_size=32, lr=2e-4, lr_schedule="cosine", flip=True, fit_prior=True),
     ),
     "vae-pca": (
-        "The same networks from a linear start, averaged, with a fitted prior (16 epochs).",
+        "vae from a linear start, with EMA and a fitted prior (16 epochs).",
         Config(epochs=16, lr=3e-4, lr_schedule="cosine", flip=True, linear_start=True, fit_prior=True),
     ),
 }
@@ -97,13 +98,13 @@ def main(config: Config) -> None:
     execution = config.execution()
     stream = RandomStream(config.seed, execution.device)
 
-    # Faces to learn from, and others to be measured on; a plain folder of pictures has no others.
+    # Training faces, and validation faces, which a plain folder of pictures lacks.
     training = load_faces(config.data)
     faces = ImageBatches(training, config.batch_size, stream, config.flip)
     validation = load_faces(config.data, "val")
     held_out = face_folder(config.data, "val") != face_folder(config.data)
 
-    # The network, its optimizer, and the averaged network that is measured and saved.
+    # The network, its optimizer, and the EMA, which is measured and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"latent_size": config.latent_size, "width": config.width}
     network = execution.prepare(NETWORKS["vae"](**arguments))
@@ -111,11 +112,11 @@ def main(config: Config) -> None:
     average = EMA(network, config.ema_decay)
 
     def draw_noise(purpose: str, number: int) -> Tensor:
-        """This process's share (n, latent_size) of the noise that latents are drawn with."""
+        """This process's noise (n, latent_size), by which latents are drawn from their posteriors."""
         return stream.draws(purpose, number).normal(config.batch_size, config.latent_size)
 
     def refresh() -> None:
-        """Estimate the averaged network's batch norm, and the prior by its latents."""
+        """Re-estimate batch-norm statistics of the EMA, and fit the prior to its latents."""
         if config.estimate_batch_norm:
             inputs = ((faces.batch(number), draw_noise("batch norm", number)) for number in range(20))
             estimate_batch_norm(average.network, inputs, execution)
@@ -130,7 +131,7 @@ def main(config: Config) -> None:
         return {"samples": faces, "reconstructions": sheet(pairs, columns=len(originals))}
 
     def measure() -> dict[str, float]:
-        """The mean squared error of the held-out faces; their latents are kept, to be drawn in the plane."""
+        """The mean squared error of the validation faces; their latents are saved for the report."""
         if is_first():
             save_latents(run.folder / "latents.npz", average.network, config.data, validation, execution)
         _, errors = reconstruct(average.network, validation, execution)
@@ -150,7 +151,7 @@ def main(config: Config) -> None:
     for step in run.steps():
         optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
 
-        # Teach the network to give the faces back, from latents as close to noise as that allows.
+        # Reconstruct the faces from latents drawn from their posteriors.
         images = faces.batch(step)
         with execution.autocast():
             reconstructions, mean, log_variance = network(images, draw_noise("noise", step))
@@ -168,7 +169,7 @@ def main(config: Config) -> None:
 
 
 def save_latents(path: Path, network: nn.Module, root: Path, images: np.ndarray, execution: Execution) -> None:
-    """Write the posterior means of the validation faces `images` and what is known of each, to be drawn in the plane.
+    """Write the posterior means of the validation faces `images`, and the attributes of each.
 
     The file holds `names` (N,), `latents` (N, D) float16, `deviations` (D,) of the posteriors (root mean square),
     `attribute_names` (A,) and `attributes` (N, A): -1 or 1, 0 where unknown.

@@ -45,16 +45,16 @@ class AdaptationConfig(TrainConfig):
     target: str = ""
     """The domain to adapt to, a folder under ROOT/digits."""
     balanced: bool = False
-    """Draw every class of the source equally often."""
+    """Sample the classes of the source equally often."""
     augment: Literal[tuple(AUGMENTATIONS)] = "off"
-    """Data augmentation of both domains (data/augment.py)."""
+    """Data augmentation of both domains; mixed: half of the images weakly, half strongly."""
 
     lr: Annotated[float, ABOVE_0] = 1e-3
     """Learning rate of Adam."""
     weight_decay: Annotated[float, AT_LEAST_0] = 0.0
     """Decoupled weight decay (AdamW)."""
     ema_decay: Annotated[float, DECAY] = 0.0
-    """Decay of the exponential moving average of the weights, which is validated and saved (0: none)."""
+    """Decay of the exponential moving average (EMA) of the weights, which is validated and saved (0: none)."""
 
     @property
     def folder(self) -> Path:

@@ -41,9 +41,9 @@ class AdversarialConfig(GeneratorConfig):
     """Settings of adversarial training, and the losses and optimizers that they mean."""
 
     discriminator: Literal["pixels", "features", "both"] = "pixels"
-    """What is judged: the image, frozen ImageNet features of it at three scales, or both."""
+    """Input of the discriminators: the image, its frozen ImageNet features at three scales, or both."""
     augment: bool = False
-    """Change colours and position of all that is judged, real or generated (DiffAugment)."""
+    """Differentiable augmentation of colour and position, of real and generated images (DiffAugment)."""
 
     loss: Literal["bce", "hinge", "wgan-gp", "relativistic"] = "bce"
     """The adversarial loss."""
@@ -54,9 +54,9 @@ class AdversarialConfig(GeneratorConfig):
     fake_labels: Annotated[tuple[float, float], BCE] = (0.0, 0.0)
     """Range from which the label of each generated image is drawn."""
     clip_labels: Annotated[bool, BCE] = True
-    """Cut labels off at 1: above it, the loss has no lower bound."""
+    """Clip labels at 1; above it, the loss has no lower bound."""
     label_flips: Annotated[float, SHARE, BCE] = 0.0
-    """Probability of exchanging an image's real and fake label."""
+    """Probability of exchanging the real and the fake label."""
 
     r1: Annotated[float, AT_LEAST_0, JUDGES_PIXELS] = 0.0
     """Weight γ of the penalty γ/2 |gradient|² on the discriminator of pixels at real images (0: none)."""
@@ -69,12 +69,12 @@ class AdversarialConfig(GeneratorConfig):
     penalty_every: Annotated[int, AT_LEAST_1, OnlyWith("r1", "r2", "feature_r1", "feature_r2", values=ABOVE_0)] = 4
     """Updates between these penalties, which are multiplied by it (lazy regularisation)."""
     feature_weight: Annotated[float, ABOVE_0, JUDGES_FEATURES] = 1.0
-    """Weight of the discriminators of features, together, where that of pixels weighs 1."""
+    """Weight of the discriminators of features together; that of pixels weighs 1."""
 
     d_steps: Annotated[int, AT_LEAST_1] = 1
-    """Discriminator updates in a step, each on new images."""
+    """Discriminator updates per step, each on new images."""
     g_steps: Annotated[int, AT_LEAST_1] = 1
-    """Generator updates in a step."""
+    """Generator updates per step."""
     d_optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of the discriminator."""
     g_optimizer: Literal["adam", "sgd"] = "adam"

@@ -40,48 +40,48 @@ class TrainConfig(Schedule, Settings):
     recipe: tyro.conf.Suppress[str] = ""
     """Name of the recipe, the first word of the command line."""
     data: Path = Path("datasets/real")
-    """The data tree (made by scripts/prepare.sh), or for faces any folder of pictures."""
+    """The data tree (see scripts/prepare.sh), or for faces any folder of images."""
     runs: Path = Path("runs")
-    """Where run directories are made."""
+    """Folder of run directories."""
     name: str = ""
     """Name of the run directory; the recipe's name (and scenario) if empty."""
     resume: bool = False
-    """Go on with the run of this name: its settings are the defaults, and nothing is lost or repeated."""
+    """Resume the run of this name from its last checkpoint; its settings are the defaults."""
 
     epochs: Annotated[int, AT_LEAST_1] = 100
-    """How often the training data is gone through."""
+    """Passes over the training data."""
     max_steps: Annotated[int, AT_LEAST_0] = 0
-    """End after this many steps, whatever the epochs (0: the epochs decide)."""
+    """Stop after this many steps (0: after --epochs)."""
     batch_size: Annotated[int, AT_LEAST_1] = 128
-    """Images in a step, over all processes."""
+    """Images per step, over all processes."""
     seed: int = 999
-    """The one seed that initial weights, data order, noise and samples derive from."""
+    """Seed of initial weights, data order, noise and samples."""
     ema_decay: Annotated[float, DECAY] = 0.999
-    """Decay of the averaged weights that samples and weights files are made of (0: no averaging)."""
+    """Decay of the exponential moving average (EMA) of the weights, which is sampled and saved (0: none)."""
 
     skip_bad_updates: Annotated[int, AT_LEAST_0] = 0
-    """Skip updates whose gradient is not finite, in up to so many steps in a row, and count them in the log (0: the
-    run ends)."""
+    """Skip updates whose gradient is not finite, in at most this many consecutive steps, and log their number (0: such
+    a gradient ends the run)."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "auto"
-    """bf16 (mixed), float32, tf32 (of GPUs: rounded products), or auto: bf16 where the hardware computes in it."""
+    """bf16 (mixed), float32, tf32 (GPUs only), or auto: bf16 where the hardware computes in it."""
     deterministic: bool = False
-    """Equal work gives equal bits on a GPU too, so that resuming is exact; slower."""
+    """Use deterministic algorithms, so that resuming is exact on a GPU too; slower."""
     channels_last: bool = True
-    """Memory format of images and convolutions."""
+    """Keep images and convolutions in the channels-last memory format."""
     compile: Compile = "off"
-    """torch.compile the networks; cuda-graphs also records their kernels."""
+    """torch.compile the networks; cuda-graphs also records their kernels as CUDA graphs."""
 
     log_every: Annotated[int, AT_LEAST_1] = 50
-    """Steps between lines of metrics.jsonl, each the mean over these steps."""
+    """Steps between lines of metrics.jsonl, which hold means over these steps."""
     sample_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between sample sheets."""
+    """Steps between sample grids."""
     checkpoint_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between checkpoints (each also writes the weights file)."""
+    """Steps between checkpoints and weights files."""
     keep_every: Annotated[int, AT_LEAST_0] = 0
-    """Steps between weights that are kept for good under kept/ (0: none)."""
+    """Steps between weights files kept under kept/ (0: none)."""
 
     @property
     def folder(self) -> Path:
@@ -110,8 +110,7 @@ class GeneratorConfig(TrainConfig):
     """Settings shared by the scripts whose network makes images."""
 
     estimate_batch_norm: bool = True
-    """Measure the batch norm statistics of the averaged weights anew before they are used; without it they are the
-    training network's own running ones."""
+    """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 
 
 Config = typing.TypeVar("Config", bound=TrainConfig)

@@ -16,14 +16,15 @@ class Schedule:
     """How learning rates change over a run."""
 
     lr_schedule: Literal["constant", "halved", "linear", "cosine", "fixmatch", "annealed", "one-cycle"] = "constant"
-    """Decay after the share p of the run: linear and cosine to 0, fixmatch cos(7 pi p / 16), annealed
-    1 / (1 + 10 p)^0.75, halved as --halve-every-…; one-cycle rises for 30 % of the run, then decays to 0."""
+    """Learning-rate schedule, as a factor at the share p of the run: linear and cosine decay to 0, fixmatch
+    cos(7 pi p / 16), annealed 1 / (1 + 10 p)^0.75; halved every
+    --halve-every-epochs or -steps; one-cycle rises over 30 % of the run, then decays."""
     warmup_steps: Annotated[int, AT_LEAST_0, WARMED_UP] = 0
-    """Steps of a linear warm-up before the schedule begins; one-cycle has its own."""
+    """Steps of linear warm-up before the schedule; one-cycle has its own."""
     halve_every_epochs: Annotated[int, AT_LEAST_0, HALVED] = 0
-    """Epochs after which a halved learning rate is halved, again and again (0: --halve-every-steps says)."""
+    """Epochs between halvings of the learning rate, of the schedule halved."""
     halve_every_steps: Annotated[int, AT_LEAST_0, HALVED] = 0
-    """The same in steps."""
+    """Steps between halvings of the learning rate, instead of epochs."""
 
     def check_schedule(self) -> None:
         """Raise UserError for settings that cannot work together."""

@@ -44,21 +44,8 @@ VARIANTS = {
     "paper": ("acgan28", "--fake-class-weight", 1, "--keep-every", 2, "--g-steps", 3, "--class-activation", "softmax"),
     "weights": (
         *("acgan28-r1", "--class-weight", 2.5, "--fake-class-weight", 0.4, "--real-label", 0.8),
-        *(
-            "--uniform-weight",
-            0.7,
-            "--r1-every",
-            1,
-            "--lr-schedule",
-            "cosine",
-            "--warmup-steps",
-            1,
-            "--d-lr",
-            5e-4,
-            "--g-lr",
-            1e-3,
-        ),
-        *("--betas", 0.3, 0.9, "--ema-decay", 0),
+        *("--uniform-weight", 0.7, "--r1-every", 1, "--lr-schedule", "cosine", "--warmup-steps", 1),
+        *("--d-lr", 5e-4, "--g-lr", 1e-3, "--betas", 0.3, 0.9, "--ema-decay", 0),
     ),
     "one-cycle": ("acgan28", "--lr-schedule", "one-cycle", "--g-lr", 1e-3, "--d-lr", 5e-4, "--ema-decay", 0.15),
     "acgan64": (
