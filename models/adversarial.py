@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
-DiscriminatorLoss = Callable[[Tensor, Tensor], Tensor]
-
 
 def bce_discriminator_loss(real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
     """Cross-entropy of logits (N, 1) with labels in [0, 1] (Goodfellow et al., *GANs*, 2014, section 3).

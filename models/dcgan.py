@@ -7,7 +7,7 @@ from models.generator import Generator
 
 
 class DCGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1]: five transposed convolutions.
+    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1]: five transposed convolutions.
 
     `width` is the number of channels before the last layer (64 in the paper); `bias` gives every layer a bias.
     `linear_stem` makes the first 4x4 feature maps by a linear layer, `leaky` has the discriminator's activations, and
@@ -18,7 +18,6 @@ class DCGANGenerator(Generator):
         self,
         latent_size: int = 100,
         width: int = 64,
-        image_channels: int = 3,
         bias: bool = False,
         linear_stem: bool = False,
         leaky: bool = False,
@@ -44,19 +43,19 @@ class DCGANGenerator(Generator):
             *up(8 * width, 4 * width, 2, 1),  # 8x8
             *up(4 * width, 2 * width, 2, 1),  # 16x16
             *up(2 * width, width, 2, 1),  # 32x32
-            nn.ConvTranspose2d(width, image_channels, 4, 2, 1, bias=bias),  # 64x64
+            nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=bias),  # 64x64
             nn.Tanh(),
         )
         if initialise:
             initialise_dcgan(self)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents if self.linear_stem else latents[:, :, None, None])
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images (N, image_channels, 64, 64) in [-1, 1] to logits (N, outputs): five strided convolutions.
+    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, outputs): five strided convolutions.
 
     `spectral_norm` normalises every convolution (Miyato et al., *Spectral Normalization for GANs*, ICLR 2018);
     batch norm stays. Without `initialise` the weights are PyTorch's.
@@ -65,7 +64,6 @@ class DCGANDiscriminator(nn.Module):
     def __init__(
         self,
         width: int = 64,
-        image_channels: int = 3,
         bias: bool = False,
         spectral_norm: bool = False,
         outputs: int = 1,
@@ -85,7 +83,7 @@ class DCGANDiscriminator(nn.Module):
             ]
 
         self.layers = nn.Sequential(
-            convolution(image_channels, width, 2, 1),  # 32x32
+            convolution(3, width, 2, 1),  # 32x32
             nn.LeakyReLU(0.2, inplace=True),
             *down(width, 2 * width),  # 16x16
             *down(2 * width, 4 * width),  # 8x8
@@ -96,7 +94,7 @@ class DCGANDiscriminator(nn.Module):
             initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, outputs), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""
+        """Logits (N, outputs), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
         return self.layers(images).flatten(1)
 
 

@@ -29,13 +29,13 @@ class SkipLayerExcitation(nn.Module):
 
 
 class FastGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1], the latent first put on the sphere.
+    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1], the latent first put on the sphere.
 
     Transposed convolutions with batch norm as in DCGAN; the channels at 32 and 64 pixels are weighted by the maps at
     4 and 8. `width` scales all of its layers.
     """
 
-    def __init__(self, latent_size: int = 128, width: int = 64, image_channels: int = 3):
+    def __init__(self, latent_size: int = 128, width: int = 64):
         super().__init__()
         self.latent_size = latent_size
         channels = [8 * width, 4 * width, 3 * width, 3 * width // 2, width // 2]  # at 4, 8, 16, 32, 64 pixels
@@ -52,11 +52,11 @@ class FastGANGenerator(Generator):
         self.excitations = nn.ModuleList(
             [SkipLayerExcitation(channels[0], channels[3]), SkipLayerExcitation(channels[1], channels[4])]
         )
-        self.to_image = nn.Sequential(nn.Conv2d(channels[4], image_channels, 3, padding=1), nn.Tanh())
+        self.to_image = nn.Sequential(nn.Conv2d(channels[4], 3, 3, padding=1), nn.Tanh())
         initialise_dcgan(self)
 
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size), `truncation` the radius."""
+        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size), `truncation` the radius."""
         latents = truncation * latents * latents.square().mean(1, keepdim=True).add(1e-8).rsqrt()
         at4 = self.start(latents[:, :, None, None])
         at8 = self.ups[0](at4)

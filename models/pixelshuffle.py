@@ -7,14 +7,14 @@ from models.generator import Generator
 
 
 class PixelShuffleGenerator(Generator):
-    """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1].
+    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1].
 
     The latent is repeated over 4x4 positions; each of four stages convolves and moves channels into space, which
     avoids the checkerboards of transposed convolutions. `width` is the channels of the first stage's output (64).
     Its partner is `DCGANDiscriminator(spectral_norm=True)`.
     """
 
-    def __init__(self, latent_size: int = 100, width: int = 64, image_channels: int = 3, dropout: float = 0.2):
+    def __init__(self, latent_size: int = 100, width: int = 64, dropout: float = 0.2):
         super().__init__()
         self.latent_size = latent_size
 
@@ -33,11 +33,11 @@ class PixelShuffleGenerator(Generator):
             *up(width, width),  # 16x16
             *up(width, width // 2),  # 32x32
             *up(width // 2, width // 2),  # 64x64
-            nn.Conv2d(width // 2, image_channels, 3, padding="same"),
+            nn.Conv2d(width // 2, 3, 3, padding="same"),
             nn.Tanh(),
         )
         initialise_dcgan(self)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents[:, :, None, None])

@@ -25,15 +25,15 @@ class DownBlock(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """Images (N, image_channels, 64, 64) in [-1, 1] to logits (N, 1): residual blocks, no norm anywhere.
+    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, 1): residual blocks, no norm anywhere.
 
     The first convolution goes straight to 32 pixels, where it keeps all of the image: at 64 it would cost as much as
     all the rest. Before the logits come the minibatch's deviation and one more convolution.
     """
 
-    def __init__(self, width: int = 64, image_channels: int = 3):
+    def __init__(self, width: int = 64):
         super().__init__()
-        self.stem = nn.Conv2d(image_channels, width, 4, 2, 1)  # 32x32
+        self.stem = nn.Conv2d(3, width, 4, 2, 1)  # 32x32
         self.blocks = nn.Sequential(
             DownBlock(width, 2 * width),  # 16x16
             DownBlock(2 * width, 4 * width),  # 8x8
@@ -47,6 +47,6 @@ class R3GANDiscriminator(nn.Module):
             nn.init.zeros_(convolution.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 1), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""
+        """Logits (N, 1), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
         features = minibatch_deviation(self.activation(self.blocks(self.stem(images))))
         return self.to_logit(self.activation(self.last(features))).flatten(1)

@@ -31,12 +31,12 @@ class SelfAttention(nn.Module):
 
 
 class SAGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, image_channels, 64, 64) in [-1, 1], with attention at 16x16 and 32x32.
+    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1], with attention at 16x16 and 32x32.
 
     Spectral norm on every transposed convolution but the last (SAGAN, section 4.1); `width` as in DCGAN.
     """
 
-    def __init__(self, latent_size: int = 128, width: int = 64, image_channels: int = 3):
+    def __init__(self, latent_size: int = 128, width: int = 64):
         super().__init__()
         self.latent_size = latent_size
 
@@ -54,26 +54,26 @@ class SAGANGenerator(Generator):
             SelfAttention(2 * width),
             *up(2 * width, width, 2, 1),  # 32x32
             SelfAttention(width),
-            nn.ConvTranspose2d(width, image_channels, 4, 2, 1),  # 64x64
+            nn.ConvTranspose2d(width, 3, 4, 2, 1),  # 64x64
             nn.Tanh(),
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents[:, :, None, None])
 
 
 class SAGANDiscriminator(nn.Module):
-    """Images (N, image_channels, 64, 64) in [-1, 1] to logits (N, 1), with attention at 8x8 and 4x4; no batch norm."""
+    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, 1), with attention at 8x8 and 4x4; no batch norm."""
 
-    def __init__(self, width: int = 64, image_channels: int = 3):
+    def __init__(self, width: int = 64):
         super().__init__()
 
         def down(in_channels: int, out_channels: int) -> list[nn.Module]:
             return [spectral_norm(nn.Conv2d(in_channels, out_channels, 4, 2, 1)), nn.LeakyReLU(0.1)]
 
         self.layers = nn.Sequential(
-            *down(image_channels, width),  # 32x32
+            *down(3, width),  # 32x32
             *down(width, 2 * width),  # 16x16
             *down(2 * width, 4 * width),  # 8x8
             SelfAttention(4 * width),
@@ -83,5 +83,5 @@ class SAGANDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 1), positive for real, of images (N, image_channels, 64, 64) in [-1, 1]."""
+        """Logits (N, 1), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
         return self.layers(images).flatten(1)

@@ -13,14 +13,14 @@ COARSEST = 2  # pixels to a side of the last feature maps
 
 
 class VAE(Generator):
-    """Images (N, image_channels, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
+    """Images (N, 3, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
 
     `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components. New faces are
     decoded from a normal prior: the standard one, until `fit_prior` makes it that of the faces' latents. `noise_size`
     normal numbers make a face.
     """
 
-    def __init__(self, latent_size: int = 1024, width: int = 32, image_channels: int = 3):
+    def __init__(self, latent_size: int = 1024, width: int = 32):
         super().__init__()
         self.latent_size = latent_size
         self.noise_size = latent_size + PRIOR_RANK
@@ -37,7 +37,7 @@ class VAE(Generator):
             return normalised(nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1))
 
         self.encoder = nn.Sequential(
-            *(layer for sizes in zip([image_channels, *channels], channels, strict=False) for layer in down(*sizes)),
+            *(layer for sizes in zip([3, *channels], channels, strict=False) for layer in down(*sizes)),
             nn.Flatten(),
         )
         self.mean = nn.Linear(features, latent_size)
@@ -47,7 +47,7 @@ class VAE(Generator):
             nn.Unflatten(1, (channels[-1], COARSEST, COARSEST)),
             *(layer for sizes in zip(channels[::-1], channels[-2::-1], strict=False) for layer in up(*sizes)),
             *up(width, width),  # 64x64
-            nn.Conv2d(width, image_channels, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
             nn.Tanh(),
         )
         self.register_buffer("prior_mean", torch.zeros(latent_size))
@@ -60,7 +60,7 @@ class VAE(Generator):
         return self.mean(features), self.log_variance(features)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images (N, image_channels, 64, 64) in [-1, 1] of latents (N, latent_size)."""
+        """Images (N, 3, 64, 64) in [-1, 1] of latents (N, latent_size)."""
         return self.decoder(latents)
 
     @property
@@ -69,7 +69,7 @@ class VAE(Generator):
         return (self.noise_size,)
 
     def generate(self, noise: Tensor, labels: None = None) -> Tensor:
-        """New images (N, image_channels, 64, 64) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
+        """New images (N, 3, 64, 64) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
         own, common = noise.split([self.latent_size, PRIOR_RANK], dim=1)
         return self.decode(self.prior_mean + self.prior_deviation * own + common @ self.prior_factor.T)
 
