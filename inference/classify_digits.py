@@ -18,18 +18,18 @@ from runtime.errors import UserError, run_command
 
 @dataclass
 class Config:
-    """Write the label of every picture of a folder, in file-name order, as a table image_name,label."""
+    """Write the label of every image of a folder, in file-name order, as a table image_name,label."""
 
     weights: tuple[Path, ...]
     """A run directory, its weights.safetensors, or a shipped file; several of them vote."""
     images: Path
-    """Folder of 28x28 pictures."""
+    """Folder of 28x28 images."""
     csv: Path
-    """The table to write; its folder is made if missing."""
+    """The table to write; its folder is created if missing."""
     vote: Vote = "majority"
-    """How several networks agree: by the class most of them put first, or by their mean probabilities."""
+    """Vote of several networks: the class predicted by most, or by their mean probabilities."""
     skip_bad: bool = False
-    """Leave out pictures that cannot be read, and list them, instead of stopping at the first."""
+    """Skip and list images that cannot be read, instead of stopping at the first."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"

@@ -1,4 +1,4 @@
-"""Make what weights can make: `python -m inference.generate RUN_OR_WEIGHTS --out DIR`."""
+"""Write what a network produces: `python -m inference.generate RUN_OR_WEIGHTS --out DIR`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,20 +21,20 @@ from runtime.settings import Range, Settings
 
 @dataclass
 class Config(Settings):
-    """Read from the weights what they are: write faces, digits of all classes, reconstructions or labels."""
+    """Write what the network of these weights produces: faces, digits of all classes, reconstructions or labels."""
 
     weights: tyro.conf.Positional[Path]
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
-    """Folder for what is made; it is made if missing, refused if it holds other files."""
+    """Output folder; created if missing, refused if it holds other files."""
     count: Annotated[int, Range(1, 10_000)] = 1000
-    """How many pictures; of digits a tenth of each."""
+    """Number of images; of digits, a tenth per class."""
     images: Path | None = None
-    """Folder of pictures: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
+    """Folder of images: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
     seed: int = 999
-    """Each picture has its own noise, derived from this seed and its number."""
+    """Seed; the noise of each image derives from it and the image's number."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
-    """How pictures are made of their noise."""
+    """Settings of sampling."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"
@@ -42,7 +42,7 @@ class Config(Settings):
 
 
 def main(config: Config) -> None:
-    """Make what these weights can; raises UserError for what the user can put right."""
+    """Do as `config` says; raises UserError for what the user can put right."""
     path = find_weights(config.weights)
     network, _ = load_weights(path, nn.Module)
     where = {"device": config.device, "precision": config.precision}

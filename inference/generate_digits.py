@@ -25,22 +25,22 @@ class Config(Settings):
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
     out: Path
-    """Folder for the pictures; made if missing, refused if it holds other files."""
+    """Folder for the images; created if missing, refused if it holds other files."""
     per_class: Annotated[int, Range(1, 999, because="file names have three digits")] = 100
-    """How many of each digit."""
+    """Digits per class."""
     seed: int = 999
-    """Each digit has its own noise, derived from this seed, its class and its number."""
+    """Seed; the noise of each digit derives from it, its class and its number."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
-    """How digits are made of their noise."""
+    """Settings of sampling."""
     grid: Path | None = None
-    """Also write a 10x10 sheet to this PNG: rows are digits, columns noises."""
+    """Also write a 10x10 sample grid to this PNG (rows: classes; columns: noise vectors)."""
     snapshots: Path | None = None
-    """Also write six pictures of the making of one digit to this PNG, and all of it as a GIF beside it."""
+    """Also write six states of the reverse process of one digit to this PNG, and all of it as a GIF beside it."""
     snapshot_digit: Annotated[int, Range(0, 9)] = 0
-    """The digit whose making is shown, the first of its class."""
+    """Class of the digit whose reverse process is shown, the first of its class."""
     snapshot_times: tuple[float, float, float, float, float, float] | None = None
-    """Times of the six pictures, from noise to image (0): t up to T, by default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T,
-    or noise levels sigma up to 80 of EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its
+    """Times of the six states, from noise to image (0): t up to T, by default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T, or
+    noise levels sigma up to 80 of EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its
     steps by default."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -74,7 +74,7 @@ def check(config: Config, digits: Digits) -> None:
 
 
 def save_snapshots(config: Config, digits: Digits) -> None:
-    """Write how the first picture of a digit is made, at six times and as a GIF, in as many steps as there are."""
+    """Write the reverse process of a digit, at six times and as a GIF, in as many steps as there are."""
     process = digits.network.diffusion
     sampling = replace(config.sampling, steps=process.most_steps)
     times, pictures = digits.process(config.snapshot_digit, config.seed, **vars(sampling))

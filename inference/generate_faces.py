@@ -21,17 +21,17 @@ class Config(Settings):
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
-    """Folder for the pictures; made if missing, refused if it holds other files."""
+    """Folder for the images; created if missing, refused if it holds other files."""
     count: Annotated[int, Range(1, 10_000, because="file names have four digits")] = 1000
-    """How many faces."""
+    """Number of faces."""
     seed: int = 999
-    """Each face has its own noise, derived from this seed and its number."""
+    """Seed; the noise of each face derives from it and the face's number."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
-    """How faces are made of their noise."""
+    """Settings of sampling."""
     interpolate: tuple[int, int] | None = None
-    """Numbers of two faces of this seed, A B: --count faces on the way from the one to the other instead."""
+    """Numbers A B of two faces of this seed: write --count interpolations from one to the other instead."""
     sheet: Path | None = None
-    """Also write the first 32 faces side by side to this PNG, or with --interpolate all of them to this PNG or GIF."""
+    """Also write a grid of the first 32 faces to this PNG, or with --interpolate all of them to this PNG or GIF."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"

@@ -20,10 +20,9 @@ FACE_SIZE = 64
 
 @dataclass
 class Config:
-    """Write what a VAE makes of every picture of a folder, and how far off it is.
+    """Write a VAE's reconstruction of every image of a folder, OUT/NAME.png, and print the mean squared error.
 
-    A picture becomes OUT/NAME.png; errors are mean squared errors of values in [0, 1]. Pictures of another size are
-    first cut to their centred square and resized to 64x64.
+    Errors are of values in [0, 1]. Images of another size are first cropped to the central square and resized to 64x64.
     """
 
     weights: Path
@@ -31,13 +30,13 @@ class Config:
     images: Path
     """Folder of faces."""
     out: Path
-    """Folder for the reconstructions; made if missing, refused if it holds other files."""
+    """Folder for the reconstructions; created if missing, refused if it holds other files."""
     csv: Path | None = None
-    """Also write the error of each picture to this table, image_name,mse."""
+    """Also write the error of each image to this table, image_name,mse."""
     json: Path | None = None
-    """Also write the mean error, its standard deviation and the count to this file."""
+    """Also write the mean error, its standard deviation and the number of images to this file."""
     sheet: Path | None = None
-    """Also write the first ten pictures over their reconstructions to this PNG."""
+    """Also write the first ten images above their reconstructions to this PNG."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"

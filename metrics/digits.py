@@ -1,4 +1,4 @@
-"""Scores of a folder of digits made on request, whose file names begin with the digit asked for.
+"""Scores of a folder of class-conditional digits, whose file names begin with the class requested.
 
 python -m metrics.digits OUT --classifier FILE [--reference DIR] [--confusion FILE.png] [--json FILE]
 """
@@ -35,20 +35,20 @@ SIZE = 28
 
 @dataclass
 class Config(InceptionSettings):
-    """Score a folder of generated digits: are they seen as what was asked for, and are they as varied as real ones?"""
+    """Score a folder of generated digits: accuracy by a classifier, and FID, precision and recall against real ones."""
 
     out: tyro.conf.Positional[Path]
-    """folder with the generated digits and nothing else: every name begins with the digit that was asked for"""
+    """Folder of the generated digits and nothing else; every name begins with the class requested."""
     classifier: Path
-    """the course's Classifier.pth, or the weights.safetensors of a classifier trained here"""
+    """The course's Classifier.pth, or the weights.safetensors of a classifier trained here."""
     reference: Path | None = None
-    """real digits for FID, precision and recall: a folder of pictures, or a domain's folder (ROOT/digits/mnistm)"""
+    """Real digits for FID, precision and recall: a folder of images, or a domain's folder (ROOT/digits/mnistm)."""
     reference_count: Annotated[int, Range(2)] = 1000
-    """how many of a domain's validation digits are the reference, the first ones"""
+    """Number of a domain's validation digits, the first ones, that are the reference."""
     confusion: Path | None = None
-    """also draw the confusion matrix to this PNG"""
+    """Also draw the confusion matrix to this PNG."""
     json: Path | None = None
-    """also write the scores to this file"""
+    """Also write the scores to this file."""
 
 
 def main(config: Config) -> None:
@@ -89,7 +89,7 @@ def load_classifier(path: Path) -> nn.Module:
 def read_requested(folder: Path) -> tuple[np.ndarray, list[int]]:
     """The digits in `folder`, uint8 RGB (N, 28, 28, 3) in file-name order, and those that were asked for (N,).
 
-    As the graders do, every entry counts. Raises UserError for a folder that is missing or without pictures,
+    As for the graders, every entry counts. Raises UserError for a folder that is missing or without pictures,
     for an entry whose name does not begin with a digit, that is unreadable or no picture, or not 28x28.
     """
     images, unreadable = read_pictures(folder)

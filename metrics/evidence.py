@@ -1,9 +1,9 @@
-"""How far adaptations can be trusted, without a label: `python -m metrics.evidence RUN [RUN2 ...]`, runs of one target.
+"""Model selection without target labels: `python -m metrics.evidence RUN [RUN2 ...]`, runs with one target.
 
-Of each run's predictions on the target: the entropy of their mean (low where classes are left out), their mean entropy
-(high where they are unsure), the difference of both, which is the mutual information of image and class (Bridle et al.,
-*Unsupervised Classifiers, Mutual Information and "Phantom Targets"*, NIPS 1991), and how often the runs agree. A run
-that learnt to take one class for another is sure of it: it is told by its rare class, and by the other seeds.
+Of each run's predictions on the target: the entropy of their mean (low where classes are missing), their mean entropy
+(high where they are uncertain), the difference of both, which is the mutual information of image and class (Bridle et
+al., *Unsupervised Classifiers, Mutual Information and "Phantom Targets"*, NIPS 1991), and the agreement of the runs. A
+run that confuses one class with another does so with confidence: a rare class and the other seeds reveal it.
 """
 
 from dataclasses import dataclass

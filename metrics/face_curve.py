@@ -1,6 +1,6 @@
-"""How good a face generator's samples became over its training: `python -m metrics.face_curve RUN --reference DIR`.
+"""Scores of a face generator over its training: `python -m metrics.face_curve RUN --reference DIR`.
 
-Every weights file that the run kept (`--keep-every`) generates faces from the same noise; each set is scored alike.
+Every weights file that the run kept (`--keep-every`) generates faces from the same noise vectors.
 """
 
 import json
@@ -33,11 +33,11 @@ class Config(InceptionSettings):
     out: Path | None = None
     """Folder for curve.json; the run directory by default."""
     every: Annotated[int, AT_LEAST_1] = 1
-    """Score only every so many-th of the kept weights, and always the last."""
+    """Score every n-th of the kept weights, and the last."""
     count: Annotated[int, Range(2)] = 1000
-    """Faces to generate for each score."""
+    """Number of faces generated per score."""
     seed: int = 999
-    """Seed of their noise."""
+    """Seed of their noise vectors."""
 
 
 def main(config: Config) -> None:

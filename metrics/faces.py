@@ -41,16 +41,16 @@ FORMS = {  # how scores are printed
 
 @dataclass
 class Config(InceptionSettings):
-    """Score a folder of generated pictures against a folder of real ones."""
+    """Score a folder of generated faces against a folder of real ones."""
 
     out: tyro.conf.Positional[Path]
-    """folder with the generated pictures, all of one size"""
+    """Folder of the generated faces, all of one size."""
     reference: Path
-    """folder with the real pictures, e.g. ROOT/face/val"""
+    """Folder of the real faces, e.g. ROOT/face/val."""
     features: Literal["inception", "dlib"] = "inception"
-    """what FID, precision and recall compare: Inception features, or dlib's embedding of faces"""
+    """Feature space of FID, precision and recall: Inception features, or dlib's embedding of faces."""
     json: Path | None = None
-    """also write the scores to this file"""
+    """Also write the scores to this file."""
 
 
 def score_faces(

@@ -18,13 +18,13 @@ class Config:
     """Score the labels of one table by those of another; both have the columns image_name and label."""
 
     out: tyro.conf.Positional[Path]
-    """the labels to score; names that TRUTH does not have are left out"""
+    """The labels to score; names that TRUTH lacks are ignored."""
     truth: tyro.conf.Positional[Path]
-    """the true labels; a picture without a label in OUT counts as wrong"""
+    """The true labels; an image without a label in OUT counts as wrong."""
     confusion: Path | None = None
-    """also draw the confusion matrix to this PNG"""
+    """Also draw the confusion matrix to this PNG."""
     json: Path | None = None
-    """also write the scores to this file"""
+    """Also write the scores to this file."""
 
 
 def main(config: Config) -> None:

@@ -26,15 +26,15 @@ class Config(InceptionSettings):
     """Compare generated and validation faces by their distance to the nearest training face."""
 
     out: tyro.conf.Positional[Path]
-    """folder with the generated pictures"""
+    """Folder of the generated faces."""
     training: Path
-    """folder with the training pictures, e.g. ROOT/face/train"""
+    """Folder of the training faces, e.g. ROOT/face/train."""
     reference: Path
-    """folder with real pictures that were not trained on, e.g. ROOT/face/val"""
+    """Folder of held-out real faces, e.g. ROOT/face/val."""
     features: Literal["inception", "dlib"] = "dlib"
-    """the space of the distances"""
+    """Feature space of the distances."""
     json: Path | None = None
-    """also write the distances to this file"""
+    """Also write the distances to this file."""
 
 
 def nearest_distances(features: np.ndarray, training: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
-"""What the settings of sampling do: `python -m metrics.sampling WEIGHTS --classifier FILE --reference DIR`.
+"""Scores by sampler, steps and guidance scale: `python -m metrics.sampling WEIGHTS --classifier FILE --reference DIR`.
 
-Digits are made from the same noise in every way of a grid of samplers, steps and guidance scales: how many are
-classified as requested, how varied are they, how long do they take?
+Every setting of a grid samples digits from the same noise vectors; scored are accuracy, variety and time.
 """
 
 import json
@@ -34,7 +33,7 @@ FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 
 @dataclass
 class Config(InceptionSettings):
-    """Sample a diffusion network in several ways and score each.
+    """Score a diffusion network over a grid of samplers, steps and guidance scales.
 
     FID, precision and recall are left out where there are no Inception weights.
     """
@@ -46,19 +45,19 @@ class Config(InceptionSettings):
     reference: Path
     """Real digits: a domain's folder (ROOT/digits/mnistm)."""
     reference_count: Annotated[int, Range(2)] = 1000
-    """How many of its validation digits are the reference, the first ones."""
+    """Number of its validation digits, the first ones, that are the reference."""
     samplers: tuple[Literal["ddpm", "ddim", "heun", "dpm++"], ...] = ("dpm++",)
     """Samplers."""
     steps: Annotated[tuple[int, ...], AT_LEAST_1] = (20,)
-    """Sampling steps of each; those that do not divide the training's are left out. ddpm takes all of them."""
+    """Sampling steps; those that do not divide the training's are left out, and ddpm takes all of the training's."""
     guidance: Annotated[tuple[float, ...], AT_LEAST_0] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
     """Guidance scales; 0 ignores the label, 1 is plain conditional sampling."""
     seeds: tuple[int, ...] = (999,)
     """Sampling seeds; rows above 50 steps take the first only."""
     per_class: Annotated[int, Range(2, 999)] = 100
-    """How many of each digit, for each seed."""
+    """Digits per class and seed."""
     out: Path | None = None
-    """Where the rows go, sampling.json beside the weights by default; rows that are there already are kept."""
+    """File of the scores, by default sampling.json beside the weights; rows it already has are kept."""
     precision: Precision = "float32"
     """float32, bf16 (mixed), or auto."""
 

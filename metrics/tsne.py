@@ -1,4 +1,4 @@
-"""Features of a run in the plane by t-SNE: `python -m metrics.tsne RUN [RUN2 ...]` writes RUN/tsne.npz for the report.
+"""t-SNE of a run's features: `python -m metrics.tsne RUN [RUN2 ...]` writes RUN/tsne.npz for the report.
 
 van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
 """
@@ -28,7 +28,7 @@ FEWEST = 40  # points, more than t-SNE's perplexity asks for
 
 @dataclass
 class Config(Settings):
-    """Place the features of validation digits (adaptation runs), or the latents of validation faces (VAE runs)."""
+    """Embed features of validation digits (adaptation runs) or latents of validation faces (VAE runs) by t-SNE."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories."""
