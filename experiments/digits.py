@@ -18,9 +18,9 @@ def rows() -> Iterator[Row]:
             yield generator(recipe, SAMPLING if recipe == "context-unet-64" else ())
 
 
-def generator(recipe: str, scores: tuple[str, ...] = (), report: str = "") -> Row:
+def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:
     """A generator of digits at its own length, or at the one for CPUs; `scores` are commands besides the usual."""
     make, score = DIGITS
     make += GUIDED.get(recipe, "")
     short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
-    return Row(recipe, scores=(make, *scores, score), short=short, report=report)
+    return Row(recipe, scores=(make, *scores, score), short=short)

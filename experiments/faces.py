@@ -24,8 +24,6 @@ PARTS = {
     "pixels, EMA of fixed length": ("r3gan", "--ema-share 0 --ema-decay 0.999"),
     "pixels, no EMA": ("r3gan", "--ema-decay 0"),
 }
-
-
 OURS = ("dcgan-ema", "sagan-ema")  # recipes of a length that CPUs bear
 
 
@@ -44,17 +42,16 @@ def ablation_rows() -> Iterator[Row]:
 
 def vae_rows() -> Iterator[Row]:
     """The VAEs, scored by their reconstructions and by their samples."""
-    yield vae("003")
+    yield vae()
     yield Row("vae-ema", scores=(*RECONSTRUCTIONS, *FACES))
     yield Row("vae-pca", scores=(*RECONSTRUCTIONS, *FACES))
 
 
-def vae(report: str = "") -> Row:
+def vae() -> Row:
     """The report's VAE at its own length, or at one for CPUs."""
-    return Row("vae", scores=(*RECONSTRUCTIONS, *FACES), short=f"--epochs {EPOCHS}", report=report)
+    return Row("vae", scores=(*RECONSTRUCTIONS, *FACES), short=f"--epochs {EPOCHS}")
 
 
-def gan(recipe: str, report: str = "") -> Row:
+def gan(recipe: str) -> Row:
     """A generator of faces at its own length, or at the one of all on CPUs."""
-    short = "" if recipe in OURS or (recipe == "dcgan-short" and report) else f"--epochs {EPOCHS}"
-    return Row(recipe, scores=FACES, short=short, report=report)
+    return Row(recipe, scores=FACES, short="" if recipe in OURS else f"--epochs {EPOCHS}")

@@ -20,9 +20,9 @@ def reported() -> tuple[NamedTuple, ...]:
     return tuple(frame[~frame["metric"].str.startswith("parameters")].itertuples(index=False, name="Reported"))
 
 
-def of_system(system: str, report: str = "") -> list[NamedTuple]:
-    """What the reports, or one of them, state for a system that is no adaptation."""
-    return [line for line in reported() if line.system == system and not line.scenario and report in ("", line.report)]
+def of_system(system: str) -> list[NamedTuple]:
+    """What the reports state for a system that is no adaptation."""
+    return [line for line in reported() if line.system == system and not line.scenario]
 
 
 def best(source: str, target: str, *systems: str) -> float | None:

@@ -5,69 +5,69 @@ from collections.abc import Callable, Iterator
 from experiments.adaptation import bounds, ensemble
 from experiments.digits import generator
 from experiments.faces import gan, vae
-from experiments.rows import ADAPTATION, Row
+from experiments.rows import ADAPTATION, FACES, Row
 
 SEED = 1
 
 
 def report_000() -> Iterator[Row]:
     """DCGAN, ACGAN at 28x28, and DANN on its discriminator."""
-    yield gan("dcgan", "000")
-    yield generator("acgan28", report="000")
-    yield from adapted("dann-acgan", "000", ("mnistm-usps", "svhn-mnistm", "usps-svhn"))
+    yield gan("dcgan")
+    yield generator("acgan28")
+    yield from adapted("dann-acgan", ("mnistm-usps", "svhn-mnistm", "usps-svhn"))
 
 
 def report_001() -> Iterator[Row]:
     """DCGAN with two generator updates, ACGAN at 64x64, DANN at 64x64 and at 28x28, there with a vote."""
-    yield gan("dcgan-2g", "001")
-    yield generator("acgan64", report="001")
-    yield from adapted("dann64", "001", ("mnistm-usps", "svhn-mnistm"))
-    yield from adapted("dann28", "001", ("usps-svhn",))
-    yield adaptation("dann28-no-dropout", "001", "usps-svhn")
-    yield from ensemble(seed=SEED, report="001")
+    yield gan("dcgan-2g")
+    yield generator("acgan64")
+    yield from adapted("dann64", ("mnistm-usps", "svhn-mnistm"))
+    yield from adapted("dann28", ("usps-svhn",))
+    yield adaptation("dann28-no-dropout", "usps-svhn")
+    yield from ensemble(seed=SEED)
 
 
 def report_002() -> Iterator[Row]:
     """DCGAN trained long, PixelShuffle, the context U-Net, DANN with an optimizer of its own for the domains."""
-    yield gan("dcgan-long", "002")
-    yield gan("pixelshuffle", "002")
-    yield generator("context-unet", report="002")
-    yield from adapted("dann32", "002", ("mnistm-svhn", "mnistm-usps"))
+    yield gan("dcgan-long")
+    yield gan("pixelshuffle")
+    yield generator("context-unet")
+    yield from adapted("dann32", ("mnistm-svhn", "mnistm-usps"))
 
 
 def report_003() -> Iterator[Row]:
     """DCGAN trained briefly, the VAE, DANN with a fixed lambda, and DSN."""
-    yield gan("dcgan-short", "003")
-    yield vae("003")
+    yield Row("dcgan-short", scores=FACES)
+    yield vae()
     for scenario, full in (("usps-mnistm", 50), ("mnistm-svhn", 50), ("svhn-usps", 100)):
-        yield from adapted("dann-cnn", "003", (scenario,), full=f"--epochs {full}")
-    yield adaptation("dann-cnn-wide", "003", "mnistm-svhn")
+        yield from adapted("dann-cnn", (scenario,), full=f"--epochs {full}")
+    yield adaptation("dann-cnn-wide", "mnistm-svhn")
     for scenario, full in (("usps-mnistm", 100), ("mnistm-svhn", 50), ("svhn-usps", 100)):
-        yield adaptation("dsn-report", "003", scenario, full=f"--epochs {full}")
+        yield adaptation("dsn-report", scenario, full=f"--epochs {full}")
 
 
 def report_004() -> Iterator[Row]:
     """DCGAN and SAGAN, the attention U-Net, DANN on a LeNet."""
-    yield gan("dcgan", "004")
-    yield gan("sagan", "004")
-    yield generator("attention-unet", report="004")
-    yield from adapted("dann-lenet", "004", ("mnistm-svhn", "mnistm-usps"))
+    yield gan("dcgan")
+    yield gan("sagan")
+    yield generator("attention-unet")
+    yield from adapted("dann-lenet", ("mnistm-svhn", "mnistm-usps"))
 
 
-def adapted(recipe: str, report: str, scenarios: tuple[str, ...], full: str = "") -> Iterator[Row]:
+def adapted(recipe: str, scenarios: tuple[str, ...], full: str = "") -> Iterator[Row]:
     """DANN of a report in its scenarios, and the two bounds of each on the same network."""
     domains = tuple(dict.fromkeys(domain for scenario in scenarios for domain in scenario.split("-")))
     for domain in domains:
-        yield from bounds(f"supervised-{recipe}", domains=(domain,), short=short_of(domain), seed=SEED, report=report)
+        yield from bounds(f"supervised-{recipe}", domains=(domain,), short=short_of(domain), seed=SEED)
     for scenario in scenarios:
-        yield adaptation(recipe, report, scenario, full)
+        yield adaptation(recipe, scenario, full)
 
 
-def adaptation(recipe: str, report: str, scenario: str, full: str = "") -> Row:
+def adaptation(recipe: str, scenario: str, full: str = "") -> Row:
     """An adaptation of a report in one scenario; on CPUs in a few epochs of the source."""
     source, target = scenario.split("-")
     options = f"--source {source} --target {target}"
-    return Row(recipe, options, scores=ADAPTATION, full=full, short=short_of(source), seed=SEED, report=report)
+    return Row(recipe, options, scores=ADAPTATION, full=full, short=short_of(source), seed=SEED)
 
 
 def short_of(source: str) -> str:

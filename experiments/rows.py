@@ -65,8 +65,6 @@ class Row:
     seed: int = 999
     system: str = ""
     """What tables call it, the recipe's name by default."""
-    report: str = ""
-    """The report that states a number for it, 000 to 004."""
     voters: tuple[Row, ...] = ()
     """The rows whose runs vote together; nothing is trained then."""
 

@@ -54,7 +54,6 @@ def test_every_script_is_found_and_no_other():
 def test_each_report_trains_every_system_that_it_states_a_number_of(report):
     """Adaptations in each of its scenarios, with their bounds."""
     rows = ROWS[f"report-{report}"]
-    assert {row.report for row in rows} == {report}
     trained = {(row.system or row.recipe) for row in rows}
     for line in reported():
         if line.report == report and " with" not in line.system:
@@ -74,7 +73,7 @@ def test_reported_numbers():
     assert best("mnistm", "svhn", "source only") == 39 and best("mnistm", "svhn") == 56.16
     assert best("usps", "mnistm") == 68 and best("usps", "mnistm", "dann-cnn") == 61
     assert best("a", "b") is None
-    assert [line.value for line in of_system("pixelshuffle", "002")] == ["35.30", "94.6"]
+    assert [line.value for line in of_system("pixelshuffle")] == ["35.30", "94.6"]
     for line in reported():
         float(line.value)
         assert line.report in ("", "000", "001", "002", "003", "004")
