@@ -25,7 +25,7 @@ from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 
 @dataclass
@@ -155,7 +155,7 @@ def main(config: Config) -> None:
         "g_optimizer": g_optimizer,
         "d_optimizer": d_optimizer,
     }
-    run = Run(config, execution, digits.per_epoch, parts, (average.network, g_name, g_arguments))
+    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, g_name, g_arguments))
 
     for step in run.steps():
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):

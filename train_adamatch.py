@@ -21,7 +21,7 @@ from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, OnlyWith, R
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 
 @dataclass
@@ -114,13 +114,13 @@ def main(config: Config) -> None:
     if config.class_thresholds:
         thresholds = parts["thresholds"] = execution.place(ClassThresholds(CLASSES))
     weights = average.network.classifier, f"{config.network}-classifier", arguments
-    run = Run(config, execution, sources.per_epoch, parts, weights)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights)
 
     for step in run.steps():
         progress = step / run.total
         optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         mu = torch.full((), config.pseudo_weight, device=execution.device)
-        mu = mu * adamatch.ramp(progress, config.pseudo_ramp)
+        mu = mu * adamatch.mu_ramp(progress, config.pseudo_ramp)
         images, labels = batch(step)
 
         # Logits of all views as one batch; the source's are interpolated at random with those of the source alone.

@@ -15,14 +15,14 @@ import tyro
 from torch.nn.functional import cross_entropy
 
 from models import NETWORKS
-from models.dann import dann_loss, ramp
+from models.dann import dann_loss, lambda_ramp
 from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Config(AdaptationConfig):
         """Share of lambda and of the weight of class confusion that is in force at the progress, 0 to 1."""
         if progress < self.adversarial_start:
             return 0.0
-        return ramp(progress) if self.ramp else 1.0
+        return lambda_ramp(progress) if self.ramp else 1.0
 
 
 def bound(config: Config) -> Supervised:
@@ -173,7 +173,7 @@ def main(config: Config | Supervised) -> None:
     if alternating:
         parts["d_optimizer"] = d_optimizer
     weights = average.network.classifier, f"{config.network}-classifier", arguments
-    run = Run(config, execution, sources.per_epoch, parts, weights)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights)
 
     for step in run.steps():
         progress = step / run.total

@@ -24,7 +24,7 @@ from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, OnlyWith
 from training.adversarial import AdversarialConfig, Judges
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 OF_DCGAN = OnlyWith("networks", values=("dcgan",))  # what an option acts with
 
@@ -162,7 +162,7 @@ def main(config: Config) -> None:
     parts = {"generator": generator, **judges.parts, "average": average}
     parts |= {"g_optimizer": g_optimizer, "d_optimizer": d_optimizer}
     per_epoch = max(1, faces.per_epoch // config.d_steps)
-    run = Run(config, execution, per_epoch, parts, (average.network, g_name, g_arguments))
+    run = TrainingRun(config, execution, per_epoch, parts, (average.network, g_name, g_arguments))
 
     for step in run.steps():
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):

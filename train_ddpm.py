@@ -28,7 +28,7 @@ from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 # What an option acts with.
 DIGITS = OnlyWith("images", values=("digits",))
@@ -203,7 +203,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = Run(config, execution, real.per_epoch, parts, (average.network, config.network, arguments))
+    run = TrainingRun(config, execution, real.per_epoch, parts, (average.network, config.network, arguments))
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

@@ -29,7 +29,7 @@ from runtime.seeds import RandomStream
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
-from training.run import Run
+from training.run import TrainingRun
 
 NETWORK = "residual-unet"
 
@@ -135,7 +135,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = Run(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments))
+    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments))
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

@@ -22,7 +22,7 @@ from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 
 @dataclass
@@ -108,7 +108,8 @@ def main(config: Config) -> None:
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if config.alternating:
         parts["d_optimizer"] = d_optimizer
-    run = Run(config, execution, sources.per_epoch, parts, (average.network.classifier, "dsn-classifier", arguments))
+    weights = average.network.classifier, "dsn-classifier", arguments
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights)
 
     for step in run.steps():
         progress = step / run.total

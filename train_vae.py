@@ -30,7 +30,7 @@ from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
-from training.run import Run
+from training.run import TrainingRun
 
 FITTED_FACES = 4096  # training faces that the linear start and the prior are fitted to
 
@@ -139,7 +139,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = Run(config, execution, faces.per_epoch, parts, (average.network, "vae", arguments))
+    run = TrainingRun(config, execution, faces.per_epoch, parts, (average.network, "vae", arguments))
 
     # A linear start takes seconds to fit: only now that the directory is this run's, and if nothing was learned yet.
     if config.linear_start and run.step == 0:

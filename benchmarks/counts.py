@@ -26,7 +26,7 @@ from experiments.rows import module_of
 from runtime.device import Execution
 from runtime.errors import run_command
 from training.config import TrainConfig, parse_command_line
-from training.run import Run
+from training.run import TrainingRun
 
 META = torch.device("meta")
 MOVES = ("_to_copy", "copy_")  # the only operations that may see both host and device
@@ -104,7 +104,7 @@ def count_step(recipe: str, *options: object) -> StepCount:
     script, config = load_recipe(recipe, *options, "--max-steps", 1000)
     counting = Counting(StepCount(config.batch_size))
 
-    def finish_step(run: Run, *_: object, **__: object) -> None:
+    def finish_step(run: TrainingRun, *_: object, **__: object) -> None:
         if run.step == 1:
             counting.flops.__enter__()
             counting.__enter__()
@@ -120,7 +120,7 @@ def count_step(recipe: str, *options: object) -> StepCount:
     with ExitStack() as stack, tempfile.TemporaryDirectory() as runs:
         stack.enter_context(patch.object(TrainConfig, "execution", lambda _: Execution(META)))
         stack.enter_context(patch("torch.autocast", lambda *_, **__: nullcontext()))  # the meta device has none
-        stack.enter_context(patch.object(Run, "finish_step", finish_step))
+        stack.enter_context(patch.object(TrainingRun, "finish_step", finish_step))
         for module in ("torch.optim.optimizer", "torch.utils._foreach_utils"):  # whole lists of tensors at once
             for kind in ("fused", "foreach"):
                 name = f"{module}._get_{kind}_kernels_supported_devices"

@@ -155,7 +155,7 @@ def adamatch_loss(
     return class_loss + weight * pseudo_loss, values
 
 
-def ramp(progress: float, end: float = 0.5) -> float:
+def mu_ramp(progress: float, end: float = 0.5) -> float:
     """1/2 - cos(min(pi, pi p / e)) / 2: mu's ramp-up from 0 to 1 over the share e of the run; the paper's e is 1/2.
 
     With e = 0 it is 1 from the start.

@@ -30,7 +30,7 @@ def reverse_gradient(features: Tensor, weight: Tensor | float) -> Tensor:
     return _ReverseGradient.apply(features, torch.as_tensor(weight, device=features.device))
 
 
-def ramp(progress: float) -> float:
+def lambda_ramp(progress: float) -> float:
     """2 / (1 + exp(-10 p)) - 1: lambda's ramp-up from 0 to 1 with the progress p (DANN, section 5.2.2)."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
 

@@ -17,7 +17,7 @@ from data.tables import read_table, write_table
 from models import NETWORKS
 from runtime.seeds import derived_seed
 from tests.made_by_runs import last, log, same_bits
-from training.run import Run
+from training.run import TrainingRun
 
 RECIPES = [*train_dann.RECIPES, *train_dsn.RECIPES, *train_adamatch.RECIPES]
 SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
@@ -101,13 +101,13 @@ def test_going_on_after_a_stop_changes_nothing(adapt, recipe, monkeypatch):
     options = (*SHORT, "--augment", "strong", "--ema-decay", 0.9)
     whole = adapt(recipe, *options, "--name", "whole")
 
-    def log_and_stop(self, log=Run.log, **values):
+    def log_and_stop(self, log=TrainingRun.log, **values):
         if self.step == 5:  # between two lines of the log
             os.kill(os.getpid(), signal.SIGINT)
         log(self, **values)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Run, "log", log_and_stop)
+        patch.setattr(TrainingRun, "log", log_and_stop)
         adapt(recipe, *options, "--name", "stopped")
     stopped = adapt(recipe, *options, "--name", "stopped", "--resume")
     assert same_bits(whole, stopped)

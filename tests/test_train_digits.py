@@ -18,7 +18,7 @@ from models.generator import Generator
 from models.weights import load_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
-from training.run import Run
+from training.run import TrainingRun
 
 SCRIPTS = dict.fromkeys(train_acgan.RECIPES, train_acgan) | dict.fromkeys(train_ddpm.RECIPES, train_ddpm)
 AVERAGED = {"ema_decay": 0.999, "estimate_batch_norm": True}
@@ -101,7 +101,7 @@ def test_going_on_is_exact(train, monkeypatch, recipe):
     options = ("--max-steps", 6, "--checkpoint-every", 2, "--lr-schedule", "one-cycle")
     whole = train(recipe, "--name", "whole", *options)
 
-    log = Run.log
+    log = TrainingRun.log
 
     def fail(self, **values):
         log(self, **values)
@@ -109,7 +109,7 @@ def test_going_on_is_exact(train, monkeypatch, recipe):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "log", fail)
+        patch.setattr(TrainingRun, "log", fail)
         train(recipe, "--name", "parts", *options)
     parts = train(recipe, "--name", "parts", "--resume")
 

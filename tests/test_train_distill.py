@@ -19,7 +19,7 @@ from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
-from training.run import Run
+from training.run import TrainingRun
 
 
 def make_weights(path, name="residual-unet", **arguments):
@@ -92,7 +92,7 @@ def test_it_begins_with_the_teacher_s_weights_or_a_student_s(train, teacher):
 def test_going_on_is_exact(train, monkeypatch):
     options = ("--max-steps", 5, "--checkpoint-every", 2, "--warmup-steps", 2)
     whole = train("--name", "whole", *options)
-    log = Run.log
+    log = TrainingRun.log
 
     def fail(self, **values):
         log(self, **values)
@@ -100,7 +100,7 @@ def test_going_on_is_exact(train, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "log", fail)
+        patch.setattr(TrainingRun, "log", fail)
         train("--name", "parts", *options)
     parts = train("--name", "parts", "--resume")
     expected = load_file(whole / "weights.safetensors")

@@ -39,7 +39,7 @@ VOTE_EVERY = 10  # steps after which several processes agree whether to go on, a
 Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
 
 
-class Run:
+class TrainingRun:
     """The directory `runs/NAME/` and the count of steps, from the first or from the last checkpoint to the end.
 
     config.json holds every setting, networks.txt the layers of what is trained; metrics.jsonl a line per `log_every`

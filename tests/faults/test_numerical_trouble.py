@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.faults.commands import call
 from tests.faults.recipes import FIRST, RECIPES, TEACHER, small, write_data
-from training.run import Run
+from training.run import TrainingRun
 
 AT = 2  # the step, counted from 0, that the trouble comes in: the first after a checkpoint
 
@@ -38,14 +38,14 @@ def overflow(run):
 def trouble(inject):
     """`inject(run)`, which gives handles that undo it, comes in step AT of any training."""
 
-    def steps(run, steps=Run.steps):
+    def steps(run, steps=TrainingRun.steps):
         for step in steps(run):
             handles = inject(run) if step == AT else []
             yield step
             for handle in handles:
                 handle.remove()
 
-    with mock.patch.object(Run, "steps", steps):
+    with mock.patch.object(TrainingRun, "steps", steps):
         yield
 
 
@@ -53,10 +53,10 @@ def trouble(inject):
 def explosion():
     """From step AT on, the learning rate is 1e30."""
 
-    def learning_rate(run, peak, learning_rate=Run.learning_rate):
+    def learning_rate(run, peak, learning_rate=TrainingRun.learning_rate):
         return 1e30 if run.step > AT else learning_rate(run, peak)
 
-    with mock.patch.object(Run, "learning_rate", learning_rate):
+    with mock.patch.object(TrainingRun, "learning_rate", learning_rate):
         yield
 
 

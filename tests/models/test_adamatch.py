@@ -108,10 +108,11 @@ def test_losses_by_hand():
     assert loss.item() == pytest.approx(math.log(8) / 3)  # over all three, of which one is not accepted
 
 
-def test_ramp():
-    assert [adamatch.ramp(progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0, 0.5, 1, 1, 1])
-    assert [adamatch.ramp(progress, 0.2) for progress in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.1464466, 0.5, 1])
-    assert [adamatch.ramp(progress, 0) for progress in (0, 1)] == [1, 1]
+def test_ramp_up_of_mu():
+    ramp = adamatch.mu_ramp
+    assert [ramp(progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0, 0.5, 1, 1, 1])
+    assert [ramp(progress, 0.2) for progress in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.1464466, 0.5, 1])
+    assert [ramp(progress, 0) for progress in (0, 1)] == [1, 1]
 
 
 def test_no_gradient_flows_through_what_makes_the_pseudo_labels():

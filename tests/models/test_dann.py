@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.dann import class_confusion, dann_loss, domain_loss, ramp, reverse_gradient
+from models.dann import class_confusion, dann_loss, domain_loss, lambda_ramp, reverse_gradient
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, torch.tensor(2.0)])
@@ -83,9 +83,9 @@ def test_class_confusion_takes_certainty_as_given():
 
 
 def test_ramp():
-    assert ramp(0) == 0
-    assert ramp(0.1) == pytest.approx(0.46212, abs=1e-5)  # tanh(1 / 2)
-    assert ramp(1) == pytest.approx(1, abs=1e-4)
+    assert lambda_ramp(0) == 0
+    assert lambda_ramp(0.1) == pytest.approx(0.46212, abs=1e-5)  # tanh(1 / 2)
+    assert lambda_ramp(1) == pytest.approx(1, abs=1e-4)
 
 
 def test_class_confusion_counts_by_its_weight():

@@ -100,14 +100,14 @@ KILLED = """
 import os, signal
 import train_dcgan
 from training.config import parse_command_line
-from training.run import Run
+from training.run import TrainingRun
 
-def save_and_die(self, *arguments, save=Run.save):
+def save_and_die(self, *arguments, save=TrainingRun.save):
     if self.step == 6:
         os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
     save(self, *arguments)
 
-Run.save = save_and_die
+TrainingRun.save = save_and_die
 train_dcgan.main(parse_command_line(train_dcgan.RECIPES))
 """
 
