@@ -1,4 +1,4 @@
-"""A run directory and the course of a run through it: settings, log, checkpoints, interruption, resume."""
+"""A training run in its directory: steps, log, sample grids, checkpoints, interruption, resume."""
 
 import io
 import json
@@ -65,7 +65,7 @@ class TrainingRun:
         self._logged = 0  # the step of the last line in the log
         self._sums: dict[str, Tensor] = {}  # of what was logged since
         self._left_out = 0  # steps since then that were skipped, so are not in the sums
-        self._before = 0.0  # seconds of training in earlier sittings
+        self._before = 0.0  # seconds of training before the run was resumed
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
         self._guard = UpdateGuard(parts, config.skip_bad_updates)
@@ -147,13 +147,14 @@ class TrainingRun:
         sample: Callable[[], dict[str, np.ndarray]] | None = None,
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:
-        """Leave sample grids and a checkpoint where they are due; call it last in every step, in all processes.
+        """Write sample grids and a checkpoint where they are due; call it last in every step, in all processes.
 
-        `refresh` then makes the averaged network ready, first of all; `sample` gives sample grids by folder, uint8
-        (H, W, 3) each; `measure` gives what the log is to say beside a checkpoint.
+        A checkpoint is also due at the end and after an interruption. First `refresh` prepares the EMA for use;
+        `sample` returns sample grids by folder, uint8 (H, W, 3) each, `measure` what is logged beside a checkpoint.
         Raises UserError, and leaves the former files, when a loss or the state of training is not finite.
         """
-        sample_due, checkpoint_due = sample is not None and self.sample_due(), self.checkpoint_due()
+        sample_due = sample is not None and self._due(self.config.sample_every)
+        checkpoint_due = self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
         if sample_due or checkpoint_due:
             self._means()  # raises UserError for a mean loss that is not finite
             if bad := not_finite(self.parts):
@@ -161,11 +162,12 @@ class TrainingRun:
             refresh()
         if sample_due:
             for folder, grid in sample().items():
-                self.save_grid(grid, folder)
+                if is_first():
+                    save_png(self.folder / folder / f"{self.step:07d}.png", grid)
         if checkpoint_due:
             if measure is not None:
                 self.record(**measure())
-            self.save(*self.weights)
+            self.save()
 
     def record(self, **values: float) -> None:
         """Write a line of metrics.jsonl: what was measured after this step, scores say."""
@@ -176,21 +178,8 @@ class TrainingRun:
             with naming(path), open(path, "a") as file:
                 file.write(json.dumps(line) + "\n")
 
-    def sample_due(self) -> bool:
-        """Whether a sample sheet is due after this step."""
-        return self._due(self.config.sample_every)
-
-    def checkpoint_due(self) -> bool:
-        """Whether a checkpoint is due after this step: on schedule, at the end, or because the user interrupts."""
-        return self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
-
-    def save_grid(self, grid: np.ndarray, folder: str) -> None:
-        """Write a picture uint8 (H, W, 3) as the sample grid of this step under `folder`."""
-        if is_first():
-            save_png(self.folder / folder / f"{self.step:07d}.png", grid)
-
-    def save(self, network: nn.Module, name: str, arguments: dict[str, Any]) -> None:
-        """Write the checkpoint and, for inference, `network` = `NETWORKS[name](**arguments)`."""
+    def save(self) -> None:
+        """Write the checkpoint and the weights."""
         if not is_first():
             return
         state = {
@@ -209,9 +198,9 @@ class TrainingRun:
         # The checkpoint is in place last: killed before, these steps are done again, and the weights with them.
         with naming(path), replacing(path) as temporary:
             write_synced(temporary, buffer.getbuffer())
-            save_weights(self.folder / "weights.safetensors", network, name, arguments, about)
+            save_weights(self.folder / "weights.safetensors", *self.weights, about)
             if self._keep_due():
-                save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", network, name, arguments, about)
+                save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", *self.weights, about)
 
     def close(self) -> None:
         """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
