@@ -47,11 +47,11 @@ class Config(Settings):
     parts: tuple[Literal["faces", "mnistm", "svhn", "usps"], ...] = ()
     """What to prepare; by default everything whose raw data is there."""
     train_count: Annotated[int | None, AT_LEAST_1] = None
-    """Take only the first so many training faces."""
+    """Take only the first training faces, in this number."""
     val_count: Annotated[int | None, AT_LEAST_1] = None
-    """Take only the first so many validation faces."""
+    """Take only the first validation faces, in this number."""
     download: bool = False
-    """Fetch the missing raw data of the digits first; CelebA's has to be fetched by hand."""
+    """First download the missing raw data of the digits; CelebA must be downloaded by hand."""
 
 
 def prepare(config: Config) -> None:

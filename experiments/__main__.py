@@ -1,8 +1,8 @@
-"""Make what is missing of an experiment: `python -m experiments NAME [options] [-- OVERRIDES]`.
+"""Run what is missing of an experiment: `python -m experiments NAME [options] [-- OVERRIDES]`.
 
-A row that has its scores is left alone, one that was stopped goes on where it stood; the others go on after a failure,
-which ends the command with status 1. Every row keeps a log. `python -m experiments tables` writes the tables of
-README.md and docs/ from the committed results.
+Rows with scores are skipped, stopped ones resumed. After a failure the other rows go on, and the command ends with
+status 1. Every row keeps a log. `python -m experiments tables` writes the tables of README.md and docs/ from the
+committed results.
 """
 
 import os
@@ -46,11 +46,11 @@ class Config(Settings):
     name: tyro.conf.Positional[str]
     """The experiment; `tables` writes the tables of README.md and docs/ from the committed results."""
     only: str = "*"
-    """Only the rows whose name fits this pattern of the shell's, "dann-*-seed-1" say."""
+    """Run only rows whose name matches this glob, e.g. "dann-*-seed-1"."""
     jobs: Annotated[int, AT_LEAST_1] = 1
-    """Rows at a time, each on a GPU of its own where there are any."""
+    """Rows run at a time, each on a GPU of its own if there are any."""
     full: bool = False
-    """Take the whole length of every row instead of the one for CPUs."""
+    """Train every row at its full length instead of the shorter one for CPUs."""
     list: bool = False
     """Print the rows with their state and command, and run nothing."""
     record: bool = False
@@ -58,11 +58,11 @@ class Config(Settings):
     data: Path = Path("datasets/real")
     """The data tree."""
     runs: Path = Path("runs")
-    """The run directories lie in a folder of the experiment's name in here."""
+    """Folder of the experiments' folders of run directories."""
     classifier: Path = Path("Classifier.pth")
-    """What generated digits are judged by: the course's classifier, or a weights.safetensors."""
+    """Classifier of generated digits: the course's, or a weights.safetensors."""
     dims: int = 768
-    """Inception features of FID, KID, precision and recall; only 2048 compares with published values."""
+    """Width of the Inception features of FID, KID, precision and recall; only 2048 compares with published values."""
 
 
 def main(config: Config, overrides: tuple[str, ...] = ()) -> None:

@@ -30,11 +30,11 @@ class Config:
     """Score adaptation runs: accuracies, and confusion matrices on test.csv (val.csv where that has no labels)."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run directory; several of one scenario vote."""
+    """Run directories; several of one scenario vote."""
     out: Path | None = None
     """The file to write; scores.json of the (single) run by default."""
     vote: Vote = "majority"
-    """How several runs agree."""
+    """Vote of several runs: the class predicted by most, or by their mean probabilities."""
     data: Path | None = None
     """The data tree; that of the run by default."""
     device: str = "auto"

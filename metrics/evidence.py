@@ -30,11 +30,11 @@ class Config:
     """Measure entropy, mutual information and agreement of adaptation runs on their target; no label is read."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run directories of one target, seeds of one another say."""
+    """Run directories with one target, e.g. of several seeds."""
     split: Literal["train", "val", "test"] = "val"
-    """The images of the target that are looked at."""
+    """Split of the target."""
     json: Path | None = None
-    """Also write what was measured to this file."""
+    """Also write the measurements to this file."""
     data: Path | None = None
     """The data tree; that of the first run by default."""
     device: str = "auto"

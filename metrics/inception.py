@@ -43,10 +43,10 @@ BATCH = 50  # pictures in a pass, as pytorch-fid has it
 
 @dataclass(kw_only=True)
 class InceptionSettings(Settings):
-    """Settings of the commands that compare pictures by Inception features."""
+    """Settings of the commands that compare images by Inception features."""
 
     dims: Literal[2048, 768, 192, 64] = 2048
-    """Inception features that are compared; only 2048 compares with published values."""
+    """Width of the Inception features; only 2048 compares with published values."""
     inception_weights: Path | None = None
     """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)."""
     device: str = "auto"
