@@ -119,7 +119,7 @@ def test_help_shows_the_method_first_then_groups_that_several_methods_share(caps
     for part, option, line in zip(
         parts[1:],
         ("--loss", "--betas", "--data", "--resume"),
-        ("The loss.", "Decay rates.", "The data tree", "Go on"),
+        ("The loss.", "Decay rates.", "The data tree", "Resume the run"),
         strict=True,
     ):
         assert option in part
