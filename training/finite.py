@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class UpdateGuard:
-    """Has optimizers skip an update whose gradient is not finite, and counts such updates.
+    """Has optimizers skip updates whose gradient is not finite, and counts them.
 
-    Networks' buffers return to where the step began: batch norm would keep what was not finite for good. `parts` are
-    networks and optimizers by name; without a `limit` of bad steps in a row nothing is done.
+    Networks' buffers then return to their values before the step: batch norm would keep what was not finite. `parts` are
+    networks and optimizers by name. `limit` is how many steps in a row may skip updates; with 0 none is skipped.
     """
 
     def __init__(self, parts: dict[str, Any], limit: int):
