@@ -8,6 +8,4 @@ if (($# == 0)); then
 fi
 out=$1
 shift
-weights=(--weights "$here/../weights/digits.safetensors")
-[[ " $* " == *" --weights"[\ =]* ]] && weights=()
-exec "$here/python.sh" -m inference.generate_digits --out "$out" "${weights[@]}" "$@"
+exec "$here/python.sh" -m inference.generate_digits --weights "$here/../weights/digits.safetensors" --out "$out" "$@"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class UpdateGuard:
     """Has optimizers skip updates whose gradient is not finite, and counts them.
 
-    Networks' buffers then return to their values before the step: batch norm would keep what was not finite. `parts` are
-    networks and optimizers by name. `limit` is how many steps in a row may skip updates; with 0 none is skipped.
+    Networks' buffers then return to their values before the step: batch norm would keep what was not finite. `parts`
+    are networks and optimizers by name. `limit` is how many steps in a row may skip updates; with 0 none is skipped.
     """
 
     def __init__(self, parts: dict[str, Any], limit: int):
