@@ -1,4 +1,4 @@
-"""Networks and their mathematics, one family a file; no files, no arguments, no printing."""
+"""Networks, their mathematics and their weights files, one family a file; no options, no printing."""
 
 from functools import partial
 

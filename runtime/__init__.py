@@ -1,1 +1,1 @@
-"""What everything that runs a network needs: errors, device, seeds, weights, images, sampling."""
+"""What every program needs: device and precision, processes, seeds, files and images, one-line errors."""

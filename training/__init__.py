@@ -1,1 +1,1 @@
-"""What only training needs: shared settings, run directory, checkpoints, EMA, processes."""
+"""What the training loops share: settings, run directories, checkpoints, EMA, schedules."""
