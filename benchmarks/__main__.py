@@ -4,7 +4,6 @@ Same networks, batch and optimizers on both sides. The two take turns, each turn
 machine's speed drifts: read the ratio, not the absolute figures.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from benchmarks.data import write_tree
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
+from training.directory import read_log
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 4  # steps before the timed ones
@@ -59,7 +59,7 @@ def time_ours(config: Config, script: str, data: Path) -> tuple[float, float]:
         words = ("--data", data, "--runs", runs, "--name", "ours", *RECIPES[config.recipe])
         steps = ("--max-steps", WARM_UP + 4 * config.steps, "--log-every", WARM_UP)
         _, memory = run_python(script, config.recipe, *words, *steps)
-        lines = [json.loads(line) for line in (Path(runs) / "ours" / "metrics.jsonl").read_text().splitlines()]
+        lines = read_log(Path(runs) / "ours" / "metrics.jsonl")
     return lines[-1]["seconds"] - lines[0]["seconds"], memory
 
 

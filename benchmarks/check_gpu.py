@@ -4,7 +4,6 @@ A step on the GPU does what it does on the CPU, a resumed run is exact, images d
 networks train, and how fast it all is. Results are written to OUT/check.json and OUT/check.md.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -29,6 +28,7 @@ from inference import generate_digits, generate_faces
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_atomically, write_json
+from training.directory import read_log
 
 ROOT = Path(__file__).parents[1]
 STEP_TOLERANCE = 1e-3  # of gradients in float32, relative: convolutions add up in another order
@@ -141,7 +141,7 @@ class Checks:
         length = ("--log-every", warm_up, "--max-steps", warm_up + steps, "--checkpoint-every", 10**6)
         name = "-".join(map(str, (recipe, "speed", *options)))
         folder = self.train(recipe, name, "--device", self.config.device, *length, *options)
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = read_log(folder / "metrics.jsonl")
         count = count_step(recipe, "--data", self.data, *RECIPES[recipe], *self.options)
         seconds = (lines[-1]["seconds"] - lines[0]["seconds"]) / (lines[-1]["step"] - lines[0]["step"])
         share = count.flops / seconds / self.flops
@@ -157,8 +157,8 @@ class Checks:
             words += ["--precision", "float32", "--log-every", 1]
             command = [sys.executable, "-m", "runtime.launch", ROOT / "train_dcgan.py", *words]
             subprocess.run(list(map(str, command)), cwd=ROOT, env=os.environ | {"GPUS": str(gpus)}, check=True)
-            log = (self.work / "runs" / name / "metrics.jsonl").read_text().splitlines()
-            losses.append(np.array([[json.loads(line)[key] for key in ("d_loss", "g_loss")] for line in log]))
+            log = read_log(self.work / "runs" / name / "metrics.jsonl")
+            losses.append(np.array([[line["d_loss"], line["g_loss"]] for line in log]))
         difference = np.abs(losses[1] / losses[0] - 1).max()
         return f"{difference:.1e} (at most 1e-2)", bool(difference <= 1e-2)
 
