@@ -91,15 +91,18 @@ class Faces(Loaded[Generator]):
         seeds = image_seeds(seed, range(count))
         return sample_images(self.network, seeds, self.execution, sampling=_checked(self.network, sampling))
 
-    def between(self, first: int, last: int, count: int = 7, seed: int = 999, **sampling: Any) -> np.ndarray:
-        """Faces uint8 (count, 64, 64, 3) on the way from number `first` of a seed to number `last`.
+    def between(
+        self, first: int, last: int, count: int = 7, seed: int | tuple[int, int] = 999, **sampling: Any
+    ) -> np.ndarray:
+        """Faces uint8 (count, 64, 64, 3) on the way from number `first` of a seed to number `last`, or of two seeds.
 
         >>> faces = Faces.load("faces", device="cpu")
         >>> bool((faces.between(1, 0, count=3)[-1] == faces.sample(1)[0]).all())
         True
         """
-        ends, sampling = image_seeds(seed, (first, last)), _checked(self.network, sampling)
-        return sample_between(self.network, ends, count, self.execution, sampling=sampling)
+        seeds = seed if isinstance(seed, tuple) else (seed, seed)
+        ends = torch.cat([image_seeds(of, (number,)) for of, number in zip(seeds, (first, last), strict=True)])
+        return sample_between(self.network, ends, count, self.execution, sampling=_checked(self.network, sampling))
 
 
 @dataclass(frozen=True)

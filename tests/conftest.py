@@ -1,6 +1,7 @@
 """Fixtures of all tests: small pictures, a cache of the tests' own, and commands run as users run them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 import train_adamatch
 import train_dann
@@ -190,3 +193,20 @@ def adapt(bar_tree, tmp_path):
         return config.folder
 
     return adapt
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("no chromium or no chromedriver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    drawn = "--enable-unsafe-swiftshader"  # canvases, without a GPU
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", drawn):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, Service(programs[1]))
+    yield driver
+    driver.quit()

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 import train_acgan
 import train_adamatch
+import train_dann
 import train_dcgan
 import train_ddpm
 import train_vae
@@ -28,12 +29,13 @@ KINDS = {
     "vae": (VAE, 20e6),
     "digits": (DiffusionModel, 16e6),
     "acgan28": (ACGAN28Generator, 4e6),
+    "mnistm": (DigitClassifier, 8e6),
     "mnistm-svhn": (DigitClassifier, 8e6),
     "mnistm-usps": (DigitClassifier, 8e6),
     "svhn-mnistm": (DigitClassifier, 8e6),
     "usps-svhn": (DigitClassifier, 8e6),
 }
-SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_acgan, train_adamatch)
+SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_acgan, train_adamatch, train_dann)
 
 
 def table_rows():
@@ -75,11 +77,11 @@ def test_command_is_a_recipe_and_the_score_that_of_its_experiment(root, name):
     script, recipe = re.match(r"python (\w+)\.py ([\w-]+)", command).groups()
     assert recipe == row["system"]
     assert recipe in next(module for module in SCRIPTS if module.__name__ == script).RECIPES
-    records = json.loads((root / "experiments" / "results" / f"{experiment}.json").read_text())
-    record = next(record for record in records if record["system"] == recipe)
     if experiment == "adamatch":  # its records are means of three seeds; the file is the first
         assert command.endswith(f"--source {name.replace('-', ' --target ')} --seed 1")
         return
+    records = json.loads((root / "experiments" / "results" / f"{experiment}.json").read_text())
+    record = next(record for record in records if record["system"] == recipe)
     for score, value in record["scores"].items():
         if not score.startswith(("KID", "Fréchet", "precision", "recall")):
             digits = {"MSE": f"{value:.5f}", "FID-768": f"{value:.3f}"}.get(score, f"{value:.1%}".replace("%", " %"))
