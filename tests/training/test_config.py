@@ -27,7 +27,7 @@ class Config(TrainConfig):
     """Margin of the hinge."""
     clip: Annotated[bool, OnlyWith("loss", values=("bce",))] = True
     """Clip labels."""
-    kind: tyro.conf.Suppress[Literal["small", "large"]] = "small"
+    size: tyro.conf.Suppress[Literal["small", "large"]] = "small"
     """What the recipe is of."""
 
 
@@ -104,9 +104,9 @@ def test_no_option_is_accepted_and_ignored(words, message):
 
 def test_what_belongs_to_the_recipe_is_no_option(capsys):
     with pytest.raises(SystemExit) as end:
-        parse("plain", "--kind", "large")
+        parse("plain", "--size", "large")
     assert end.value.code == 2
-    assert parse("plain").kind == "small"
+    assert parse("plain").size == "small"
 
 
 def test_help_shows_the_method_first_then_groups_that_several_methods_share(capsys):
@@ -125,7 +125,7 @@ def test_help_shows_the_method_first_then_groups_that_several_methods_share(caps
         assert option in part
         assert line in part
     assert parts[2].index("--betas") < parts[2].index("--epochs")
-    assert "--kind" not in text
+    assert "--size" not in text
 
 
 def save(config):
