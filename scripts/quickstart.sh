@@ -85,7 +85,7 @@ on_target() {
 
 acgan() {
     train train_acgan.py acgan28-r1 acgan --domain handwritten --width 14 --batch-size 32 --max-steps 1500 --d-lr 4e-4 \
-        --g-lr 4e-4 --doubt 0 --ema-decay 0.99 --sample-every 250 --checkpoint-every 250
+        --g-lr 4e-4 --uniform-weight 0 --ema-decay 0.99 --sample-every 250 --checkpoint-every 250
     $python -m inference.generate_digits --weights "$out/runs/acgan/weights.safetensors" --per-class 50 --out "$out/acgan"
     $python -m metrics.digits "$out/acgan" --classifier "$judge" --json "$out/runs/acgan/scores.json"
 }
