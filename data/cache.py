@@ -13,8 +13,15 @@ from runtime.files import lock_folder, replacing
 
 
 def cache_folder() -> Path:
-    """The folder for what is computed once: `$XDG_CACHE_HOME` or `~/.cache`, `/faces-and-digits`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faces-and-digits"
+    """The folder for what is computed once: `$XDG_CACHE_HOME` or `~/.cache`, `/faces-and-digits`.
+
+    Of users without a home, as in a container, it is one that cannot be made: nothing is kept.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(os.devnull)
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "faces-and-digits"
 
 
 def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndarray]) -> np.ndarray:

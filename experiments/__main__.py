@@ -10,12 +10,12 @@ import queue
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import torch
 import tyro
@@ -99,7 +99,33 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
         raise UserError(f"{len(failed)} of {len(tasks)} rows failed, their logs are in {runs / 'logs'}")
 
 
-def make(task: Task, log: Path, environment: dict[str, str]) -> bool:
+class Commands:
+    """The commands that run now, all of which can be asked to end; none begins after that."""
+
+    def __init__(self):
+        self.running: set[subprocess.Popen] = set()
+        self.ending = False
+
+    def call(self, command: Sequence[str], output: IO[str], environment: dict[str, str]) -> int:
+        """The exit status of a command."""
+        if self.ending:
+            return 1
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
+            self.running.add(process)
+            if self.ending:  # meanwhile
+                process.terminate()
+            status = process.wait()
+            self.running.remove(process)
+        return status
+
+    def end(self) -> None:
+        """Ask all to end: a training saves first."""
+        self.ending = True
+        for process in tuple(self.running):
+            process.terminate()
+
+
+def make(task: Task, log: Path, environment: dict[str, str], commands: Commands) -> bool:
     """Train and score a row, all output into its log; whether it succeeded."""
     resume = ("--resume",) if task.state == "stopped" else ()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +133,7 @@ def make(task: Task, log: Path, environment: dict[str, str]) -> bool:
         for command in ((*task.train, *resume) if task.train else (), *task.score):
             if command:
                 print(f"$ {shlex.join(command)}", file=file, flush=True)
-                if subprocess.call(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | environment):
+                if commands.call(command, file, os.environ | environment):
                     return False
     return True
 
@@ -124,10 +150,12 @@ def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
         environments.put(environment)
 
+    commands = Commands()
+
     def attempt(task: Task) -> bool:
         log, environment = logs / f"{task.folder.name}.log", environments.get()
         print(f"{task.folder.name}: {task.state}, begun", flush=True)
-        done = make(task, log, environment)
+        done = make(task, log, environment, commands)
         environments.put(environment)
         last = log.read_text(errors="replace").splitlines()[-1]
         print(f"{task.folder.name}: {'scored' if done else f'failed, {last}'}", flush=True)
@@ -139,7 +167,10 @@ def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
         pool = ThreadPoolExecutor(jobs)
         try:
             failed += [task for task, done in zip(missing, pool.map(attempt, missing), strict=True) if not done]
-        finally:  # after Ctrl-C, what has not begun does not begin; the runs themselves save and end
+        except BaseException:  # Ctrl-C or SIGTERM, which no other process need have got
+            commands.end()
+            raise
+        finally:  # what has not begun does not begin
             pool.shutdown(cancel_futures=True)
     return failed
 

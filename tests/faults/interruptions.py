@@ -29,14 +29,20 @@ SCRIPT_OF = {recipe: script for script, recipe in RECIPES}
 STOPPED = (-signal.SIGKILL, -signal.SIGINT, -signal.SIGTERM, 130, 143)
 
 
-def started(module, words, die_at=None):
-    """The id of a process that runs a command, and kills itself as its `die_at`-th file is about to be on disk."""
+def started(module, words, die_at=None, die_after=None):
+    """The id of a process that runs a command.
+
+    It is killed as its `die_at`-th file is about to be on disk, or after `die_after` seconds of its own computing, by a
+    signal that nothing in it catches.
+    """
     process = os.fork()
     if process:
         return process
     status = 1
     try:
         os.setpgid(0, 0)
+        if die_after is not None:
+            signal.setitimer(signal.ITIMER_PROF, max(die_after, 1e-6))  # however busy the machine is
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         if die_at is not None:
@@ -74,6 +80,11 @@ def stopped_after(process, seconds, number):
     return ended(process)
 
 
+def children_seconds():
+    """The seconds of computing of all processes that have ended."""
+    return os.times().children_user + os.times().children_system
+
+
 def left_over(folder):
     """Files and folders that something unfinished left in `folder`."""
     return [str(path) for path in folder.rglob(".*")]
@@ -82,10 +93,10 @@ def left_over(folder):
 def kill_runs(recipe, root, times, draw):
     """Kill runs of a recipe `times` times, every second time while saving, and resume them; what differs at the end."""
     script, runs = SCRIPT_OF[recipe], root / "runs"
-    begun = time.monotonic()
+    before = children_seconds()
     if ended(started(script, small(script, recipe, root / "data", runs, f"{recipe} whole"))):
         return 0, "the run that is not killed failed"
-    seconds, expected = time.monotonic() - begun, state(runs / f"{recipe} whole")
+    seconds, expected = children_seconds() - before, state(runs / f"{recipe} whole")
     killed, number = 0, 0
     while True:
         folder = runs / f"{recipe} {number}"
@@ -94,10 +105,10 @@ def kill_runs(recipe, root, times, draw):
         if killed == times:
             status = ended(started(script, words))
         elif killed % 2:
-            status = stopped_after(started(script, words), draw.uniform(0, seconds), signal.SIGKILL)
+            status = ended(started(script, words, die_after=draw.uniform(0, seconds)))
         else:
             status = ended(started(script, words, die_at=draw.randrange(8)))
-        if status == -signal.SIGKILL:
+        if status in (-signal.SIGKILL, -signal.SIGPROF):
             killed += 1
             continue
         if status:

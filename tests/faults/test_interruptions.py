@@ -3,12 +3,16 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from runtime.errors import UserError
+from experiments.__main__ import make_all
+from experiments.rows import Task
+from runtime.errors import UserError, run_command
 from runtime.files import lock_folder, write_atomically
 from runtime.images import claimed
 from tests.faults.recipes import RECIPES
@@ -43,6 +47,46 @@ def test_what_is_stopped_is_not_taken_for_whole(fault, root, tmp_path, campaign)
         for number in range(10):
             with fault("SIGTERM and SIGINT", f"{kind} {number}"):
                 assert stopped == 10 and not problem, problem
+
+
+TRAINING = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(exist_ok=True)
+def end(number, frame):
+    (folder / "config.json").write_text("saved")
+    sys.exit(130)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+(folder / "begun").touch()
+time.sleep(60)
+(folder / "scores.json").touch()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_experiment_that_is_stopped_ends_its_trainings(number, fault, tmp_path):
+    """Also when no one but the runner itself is told, as by `kill`."""
+    tasks = [Task(tmp_path / name, (sys.executable, "-c", TRAINING, str(tmp_path / name))) for name in ("one", "two")]
+    runner = os.fork()
+    if not runner:
+        status = 1
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            run_command(lambda: make_all(tasks, 1, tmp_path / "logs"))
+        except SystemExit as end:
+            status = end.code
+        finally:
+            os._exit(status)
+    end = time.monotonic() + 60
+    while not (tmp_path / "one" / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(runner, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
+    with fault("SIGTERM and SIGINT", f"experiments {number.name}"):
+        assert status == 128 + number and time.monotonic() < end
+        assert tasks[0].state == "stopped" and tasks[1].state == "missing"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A disk that is full when something is written: one line, and what was there before stays whole."""
+"""A disk that is full, or read-only, when something is written: one line, and what was there before stays whole."""
 
 import json
 import os
@@ -40,6 +40,13 @@ class Disk:
         self.filler.write_bytes(bytes(max(0, self.free - left)))
         yield
         self.filler.unlink()
+
+    @contextmanager
+    def read_only(self):
+        """Within, nothing can be written; permission bits would not stop root."""
+        subprocess.run(["mount", "-o", "remount,ro", self.folder], check=True)
+        yield
+        subprocess.run(["mount", "-o", "remount,rw", self.folder], check=True)
 
 
 @pytest.fixture
@@ -221,3 +228,28 @@ def test_the_cache_is_done_without(root, disk, fault, monkeypatch):
             assert status == 0, err
             assert state(root / f"no cache {left}" / "run") == state(root / "whole" / "run")
             assert not files_under(disk.folder)
+
+
+def test_read_only_folders(root, networks, disk, fault, campaign, monkeypatch):
+    """What cannot be written is one line; data and cache need not be written."""
+    made = commands(root, networks)
+    for name in made if campaign else ("inference.classify_digits",):
+        out = disk.folder / "out"
+        assert call(name, *made[name](out, 0))[0] == 0
+        words, former = made[name](out, 1), relative(out)
+        with fault("read-only folders", name):
+            with disk.read_only():
+                status, err = call(name, *words)
+            assert status == 1 and one_line(err).startswith("error: ") and "Read-only file system" in one_line(err), err
+            assert relative(out) == former
+        shutil.rmtree(out)
+    with fault("read-only folders", "runs"):
+        with disk.read_only():
+            status, err = call(TRAINED[0], *training(root, disk.folder))
+        assert status == 1 and one_line(err).startswith("error: Read-only file system: "), err
+    shutil.copytree(root / "data", disk.folder / "data")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk.folder))
+    with fault("read-only folders", "data and cache"), disk.read_only():
+        words = [str(word).replace(str(root / "data"), str(disk.folder / "data")) for word in training(root, root)]
+        status, err = call(TRAINED[0], *words)
+        assert status == 0 and state(root / "run") == state(root / "whole" / "run"), err
