@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
@@ -76,7 +77,8 @@ def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[s
     With `digits` the sign is the group's number, which ten colours alone could not tell.
     """
     order = np.random.RandomState(0).permutation(len(plane))  # no group lies on top of another
-    marks = [f"${number}$" if digits else MARKERS[number % len(MARKERS)] for number in range(len(names))]
+    with plt.rc_context({"text.parse_math": True}):  # a marker between dollars is its text
+        marks = [MarkerStyle(f"${n}$" if digits else MARKERS[n % len(MARKERS)]) for n in range(len(names))]
     for part in np.array_split(order, min(20, len(order))):
         for number in range(len(names)):
             chosen = part[groups[part] == number]

@@ -99,7 +99,14 @@ def render(template: str, title: str, lead: str, sections: Sequence[Section]) ->
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"kind": _kind, "code": _code, "slug": _slug, "cell": _cell, "plain": _plain}
+    environment.filters |= {
+        "kind": _kind,
+        "code": _code,
+        "slug": _slug,
+        "cell": _cell,
+        "plain": _plain,
+        "fence": _fence,
+    }
     return environment.get_template(template).render(title=title, lead=lead, sections=sections)
 
 
@@ -118,11 +125,17 @@ def _code(text: str) -> Markup:
 
 
 def _plain(text: str) -> str:
-    """Text for Markdown; outside of backticks, what would be taken for a tag or for emphasis is escaped."""
-    parts = re.split(r"(`[^`]+`)", text)
-    return "".join(part if part.startswith("`") else re.sub(r"([<*_\[\]\\])", r"\\\1", part) for part in parts)
+    """Text for a line of Markdown; but for `code`, what would be taken for a tag, emphasis or code is escaped."""
+    parts = re.split(r"((?<!`)`[^`]+`(?!`))", text.replace("\n", " "))  # every second part is code
+    parts[::2] = [re.sub(r"([`<*_\[\]\\])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _fence(text: str) -> str:
+    """What stands around preformatted text in Markdown: more backticks than there are in it."""
+    return "`" * max(3, *(1 + len(run) for run in re.findall("`+", text)), 0)
 
 
 def _cell(text: str) -> str:
     """Text for a cell of a Markdown table."""
-    return _plain(text).replace("|", "\\|").replace("\n", " ")
+    return _plain(text).replace("|", "\\|")

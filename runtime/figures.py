@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DPI = 150
 
-plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI})
+# Names of runs, of logged values and of domains are drawn as they are: what is between dollars is no formula.
+plt.rcParams.update({"axes.prop_cycle": cycler(color=COLOURS), "figure.dpi": DPI, "text.parse_math": False})
 
 
 def save_figure(figure: Figure, *paths: Path) -> None:
