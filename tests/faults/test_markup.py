@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-import tests.report.conftest as report_conftest
 from report.page import TEMPLATES
 from runtime.images import save_png
 from tests.faults.commands import call
@@ -32,7 +31,6 @@ MARKUP = {
     "letters": "ü\u202e\u2028\x07",
 }
 TAGS = set(re.findall(r"<(\w+)", (TEMPLATES / "report.html.j2").read_text()))
-browser = report_conftest.browser
 
 
 class Elements(HTMLParser):
