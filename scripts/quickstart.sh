@@ -20,7 +20,7 @@ plan=(
     "faces 4 The shipped SAGAN draws 32 faces that nobody has"
     "digits 6 The shipped diffusion model draws ten of each digit"
     "autoencoder 4 The shipped VAE compresses those faces to 1,024 numbers and restores them"
-    "classify 5 The shipped classifier, adapted from MNIST-M to USPS without labels, reads UCI digits, which it never saw"
+    "classify 6 The shipped classifiers of MNIST-M, before and after adapting to USPS, read UCI digits, which they never saw"
     "source_only 14 A small classifier learns MNIST-M, and is asked about UCI digits: the source-only baseline"
     "adapted 24 The same with DANN adapts to the UCI digits, without any of their labels"
     "on_target 14 The same learns the UCI digits with their labels: the upper bound, and the judge of generated ones"
@@ -61,10 +61,13 @@ autoencoder() {
 }
 
 classify() {
-    $python -m inference.classify_digits --weights weights/mnistm-usps.safetensors \
-        --images "$data/digits/handwritten/data" --csv "$out/labels.csv"
-    $python -m metrics.labels "$out/labels.csv" "$data/digits/handwritten/test.csv" --confusion "$out/confusion.png" \
-        --json "$out/labels.json"
+    local network
+    for network in mnistm mnistm-usps; do
+        $python -m inference.classify_digits --weights "weights/$network.safetensors" \
+            --images "$data/digits/handwritten/data" --csv "$out/$network.csv"
+        $python -m metrics.labels "$out/$network.csv" "$data/digits/handwritten/test.csv" \
+            --confusion "$out/confusion-$network.png" --json "$out/$network.json"
+    done
 }
 
 classifier=(--augment off --width 16 --max-steps 600 --checkpoint-every 100) # of all three: one network, taught alike
@@ -125,10 +128,11 @@ def test_accuracy(run):
 
 before, after = test_accuracy("source-only"), test_accuracy("adapted")
 lines = {
-    "shipped classifier, of MNIST-M and USPS": f"{read('labels.json')['accuracy']:.1%} of the UCI digits",
+    "shipped: trained on MNIST-M": f"{read('mnistm.json')['accuracy']:.1%} of the UCI digits",
+    "shipped: adapted to USPS without labels": f"{read('mnistm-usps.json')['accuracy']:.1%}",
     "source only: trained on MNIST-M": f"{before:.1%}",
     "DANN: adapted without labels": f"{after:.1%}  ({100 * (after - before):+.1f} points)",
-    "trained on UCI digits: upper bound, judge": f"{test_accuracy('on-target'):.1%}",
+    "trained on them: upper bound and judge": f"{test_accuracy('on-target'):.1%}",
 }
 lines["digits of the ACGAN"] = f"{read('runs/acgan/scores.json')['accuracy']:.1%} read as what was asked for"
 for row in read("runs/diffusion/sampling.json")["rows"]:
@@ -175,7 +179,7 @@ echo
 echo "What was measured:"
 summary | tee "$out/summary.txt"
 echo
-echo "  by the shipped networks                   $out/{faces,digits,reconstructions,confusion}.png"
+echo "  by the shipped networks                   $out/{faces,digits,reconstructions,confusion-*}.png"
 echo "  how drawn faces and digits improve        $out/runs/{gan,acgan,diffusion}/samples"
 echo "  everything on one page                    $out/report/report.html"
 echo
