@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from metrics.passport import DEPENDS_ON, basis
 from runtime.errors import UserError
 from runtime.files import write_atomically
 from training.directory import LOCAL_SETTINGS, Run
 
 RESULTS = Path(__file__).parent / "results"
-NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion"}
+NOT_COMPARED = LOCAL_SETTINGS | {"recipe", "seed", "scores", "confusion", "passport"}
 NAMES = {"hog_face_rate": "HOG face rate", "inception_score": "IS", "accuracy": "accuracy", "mse": "MSE"}
 OF_FEATURES = {"fid": "FID", "kid": "KID", "frechet_distance": "Fréchet", "precision": "precision", "recall": "recall"}
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]  # of a row of sampling.json
@@ -21,14 +22,17 @@ SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun", "dpm++": "DPM-Solver
 Record = dict[str, Any]
 # `system`, `seed` (of several runs that were averaged before: all of them, and `runs`, their count), `settings`,
 # `epochs`, `scores` by name, `spread` (standard deviations, of averaged runs alone), `seconds` of training, `hardware`,
-# `commit`, `command`; `recipe` where `system` is another name; `note` where something is to be said of it.
+# `commit`, `command`; `measured` (what scores depend on, by name, where it was told); `recipe` where `system` is
+# another name; `note` where something is to be said of it.
 
 
 def record_of(run: Run) -> Record | None:
     """What a run reached, or several that voted; None where nothing was scored."""
     scores: dict[str, float] = {}
+    measured: dict[str, str | None] = {}
     for name in ("curve.json", "scores.json", "identities.json", "reconstruction.json"):
         scores |= run.json(name, named_scores) or {}
+        measured |= run.json(name, named_bases) or {}
     if not scores:
         return None
     # Runs that voted have no config.json: their scores say what they were.
@@ -37,6 +41,7 @@ def record_of(run: Run) -> Record | None:
         settings.pop("target", None)  # it only drew a curve
     settings["steps"] = run.config.get("total_steps", settings.get("steps", 0))
     command = (run.config.get("commands") or [""])[0]
+    told = {name: basis for name, basis in measured.items() if basis}
     return {
         "system": run.recipe or settings["recipe"],
         "seed": settings["seed"],
@@ -47,7 +52,7 @@ def record_of(run: Run) -> Record | None:
         "hardware": run.config.get("hardware", ""),
         "commit": run.config.get("commit", "")[:10],
         "command": re.sub(r"^python \S*/| --(data|runs|name) ('[^']*'|\S+)", "", command),
-    }
+    } | ({"measured": told} if told else {})
 
 
 def named_scores(content: Any) -> dict[str, float]:
@@ -61,8 +66,33 @@ def named_scores(content: Any) -> dict[str, float]:
     if isinstance(content.get("scores"), dict):
         domains = content["scores"].items()
         return {f"{domain} {split}": value for domain, splits in domains for split, value in splits.items()}
-    names = NAMES | {key: f"{name}-{content.get('dims')}" for key, name in OF_FEATURES.items()}
-    return {name: content[key] for key, name in names.items() if content.get(key) is not None}
+    return {name: content[key] for key, name in _names_of(content).items() if content.get(key) is not None}
+
+
+def _names_of(content: dict[str, Any]) -> dict[str, str]:
+    return NAMES | {key: f"{name}-{content.get('dims')}" for key, name in OF_FEATURES.items()}
+
+
+def named_bases(content: Any) -> dict[str, str | None]:
+    """What each of the `named_scores` depends on, by its passport; None for scores without one, as they were once."""
+    if isinstance(content, list):
+        return named_bases(content[-1]) if content else {}
+    about = content.get("passport")
+    if isinstance(content.get("scores"), dict):
+        return {name: (about or {}).get(name) for name in named_scores(content)}
+    told = {name: basis(about, key) if about else None for key, name in _names_of(content).items()}
+    return {name: told[name] for name in named_scores(content)}
+
+
+def refuse_mixture(records: list[Record]) -> None:
+    """Raise UserError where a score of two records was not measured alike, so that they do not compare."""
+    first: dict[str, tuple[str, str]] = {}
+    for record in records:
+        for name, found in record.get("measured", {}).items():
+            other, expected = first.setdefault(name, (record["system"], found))
+            if found != expected:
+                sides = f"{name} of {other} ({expected}) and of {record['system']} ({found})"
+                raise UserError(f"{sides} do not compare: score them alike")
 
 
 def sampling_records(run: Run, varied: str) -> list[Record]:
@@ -70,7 +100,7 @@ def sampling_records(run: Run, varied: str) -> list[Record]:
 
     That is the guidance scale (`guidance`), or the sampler and its steps (`samplers`).
     """
-    about = (record_of(run) or {"seed": 0, "settings": {}}) | {"recipe": run.recipe}
+    about = (record_of(run) or {"seed": 0, "settings": {}}) | {"recipe": run.recipe, "measured": {}}
     means = run.json("sampling.json", lambda content: _means_of_sampling(content, varied))
     return [about | record for record in means or []]
 
@@ -79,13 +109,16 @@ def _means_of_sampling(content: dict[str, Any], varied: str) -> list[Record]:
     rows = pd.DataFrame(content["rows"])
     alike = ["sampler", "steps", "per_class"] if varied == "guidance" else ["guidance", "per_class"]
     rows = rows[rows.groupby(alike)[SETTINGS].transform("nunique").max(axis=1) > 1]
-    names = NAMES | {key: f"{name}-{content['dims']}" for key, name in OF_FEATURES.items()}
-    names |= {"spread": "spread", "seconds_per_1000": "s per 1000"}
+    names = _names_of(content) | {"spread": "spread", "seconds_per_1000": "s per 1000"}
     records = []
-    for (sampler, steps, guidance, _), group in rows.groupby(SETTINGS):
+    for (sampler, steps, guidance, per_class), group in rows.groupby(SETTINGS):
         system = f"guidance {guidance:g}" if varied == "guidance" else f"{SAMPLERS[sampler]}, {steps} steps"
         scores = group.rename(columns=names).filter(names.values()).dropna(axis="columns")
         about = {"system": system, "settings": {"guidance": guidance}, "runs": len(group)}
+        if "passport" in content:
+            told = content["passport"] | {"count": 10 * per_class}
+            keys = {name: key for key, name in names.items() if key in DEPENDS_ON and name in scores}
+            about["measured"] = {name: basis(told, key) for name, key in keys.items()}
         records.append(about | {"scores": scores.mean().to_dict(), "spread": scores.std().dropna().to_dict()})
     return sorted(records, key=lambda record: record["scores"]["s per 1000"] if varied == "samplers" else 0)
 

@@ -57,7 +57,11 @@ def metric_of(score: str) -> Metric:
 
 
 def systems(records: list[Record]) -> pd.DataFrame:
-    """Rows are systems, columns their scores: mean ± std, and what was reported."""
+    """Rows are systems, columns their scores: mean ± std, and what was reported.
+
+    Raises UserError for scores that do not compare.
+    """
+    results.refuse_mixture(records)
     summary = results.summarise(records)
     means = pd.DataFrame(summary["mean"].tolist())
     names = sorted(means, key=lambda name: (METRICS.index(metric_of(name)), name))
@@ -78,8 +82,9 @@ def scenarios(records: list[Record]) -> pd.DataFrame:
     """Rows are scenarios and conditions, columns systems: accuracy on test.csv (on val.csv) of the target in per cent.
 
     Supervised runs are the source-only baseline of every scenario from their domain that was adapted, and the upper
-    bound of every one to it, in rows whose conditions are theirs.
+    bound of every one to it, in rows whose conditions are theirs. Raises UserError for scores that do not compare.
     """
+    results.refuse_mixture(records)
     rows = scenario_rows(records)
     adapted = dict.fromkeys(name for row in rows.values() for name in row if name not in BOUNDS)
     names = [SOURCE_ONLY, *adapted, ON_TARGET]

@@ -14,6 +14,7 @@ import tyro
 
 from data.digits import digit_domains, load_digits
 from inference.classification import Vote, class_probabilities, vote
+from metrics import passport
 from metrics.confusion import confusion_matrix
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
@@ -57,7 +58,7 @@ def main(config: Config) -> None:
     domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(run)) for run in runs]
-    scores, confusion = {}, {}
+    scores, confusion, judged_on = {}, {}, {}
     for domain in domains:
         scores[domain] = {}
         for split in ("val", "test"):
@@ -66,10 +67,12 @@ def main(config: Config) -> None:
                 probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
                 given = vote(np.stack(probabilities), config.vote)
                 scores[domain][split] = float((given == labels).mean())
+                judged_on[f"{domain} {split}"] = passport.of_reference(images)
                 confusion[domain] = {"split": split, "matrix": confusion_matrix(labels, given).tolist()}
-    content = about | {"scores": scores, "confusion": confusion}
+    content = about | {"scores": scores, "confusion": confusion, "passport": judged_on}
     write_json(config.out or config.runs[0] / "scores.json", content)
     print(json.dumps(scores))
+    print(passport.line(judged_on))
 
 
 def adaptation_run(folder: Path) -> Run:

@@ -16,10 +16,11 @@ from torch import nn
 from data.cache import cached_array
 from data.digits import load_digits
 from inference.classification import class_probabilities
-from metrics import Unavailable
+from metrics import Unavailable, passport
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from metrics.distances import fid, precision_recall
 from metrics.inception import Inception, InceptionSettings, reference_features
+from metrics.passport import file_hash
 from metrics.pictures import read_pictures, read_reference
 from models.course_classifier import CourseClassifier
 from models.digit_classifiers import DigitClassifier
@@ -45,10 +46,12 @@ class Config(InceptionSettings):
     """Real digits for FID, precision and recall: a folder of images, or a domain's folder (ROOT/digits/mnistm)."""
     reference_count: Annotated[int, Range(2)] = 1000
     """Number of a domain's validation digits, the first ones, that are the reference."""
+    seed: int | None = None
+    """Seed that the digits were generated with, to be written beside their scores."""
     confusion: Path | None = None
     """Also draw the confusion matrix to this PNG."""
     json: Path | None = None
-    """Also write the scores to this file."""
+    """Also write the scores, and their passport, to this file."""
 
 
 def main(config: Config) -> None:
@@ -58,10 +61,16 @@ def main(config: Config) -> None:
     images, asked = read_requested(config.out)
     matrix = confusion_matrix(asked, classify(classifier, images, execution))
     scores = label_scores(matrix) | colours(images)
+    about = passport.of_pictures(images, config.seed) | {"classifier": file_hash(config.classifier)}
     if config.reference:
-        real = colours(real_pictures(config.reference, config.reference_count))
-        scores |= {f"real_{name}": value for name, value in real.items()} | diversity(images, config)
+        real = real_pictures(config.reference, config.reference_count)
+        scores |= {f"real_{name}": value for name, value in colours(real).items()}
+        found, extractor = diversity(images, config)
+        scores |= found
+        about |= extractor | {"reference": passport.of_reference(real)}
+    scores["passport"] = about
     print(table(scores))
+    print(passport.line(about))
     if config.confusion:
         save_figure(confusion_figure(matrix, f"classified as requested: {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
@@ -119,19 +128,20 @@ def colours(images: np.ndarray) -> dict[str, float]:
     return {"saturation": float(saturation), "clipped": float(np.isin(images, (0, 255)).mean())}
 
 
-def diversity(images: np.ndarray, config: Config) -> dict:
+def diversity(images: np.ndarray, config: Config) -> tuple[dict, passport.Passport]:
     """`dims`, `fid`, `precision` and `recall` of pictures uint8 (N, 28, 28, 3) against `config.reference`.
 
     The last three are None, and `unavailable` says why, when there are no Inception weights for them. A generator that
-    makes the same digit again and again has a low recall, whatever its accuracy.
+    makes the same digit again and again has a low recall, whatever its accuracy. Beside them comes the part of their
+    passport about features.
     """
     scores = {"dims": config.dims, "fid": None, "precision": None, "recall": None}
     try:
         inception = config.inception()
     except Unavailable as reason:
-        return scores | {"unavailable": str(reason)}
+        return scores | {"unavailable": str(reason)}, {}
     real = real_features(inception, config.reference, config.reference_count)
-    return scores | diversity_scores(inception.features(images), real)
+    return scores | diversity_scores(inception.features(images), real), passport.of_extractor(inception)
 
 
 def diversity_scores(generated: np.ndarray, real: np.ndarray) -> dict:

@@ -13,6 +13,7 @@ import tyro
 
 from data.decoded import image_names
 from inference.sampling import load_generator, sample_images
+from metrics import passport
 from metrics.faces import score_faces
 from metrics.inception import InceptionSettings
 from runtime.device import choose_execution
@@ -56,9 +57,14 @@ def main(config: Config) -> None:
         generator, about = load_generator(file, "faces")
         images = sample_images(execution.place(generator), image_seeds(config.seed, range(config.count)), execution)
         points[about["step"]] = about | score_faces(
-            images, config.reference, config.dims, config.inception_weights, config.device
+            images, config.reference, config.dims, config.inception_weights, config.device, config.seed
         )
         write_json(path, [points[step] for step in sorted(points)])
+    told = {step: point["passport"] for step, point in points.items() if "passport" in point}
+    if len({passport.basis(about, "fid") for about in told.values()}) > 1:
+        raise UserError(f"the scores in {path} do not compare, their settings differ: give another --out")
+    if told:
+        print(passport.line(told[max(told)]))
     curve = pd.DataFrame([points[step] for step in sorted(points)])[["epochs", "step", "fid", "hog_face_rate"]]
     names = {"fid": f"FID-{config.dims}", "hog_face_rate": "HOG face rate"}
     print(curve.rename(columns=names).to_string(index=False, na_rep="unavailable", float_format="{:.3f}".format))

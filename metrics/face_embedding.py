@@ -30,6 +30,7 @@ class FaceEmbedding:
     """
 
     name = "dlib"
+    resizing = "bicubic from the face to 150x150"
     dims = 128
 
     def __init__(self) -> None:

@@ -13,12 +13,14 @@ import tyro
 from scipy.spatial.distance import pdist
 
 from data.decoded import image_names
-from metrics import Unavailable
-from metrics.distances import fid, inception_score, kid, precision_recall
+from metrics import Unavailable, passport
+from metrics.distances import fid, frechet_distance, gaussian, inception_score, kid, precision_recall
 from metrics.face_embedding import FaceEmbedding
 from metrics.hog import hog_face_rate
-from metrics.inception import Inception, InceptionSettings, reference_features
+from metrics.inception import Inception, InceptionSettings, reference_features, reference_passport
+from metrics.passport import file_hash
 from metrics.pictures import read_generated
+from metrics.statistics import read_statistics
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 
@@ -46,51 +48,71 @@ class Config(InceptionSettings):
     out: tyro.conf.Positional[Path]
     """Folder of the generated faces, all of one size."""
     reference: Path
-    """Folder of the real faces, e.g. ROOT/face/val."""
+    """Folder of the real faces, e.g. ROOT/face/val; for FID alone also statistics of them, FILE.npz, by
+    metrics.statistics or pytorch-fid."""
     features: Literal["inception", "dlib"] = "inception"
     """Feature space of FID, precision and recall: Inception features, or dlib's embedding of faces."""
+    seed: int | None = None
+    """Seed that the faces were generated with, to be written beside their scores."""
     json: Path | None = None
-    """Also write the scores to this file."""
+    """Also write the scores, and their passport, to this file."""
 
 
 def score_faces(
-    images: np.ndarray, reference: Path, dims: int = 2048, weights: Path | None = None, device: str = "auto"
+    images: np.ndarray,
+    reference: Path,
+    dims: int = 2048,
+    weights: Path | None = None,
+    device: str = "auto",
+    seed: int | None = None,
 ) -> dict:
     """All scores of generated pictures, uint8 RGB (N, H, W, 3), against the pictures in the folder `reference`.
 
     The dictionary holds `images` and `reference_images` (counts), `dims`; from the Inception features of width `dims`:
     `fid`, `kid`, `kid_std`, `precision`, `recall`; from the network's class logits: `inception_score`,
     `inception_score_std`; and `hog_face_rate`, a share in [0, 1]. A score that the weights do not allow is None, and
-    `unavailable` maps its name to the reason and remedy. The reference's features are cached.
+    `unavailable` maps its name to the reason and remedy; so are those that statistics (FILE.npz) do not allow. The
+    reference's features are cached. `passport` says what the scores depend on.
 
     Raises UserError for fewer than two pictures on a side, a reference that is missing, unreadable or of
     several sizes, and weights that are damaged.
     """
-    reference_count = len(image_names(reference))
-    for count, what in ((len(images), "generated pictures"), (reference_count, f"pictures in {reference}")):
+    statistics = reference.suffix == ".npz"
+    counts = {"generated pictures": len(images)}
+    if not statistics:
+        counts[f"pictures in {reference}"] = len(image_names(reference))
+    for what, count in counts.items():
         if count < 2:
             raise UserError(f"only {count} of the {what} to score: FID needs at least 2")
-    scores = {"images": len(images), "reference_images": reference_count, "dims": dims}
+    scores = dict(zip(("images", "reference_images"), counts.values(), strict=False)) | {"dims": dims}
     scores |= dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES)) | {"hog_face_rate": None, "unavailable": {}}
+    scores["passport"] = passport.of_pictures(images, seed)
     try:
         inception = Inception(dims, weights, device)
     except Unavailable as reason:
         scores["unavailable"] = dict.fromkeys((*FEATURE_SCORES, *LOGIT_SCORES), str(reason))
     else:
-        real = reference_features(inception, reference)
+        real = read_statistics(reference, dims) if statistics else reference_features(inception, reference)
         generated, logits = inception.features_and_logits(images)
-        scores["fid"] = fid(generated, real)
-        scores["kid"], scores["kid_std"] = kid(generated, real)
-        scores["precision"], scores["recall"] = precision_recall(generated, real)
+        if statistics:
+            scores["fid"] = frechet_distance(*gaussian(generated), *real)
+            reason = f"{reference} holds statistics: give the folder of pictures"
+            scores["unavailable"] = dict.fromkeys(FEATURE_SCORES[1:], reason)
+            scores["passport"] |= passport.of_extractor(inception) | {"reference": f"statistics {file_hash(reference)}"}
+        else:
+            scores["fid"] = fid(generated, real)
+            scores["kid"], scores["kid_std"] = kid(generated, real)
+            scores["precision"], scores["recall"] = precision_recall(generated, real)
+            scores["passport"] |= reference_passport(inception, reference)
         if logits is None:
-            scores["unavailable"] = dict.fromkeys(LOGIT_SCORES, inception.why_no_logits)
+            scores["unavailable"] |= dict.fromkeys(LOGIT_SCORES, inception.why_no_logits)
         else:
             scores["inception_score"], scores["inception_score_std"] = inception_score(logits)
     scores["hog_face_rate"] = hog_face_rate(images)
     return scores
 
 
-def score_identities(images: np.ndarray, reference: Path) -> dict:
+def score_identities(images: np.ndarray, reference: Path, seed: int | None = None) -> dict:
     """Scores in dlib's embedding of generated faces, uint8 RGB (N, 64, 64, 3), against the faces in `reference`.
 
     `frechet_distance`, `precision` and `recall` as `score_faces` has them for Inception features; `median_distance`
@@ -112,6 +134,7 @@ def score_identities(images: np.ndarray, reference: Path) -> dict:
         "recall": recall,
         "median_distance": float(np.median(pdist(generated))),
         "reference_median_distance": float(np.median(pdist(real))),
+        "passport": passport.of_pictures(images, seed) | reference_passport(embedding, reference),
     }
 
 
@@ -131,10 +154,12 @@ def main() -> None:
     config = tyro.cli(Config)
     images = read_generated(config.out)
     if config.features == "dlib":
-        scores = score_identities(images, config.reference)
+        scores = score_identities(images, config.reference, config.seed)
     else:
-        scores = score_faces(images, config.reference, config.dims, config.inception_weights, config.device)
+        how = (config.dims, config.inception_weights, config.device, config.seed)
+        scores = score_faces(images, config.reference, *how)
     print(table(scores))
+    print(passport.line(scores["passport"]))
     if config.json is not None:
         write_json(config.json, scores)
 

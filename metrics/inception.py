@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data.cache import cached_array
 from data.decoded import image_names
-from metrics import Unavailable
+from metrics import Unavailable, passport
 from metrics.face_embedding import FaceEmbedding
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
@@ -69,6 +69,7 @@ class Inception:
     """
 
     name = "inception"
+    resizing = "bilinear to 299x299 as pytorch-fid"
 
     def __init__(self, dims: int = 2048, weights: Path | None = None, device: str = "auto") -> None:
         self.dims = dims
@@ -185,6 +186,14 @@ def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np
     subject = f"{extractor.name} {folder} {extractor.dims}"
     # A copy in memory: the scores want arrays they may share with torch.
     return np.array(cached_array(subject, files, lambda: extractor.features(read_reference(folder))))
+
+
+def reference_passport(extractor: Inception | FaceEmbedding, folder: Path) -> passport.Passport:
+    """The part of a passport about features and what they are compared with, the pictures in `folder`."""
+    folder = folder.resolve()
+    files = [folder / name for name in image_names(folder)]
+    described = cached_array(f"hash {folder}", files, lambda: np.array([passport.of_reference(read_reference(folder))]))
+    return passport.of_extractor(extractor) | {"reference": str(described[0])}
 
 
 def _load(path: Path) -> torchvision.models.Inception3:

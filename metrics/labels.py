@@ -7,6 +7,7 @@ import numpy as np
 import tyro
 
 from data.digits import read_labels
+from metrics import passport
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from runtime.errors import UserError, run_command
 from runtime.figures import save_figure
@@ -31,11 +32,13 @@ def main(config: Config) -> None:
     """Score the table, print the scores, and write what was asked for."""
     matrix, missing = compare(config.out, config.truth)
     scores = label_scores(matrix, missing)
+    scores["passport"] = {"count": scores["pictures"], "truth": passport.file_hash(config.truth)}
     print(f"accuracy {scores['accuracy']:.2%} of {scores['pictures']} pictures")
     if missing:
         print(f"without a label, counted as wrong: {missing}")
     shares = [f"{label}: {share:.1%}" for label, share in enumerate(scores["by_class"]) if share is not None]
     print("by class  " + "  ".join(shares))
+    print(passport.line(scores["passport"]))
     if config.confusion:
         save_figure(confusion_figure(matrix, f"accuracy {scores['accuracy']:.2%}"), config.confusion)
     if config.json:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import tyro
 
-from metrics import Unavailable
+from metrics import Unavailable, passport
 from metrics.face_embedding import FaceEmbedding
-from metrics.inception import InceptionSettings, reference_features
+from metrics.inception import InceptionSettings, reference_features, reference_passport
 from metrics.pictures import read_generated
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
@@ -68,11 +68,14 @@ def main() -> None:
     images = read_generated(config.out)
     real = [reference_features(extractor, folder) for folder in (config.reference, config.training)]
     result = memorisation(extractor.features(images), *real)
+    sides = [reference_passport(extractor, folder) for folder in (config.reference, config.training)]
+    result["passport"] = passport.of_pictures(images) | sides[0] | {"training": sides[1]["reference"]}
     for side in ("generated", "reference"):
         percentile, median = result[f"{side}_percentile_5"], float(np.median(result[side]))
         print(
             f"{side:<10} distance to the nearest training picture: 5th percentile {percentile:.4g}, median {median:.4g}"
         )
+    print(passport.line(result["passport"]))
     if config.json is not None:
         write_json(config.json, result, indent=None)
 

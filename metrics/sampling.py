@@ -16,7 +16,7 @@ import tyro
 
 from data.digits import load_digits
 from inference.sampling import requests, sample_images
-from metrics import Unavailable
+from metrics import Unavailable, passport
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import InceptionSettings
 from models.generator import DiffusionModel
@@ -82,8 +82,13 @@ def main(config: Config) -> None:
     else:
         real = real_features(inception, reference, config.reference_count)
 
+    about = {"classifier": passport.file_hash(config.classifier), "reference": passport.of_reference(images)}
+    about |= passport.of_extractor(inception) if inception else {}
     path = config.out or config.weights.with_name("sampling.json")
     content = json.loads(path.read_text()) if path.exists() else {"dims": config.dims, "rows": []}
+    if content["rows"] and content.get("passport", about) != about:
+        raise UserError(f"the rows of {path} were scored otherwise ({passport.line(content['passport'])}): give --out")
+    content["passport"] = about
     content["real_spread"] = spread(images, labels)
     made = [{name: row[name] for name in (*SETTINGS, "seed")} for row in content["rows"]]
     for row in (row for row in wanted if row not in made):
@@ -104,6 +109,7 @@ def main(config: Config) -> None:
     print(
         f"Means over seeds; features of {content['dims']} dimensions\n{means.to_string(float_format='{:.3f}'.format)}"
     )
+    print(passport.line(about))
 
 
 def grid(diffusion: Process, config: Config) -> list[dict[str, Any]]:

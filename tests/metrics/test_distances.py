@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
 from metrics.distances import fid, frechet_distance, gaussian, inception_score, kid, precision_recall
 from runtime.errors import UserError
@@ -30,6 +32,13 @@ def test_frechet_distance_of_known_gaussians():
 def test_frechet_distance_is_that_of_pytorch_fid(count):
     a, b = gaussian(features(count, 16)), gaussian(features(count + 1, 16, seed=1, shift=0.3))
     assert frechet_distance(*a, *b) == pytest.approx(calculate_frechet_distance(*a, *b), abs=1e-5)
+
+
+def test_fid_is_that_of_torch_fidelity():
+    random = np.random.default_rng(3)
+    sides = [random.normal(mean, 1, (40, 16)).astype(np.float32) for mean in (0, 0.3)]
+    theirs = fid_statistics_to_metric(*(fid_features_to_statistics(torch.from_numpy(side)) for side in sides), False)
+    assert fid(*sides) == pytest.approx(theirs[KEY_METRIC_FID], rel=1e-4)
 
 
 def test_fid_needs_two_pictures():

@@ -18,6 +18,9 @@ def test_every_kept_weights_file_is_scored_once(train, faces, tmp_path, capsys, 
     (run / "curve.json").write_text(json.dumps(curve))
     main(Config(run, faces, count=4, dims=64, device="cpu"))
     assert json.loads((run / "curve.json").read_text()) == curve
+    curve[0]["passport"]["count"] = 5
+    (run / "curve.json").write_text(json.dumps(curve))
+    assert "do not compare, their settings differ" in error_of(lambda: main(Config(run, faces, dims=64, device="cpu")))
     shutil.rmtree(run / "kept")
     line = error_of(lambda: main(Config(run, faces, device="cpu")))
     assert "kept no weights to compare: train with --keep-every STEPS" in line

@@ -16,6 +16,7 @@ class Means:
 
     name = "dlib"
     dims = 3
+    resizing = "none"
 
     def __init__(self):
         self.weights = face_embedding.Path(__file__)
@@ -82,5 +83,6 @@ def test_copies_are_found(folders, command, monkeypatch, tmp_path):
     result = json.loads(path.read_text())
     assert status == 0 and "5th percentile" in out
     assert result["generated"] == [0] * 6 and result["generated_percentile_5"] == 0
+    assert result["passport"]["training"].startswith("6 pictures ") and "training 6 pictures" in out
     assert min(result["reference"]) > 0
     assert result["reference_percentile_5"] == pytest.approx(np.percentile(result["reference"], 5))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from data.digits import write_labels
 from metrics.labels import Config, confusion_matrix, label_scores, main
+from metrics.passport import file_hash
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def test_names_are_matched_whatever_their_order(tables, tmp_path, capsys):
         "accuracy 50.00% of 4 pictures",
         "without a label, counted as wrong: 1",
         "by class  1: 100.0%  2: 0.0%  3: 100.0%",
+        f"passport: count 4, truth {file_hash(truth)}",
     ]
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["accuracy"] == 0.5 and scores["missing"] == 1

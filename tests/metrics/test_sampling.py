@@ -24,7 +24,7 @@ def rows_of(config):
     return content, pd.DataFrame(content["rows"]).set_index([*SETTINGS, "seed"])
 
 
-def test_rows_are_kept_and_others_added(config, capsys):
+def test_rows_are_kept_and_others_added(config, capsys, error_of):
     main(config)
     assert "without FID, precision and recall: Inception weights not found" in capsys.readouterr().out
     content, rows = rows_of(config)
@@ -36,6 +36,9 @@ def test_rows_are_kept_and_others_added(config, capsys):
     again, more = rows_of(config)
     assert again["rows"][:4] == content["rows"]
     assert set(more.index[4:]) == {("dpm++", 2, 1, 2, 3), ("dpm++", 2, 2, 2, 2), ("dpm++", 2, 2, 2, 3)}
+    again["passport"]["classifier"] = "another"
+    config.weights.with_name("sampling.json").write_text(json.dumps(again))
+    assert "sampling.json were scored otherwise (passport: classifier another, " in error_of(lambda: main(config))
 
 
 def test_samplers_and_their_steps(config, capsys, tmp_path):
