@@ -82,7 +82,7 @@ def hostile_run(root, text, kind):
 def markup_left(page):
     """What a reader of Markdown would take for markup: `page` without its code and what is escaped."""
     left, fence = [], ""
-    for line in page.splitlines():
+    for line in page.split("\n"):
         mark = re.match(r"(?:> )?(`{3,})", line)
         if mark and not fence:
             fence = mark[1]
