@@ -26,7 +26,7 @@ from models.weights import load_weights
 from runtime.errors import UserError, run_command
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
-from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
 from training.run import TrainingRun
@@ -55,6 +55,8 @@ class Config(TrainConfig):
     """Guidance scale that the student learns."""
     guidance_interval: Annotated[tuple[float, float], AT_LEAST_0] = EDM.default_interval
     """Noise levels sigma between which the teacher is guided."""
+    guidance_parallel: Annotated[float, SHARE] = EDM.default_parallel
+    """Share that is kept of the part of guidance parallel to the predicted image."""
 
     lr: Annotated[float, ABOVE_0] = 3e-4
     """Highest learning rate."""
@@ -69,7 +71,11 @@ class Config(TrainConfig):
 
     def teacher_sampling(self) -> Sampling:
         """How the teacher is guided."""
-        return Sampling(guidance=self.guidance, guidance_interval=self.guidance_interval)
+        return Sampling(
+            guidance=self.guidance,
+            guidance_interval=self.guidance_interval,
+            guidance_parallel=self.guidance_parallel,
+        )
 
 
 RECIPES = {

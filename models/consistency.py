@@ -101,8 +101,8 @@ class Consistency(EDM):
 
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for anything that the student was not made for."""
-        if sampling.guidance is not None or sampling.guidance_interval is not None:
-            raise UserError("--guidance is built into these weights: leave out --guidance and --guidance-interval")
+        if sampling.is_guided:
+            raise UserError("--guidance is built into these weights: leave out every option that begins so")
         if sampling.steps not in (0, self.most_steps):
             raise UserError(f"--steps {sampling.steps}: these weights were distilled for {self.most_steps} steps")
         if sampling.sampler is not None or sampling.eta:

@@ -29,6 +29,7 @@ class Diffusion(Process):
 
     default_guidance: ClassVar[float] = 2.0
     default_interval: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    default_parallel: ClassVar[float] = 1.0
 
     steps: int = 1000
     schedule: Schedule = "linear"
@@ -129,12 +130,17 @@ class Diffusion(Process):
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         fraction = time / self.steps
-        scale = self.guidance_at(fraction, sampling)
-        output = guided(network, x, x.new_full(x.shape[:1], fraction), labels, scale)
         image_level, noise_level = self.levels(time)
-        if self.prediction == "v":
-            return image_level * x - noise_level * output, noise_level * x + image_level * output
-        return (x - noise_level * output) / image_level, output
+
+        def clean_of(output: Tensor) -> Tensor:
+            if self.prediction == "v":
+                return image_level * x - noise_level * output
+            return (x - noise_level * output) / image_level
+
+        scale, parallel = self.guidance_at(fraction, sampling), self.parallel_share(sampling)
+        output = guided(network, x, x.new_full(x.shape[:1], fraction), labels, scale, parallel, clean_of)
+        noise = noise_level * x + image_level * output if self.prediction == "v" else output
+        return clean_of(output), noise
 
 
 @cache

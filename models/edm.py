@@ -24,8 +24,9 @@ from runtime.errors import UserError
 class EDM(Process):
     """Noise levels and preconditioning for images whose pixels have the standard deviation `sigma_data`."""
 
-    default_guidance: ClassVar[float] = 4.0
-    default_interval: ClassVar[tuple[float, float]] = (0.3, 20.0)
+    default_guidance: ClassVar[float] = 5.0
+    default_interval: ClassVar[tuple[float, float]] = (0.4, 12.0)
+    default_parallel: ClassVar[float] = 0.0
 
     sigma_data: float = 0.5
     sigma_min: float = 0.002
@@ -111,16 +112,29 @@ class EDM(Process):
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
         noisy = math.sqrt(1 + time**2) * x
         sigma = x.new_full(x.shape[:1], time)
-        clean = self.denoise(network, noisy, sigma, labels, self.guidance_at(time, sampling))
+        scale, parallel = self.guidance_at(time, sampling), self.parallel_share(sampling)
+        clean = self.denoise(network, noisy, sigma, labels, scale, parallel)
         return clean, (noisy - clean) / time
 
     def denoise(
-        self, network: Denoiser, noisy: Tensor, sigma: Tensor, labels: Tensor | None, scale: float | Tensor = 1.0
+        self,
+        network: Denoiser,
+        noisy: Tensor,
+        sigma: Tensor,
+        labels: Tensor | None,
+        scale: float | Tensor = 1.0,
+        parallel: float = 1.0,
     ) -> Tensor:
-        """D(y), the clean images (N, C, H, W) that the network sees in y (N, C, H, W) at noise levels (N,)."""
+        """D(y), the clean images (N, C, H, W) that the network sees in y (N, C, H, W) at noise levels (N,).
+
+        `scale` and `parallel` as in `models.guidance.guided`.
+        """
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
-        output = guided(network, _per_image(c_in) * noisy, c_noise, labels, scale)
-        return _per_image(c_skip) * noisy + _per_image(c_out) * output
+
+        def clean_of(output: Tensor) -> Tensor:
+            return _per_image(c_skip) * noisy + _per_image(c_out) * output
+
+        return clean_of(guided(network, _per_image(c_in) * noisy, c_noise, labels, scale, parallel, clean_of))
 
     def heun_step(
         self, network: Denoiser, noisy: Tensor, sigma: Tensor, next_sigma: Tensor, labels: Tensor, sampling: Sampling
@@ -134,7 +148,8 @@ class EDM(Process):
             low, high = sampling.guidance_interval or self.default_interval
             scale = self.guidance_at(low, sampling)
             scales = torch.where((low <= sigma) & (sigma <= high), scale, 1.0).to(noisy)
-            return (noisy - self.denoise(network, noisy, sigma, labels, scales)) / _per_image(sigma)
+            clean = self.denoise(network, noisy, sigma, labels, scales, self.parallel_share(sampling))
+            return (noisy - clean) / _per_image(sigma)
 
         step, first = _per_image(next_sigma - sigma), slope(noisy, sigma)
         second = slope(noisy + step * first, next_sigma)

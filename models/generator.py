@@ -76,5 +76,5 @@ class DiffusionModel(Generator):
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for settings that this process, or a network without classes, cannot be sampled with."""
         self.diffusion.check(sampling)
-        if not self.classes and (sampling.guidance, sampling.guidance_interval) != (None, None):
+        if not self.classes and sampling.is_guided:
             raise UserError("--guidance needs classes, which these weights have not: leave it out")

@@ -32,16 +32,24 @@ class Sampling:
     the others 20 or the next smaller divisor of T, 12 for EDM."""
     guidance: Annotated[float | None, Range(0, 100)] = None
     """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
-    discrete times, 4 for EDM; a distilled network has guidance built in."""
+    discrete times, 5 for EDM; a distilled network has guidance built in."""
     guidance_interval: Annotated[tuple[float, float] | None, AT_LEAST_0] = None
     """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
-    costs half. By default everywhere for discrete times, from sigma 0.3 to 20 for EDM."""
+    costs half. By default everywhere for discrete times, from sigma 0.4 to 12 for EDM."""
+    guidance_parallel: Annotated[float | None, SHARE] = None
+    """Share that is kept of the part of guidance parallel to the predicted image, which raises contrast and saturation.
+    By default 1 for discrete times (plain classifier-free guidance), 0 for EDM (adaptive projected guidance)."""
     eta: Annotated[float, SHARE] = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
     """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""
     truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
     """Scale of the noise that images are made of: below 1 they are more typical and less varied."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether anything is said about guidance."""
+        return (self.guidance, self.guidance_interval, self.guidance_parallel) != (None, None, None)
 
 
 DEFAULT = Sampling()
@@ -53,6 +61,7 @@ class Process(ABC):
     default_sampler: ClassVar[str] = "dpm++"
     default_guidance: ClassVar[float]
     default_interval: ClassVar[tuple[float, float]]
+    default_parallel: ClassVar[float]
 
     @property
     @abstractmethod
@@ -93,6 +102,10 @@ class Process(ABC):
         low, high = sampling.guidance_interval or self.default_interval
         scale = self.default_guidance if sampling.guidance is None else sampling.guidance
         return scale if low <= position <= high else 1.0
+
+    def parallel_share(self, sampling: Sampling) -> float:
+        """The share kept of the part of guidance that is parallel to the predicted image."""
+        return self.default_parallel if sampling.guidance_parallel is None else sampling.guidance_parallel
 
     def levels(self, time: float) -> tuple[float, float]:
         """a_t and s_t, the shares of image and noise at one time."""

@@ -8,6 +8,7 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 
 from models.consistency import Consistency
+from models.diffusion import Diffusion
 from models.edm import EDM
 from models.guidance import NO_LABEL, guided
 from models.samplers import Sampling
@@ -195,6 +196,36 @@ def test_each_image_may_have_its_own_guidance():
         torch.testing.assert_close(together[one], guided(toy, x[one], times[one], LABELS[one], scale))
 
 
+def test_guidance_without_its_part_along_the_clean_image():
+    sigma = torch.tensor([0.5, 2.0, 9.0], dtype=torch.float64)
+    noisy = normal(*SHAPE)
+    conditional = PROCESS.denoise(toy, noisy, sigma, LABELS)
+    plain = PROCESS.denoise(toy, noisy, sigma, LABELS, 4.0) - conditional
+    for parallel in (0.0, 0.3):
+        for scale in (4.0, torch.full((3,), 4.0, dtype=torch.float64)):
+            guidance = PROCESS.denoise(toy, noisy, sigma, LABELS, scale, parallel) - conditional
+            for image in range(3):
+                along = conditional[image] - conditional[image].mean((1, 2), keepdim=True)
+                along = along / along.norm()
+                kept = parallel * (plain[image] * along).sum()
+                assert (guidance[image] * along).sum().item() == pytest.approx(kept.item(), abs=1e-9)
+                across = plain[image] - (plain[image] * along).sum() * along
+                torch.testing.assert_close(guidance[image] - kept * along, across)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_discrete_times_are_guided_across_the_clean_image_too(prediction):
+    process, x, time = Diffusion(60, prediction=prediction), normal(*SHAPE), 20
+    clean, _ = process.predict(toy, x, time, LABELS, Sampling(guidance=1.0))
+    plain, _ = process.predict(toy, x, time, LABELS, Sampling(guidance=3.0))
+    across, noise = process.predict(toy, x, time, LABELS, Sampling(guidance=3.0, guidance_parallel=0.0))
+    contrast = clean - clean.mean((2, 3), keepdim=True)
+    along = ((plain - clean) * contrast).sum((1, 2, 3), keepdim=True) / contrast.square().sum((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(across, plain - along * contrast)
+    image_level, noise_level = process.levels(time)
+    torch.testing.assert_close(image_level * across + noise_level * noise, x)  # still the same noisy image
+
+
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
@@ -296,6 +327,7 @@ def test_the_target_has_no_gradient():
         (Sampling(steps=4), "--steps 4: these weights were distilled for 3 steps"),
         (Sampling(guidance=1.0), "--guidance is built into these weights: leave out"),
         (Sampling(guidance_interval=(0.3, 5.0)), "--guidance is built into these weights: leave out"),
+        (Sampling(guidance_parallel=0.0), "--guidance is built into these weights: leave out"),
         (Sampling("heun"), "leave out --sampler and --eta"),
         (Sampling(eta=0.5), "leave out --sampler and --eta"),
     ],
