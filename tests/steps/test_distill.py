@@ -33,21 +33,9 @@ PICTURES, BATCH, STEPS = 21, 6, 3
 LABELS = np.array([index * 7 % 10 for index in range(PICTURES)])
 SIGMA_DATA = 0.6
 OPTIONS = (
-    *("consistency", "--edges", 80, 4, 0, "--substeps", 2, "--guidance", 3, "--guidance-interval", 0.5, 9),
-    *(
-        "--guidance-parallel",
-        0.25,
-        "--batch-size",
-        BATCH,
-        "--max-steps",
-        STEPS,
-        "--lr",
-        2e-3,
-        "--warmup-steps",
-        1,
-        "--max-gradient-norm",
-        0,
-    ),
+    *("consistency", "--edges", 80, 4, 0, "--substeps", 2),
+    *("--guidance", 3, "--guidance-interval", 0.5, 9, "--guidance-parallel", 0.25),
+    *("--batch-size", BATCH, "--max-steps", STEPS, "--lr", 2e-3, "--warmup-steps", 1, "--max-gradient-norm", 0),
     *("--log-every", 1, "--ema-decay", 0.15),
 )
 # The noise levels of two phases in two steps each, evenly spaced in sigma^(1/7), and the edge that each jumps to.
