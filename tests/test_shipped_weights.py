@@ -33,6 +33,7 @@ KINDS = {
     "mnistm-svhn": (DigitClassifier, 8e6),
     "mnistm-usps": (DigitClassifier, 8e6),
     "svhn-mnistm": (DigitClassifier, 8e6),
+    "usps-mnistm": (DigitClassifier, 8e6),
     "usps-svhn": (DigitClassifier, 8e6),
 }
 SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_acgan, train_adamatch, train_dann)
