@@ -159,7 +159,7 @@ def test_graders_get_labels_by_the_shipped_weights(root, run, pictures, tmp_path
 
 def test_a_scenario_without_shipped_weights_is_one_line(root, run, pictures, tmp_path):
     script, out = root / "scripts" / "classify_digits.sh", tmp_path / "none.csv"
-    chosen = os.environ | {"ADAPTED_FROM": "svhn"}
+    chosen = os.environ | {"ADAPTED_FROM": "fonts"}
     result = run(script, pictures, "usps", out, command=("bash",), cwd=tmp_path, env=chosen)
     assert result.returncode == 1 and result.stderr.startswith("error: no such weights file: ")
     assert not out.exists()
