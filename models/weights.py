@@ -28,7 +28,17 @@ def save_weights(
         for key, value in network.state_dict().items()
     }
     metadata = {"network": name, "arguments": json.dumps(arguments), "about": json.dumps(about)}
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, _in_fixed_order(save(tensors, metadata)))
+
+
+def _in_fixed_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the library's own order differs from one process to the next."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

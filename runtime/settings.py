@@ -37,6 +37,8 @@ class Range:
         return f"{words}: {self.because}" if self.because else words
 
 
+LARGEST = 2**64  # of whole numbers, which are to be numbers of the machine, too
+
 ABOVE_0, AT_LEAST_0, AT_LEAST_1 = Range(0, open_low=True), Range(0), Range(1)
 SHARE = Range(0, 1)
 DECAY = Range(0, 1, open_high=True)
@@ -78,6 +80,8 @@ def check_numbers(settings: Any) -> None:
         for number in _numbers(value):
             if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"{option(field.name)} must be a finite number")
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise UserError(f"{option(field.name)} must lie between -2^64 and 2^64")
             for note in notes[field.name]:
                 if isinstance(note, Range) and number not in note:
                     raise UserError(f"{option(field.name)} must be {note}")

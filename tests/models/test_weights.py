@@ -34,6 +34,13 @@ def path(tmp_path):
     return path
 
 
+def test_equal_weights_are_equal_files(path, tmp_path):
+    for number in range(8):  # the library orders the metadata of each file anew
+        again = tmp_path / f"{number}.safetensors"
+        save_weights(again, make(), "dcgan-generator", ARGUMENTS["dcgan-generator"], {"recipe": "dcgan", "step": 7})
+        assert again.read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_network_comes_back_as_it_was(tmp_path, name):
     network, path = make(name), tmp_path / "a b" / "w.safetensors"

@@ -35,6 +35,7 @@ class Config(Settings):
         ({"share": 1.1}, "--share must be from 0 to 1"),
         ({"real": 0.0}, "--real must be above 0 and at most 1"),
         ({"steps": 0}, "--steps must be at least 1"),
+        ({"steps": 10**400}, "--steps must lie between -2^64 and 2^64"),
         ({"free": float("nan")}, "--free must be a finite number"),
         ({"betas": (0.5, float("inf"))}, "--betas must be a finite number"),
         ({"inner": Inner(float("nan"))}, "--guidance must be a finite number"),
