@@ -305,3 +305,10 @@ def assert_pictures(actual, expected):
     difference = np.abs(actual.astype(int) - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
+
+
+def contrast_part(guidance, clean):
+    """What of guidance (N, C, H, W) is parallel to clean images about their mean colours."""
+    contrast = clean - clean.flatten(2).mean(2)[:, :, None, None]
+    along = torch.einsum("nchw,nchw->n", guidance, contrast) / torch.einsum("nchw,nchw->n", contrast, contrast)
+    return along[:, None, None, None] * contrast

@@ -21,6 +21,7 @@ from tests.steps.generation_accounts import (
     assert_pictures,
     at_rest,
     batch_indices,
+    contrast_part,
     follow,
     grid,
     in_unit_range,
@@ -220,9 +221,7 @@ class EDMAccount(Account):
             if labels is not None and 0.4 <= sigma <= 12:
                 without = self.denoised(network, x, sigma, torch.full_like(labels, -1))
                 guidance = (settings.guidance - 1) * (clean - without)
-                contrast = clean - clean.flatten(2).mean(2)[:, :, None, None]
-                along = torch.einsum("nchw,nchw->n", guidance, contrast) / contrast.flatten(1).norm(dim=1) ** 2
-                clean = direction = clean + guidance - along[:, None, None, None] * contrast
+                clean = direction = clean + guidance - contrast_part(guidance, clean)
             if not lower:
                 return clean
             if former is not None:

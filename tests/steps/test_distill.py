@@ -20,6 +20,7 @@ from tests.steps.generation_accounts import (
     assert_optimizer,
     assert_pictures,
     batch_indices,
+    contrast_part,
     follow,
     grid,
     in_unit_range,
@@ -70,9 +71,7 @@ class Account:
         without = denoised(self.teacher, noisy, sigma, torch.full_like(labels, -1))
         inside = ((sigma >= 0.5) & (sigma <= 9))[:, None, None, None]
         guidance = 2 * (clean - without)
-        contrast = clean - clean.flatten(2).mean(2)[:, :, None, None]
-        along = torch.einsum("nchw,nchw->n", guidance, contrast) / torch.einsum("nchw,nchw->n", contrast, contrast)
-        guidance = guidance - 0.75 * along[:, None, None, None] * contrast
+        guidance = guidance - 0.75 * contrast_part(guidance, clean)
         clean = torch.where(inside, clean + guidance, clean)
         return (noisy - clean) / sigma[:, None, None, None]
 
