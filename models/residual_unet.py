@@ -7,7 +7,7 @@ channels of each position, which is cheaper than group norm.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
 from models.generator import DiffusionModel
 from models.guidance import label_vectors
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 class ChannelNorm(nn.Module):
@@ -79,9 +81,11 @@ class ResidualUNet(DiffusionModel):
     """The prediction for images (N, 3, size, size), given their noise, and their labels where there are `classes`.
 
     `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters for digits); `fold`
-    is the side of the squares of pixels that are folded into channels. `diffusion` is the process that the network
-    belongs to: by `sigma_data` with the prediction `edm`, by `sigma_data` and `edges` with `consistency`, and else by
-    `steps`, `schedule` and `prediction`. Raises UserError for edges that are no phases.
+    is the side of the squares of pixels that are folded into channels. With `direct`, the input times a learned
+    function of the time is added to the output: noise need not pass through `width` channels to be subtracted.
+    `diffusion` is the process that the network belongs to: by `sigma_data` with the prediction `edm`, by `sigma_data`
+    and `edges` with `consistency`, and else by `steps`, `schedule` and `prediction`. Raises UserError for edges that
+    are no phases.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class ResidualUNet(DiffusionModel):
         classes: int = 10,
         fold: int = 2,
         size: int = 28,
+        direct: bool = False,
         prediction: Literal["edm", "consistency", "epsilon", "v"] = "edm",
         sigma_data: float = 0.5,
         edges: Sequence[float] = Consistency.edges,
@@ -117,6 +122,7 @@ class ResidualUNet(DiffusionModel):
         )
         if classes:
             self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
+        self.direct = zeroed(nn.Linear(self.embedding_size, 1)) if direct else None
         self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14, or 16x16 of faces folded by 4
         self.down1 = nn.ModuleList(block(width, width) for _ in range(2))
         self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # half of it
@@ -149,10 +155,11 @@ class ResidualUNet(DiffusionModel):
         features = self.upsample(self.up2(torch.cat([inner, features], dim=1), embedding))
         for block in self.up1:
             features = block(torch.cat([features, skips.pop()], dim=1), embedding)
-        return pixel_shuffle(self.out(silu(self.norm(features))), self.fold)
+        output = pixel_shuffle(self.out(silu(self.norm(features))), self.fold)
+        return output if self.direct is None else output + self.direct(embedding)[:, :, None, None] * images
 
 
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+def zeroed(layer: Layer) -> Layer:
     """`layer` with all its parameters 0: what it is added to begins unchanged (ADM's last convolutions)."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

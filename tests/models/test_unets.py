@@ -89,3 +89,17 @@ def test_sinusoids():
     assert encoding[0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     frequencies = torch.tensor([1, 0.1, 0.01, 0.001])
     torch.testing.assert_close(encoding[1], torch.cat([(250 * frequencies).sin(), (250 * frequencies).cos()]))
+
+
+def test_the_direct_path_adds_the_input_times_a_gain_of_the_time():
+    torch.manual_seed(0)
+    arguments = {"width": 4, "classes": 0, "fold": 4, "size": 64}
+    plain, direct = ResidualUNet(**arguments), ResidualUNet(**arguments, direct=True)
+    missing, foreign = direct.load_state_dict(plain.state_dict(), strict=False)
+    assert sorted(missing) == ["direct.bias", "direct.weight"] and not foreign
+    images, times = torch.randn(2, 3, 64, 64), torch.tensor([-0.5, 0.5])
+    assert torch.equal(direct(images, times), plain(images, times))
+    torch.nn.init.normal_(direct.direct.weight)
+    gains = (direct(images, times) - plain(images, times)) / images
+    assert torch.allclose(gains, gains[:, :1, :1, :1].expand_as(gains), rtol=1e-3)
+    assert (gains[0, 0, 0, 0] - gains[1, 0, 0, 0]).abs() > 1e-2

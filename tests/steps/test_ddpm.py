@@ -242,7 +242,7 @@ class FaceAccount(EDMAccount):
     columns = 8
 
     def process(self):
-        return super().process() | {"classes": 0, "size": 64, "fold": 4}
+        return super().process() | {"classes": 0, "size": 64, "fold": 4, "direct": True}
 
     def batch(self, number):
         images = self.images[batch_indices(number, PICTURES, BATCH)]
