@@ -15,6 +15,7 @@ import tyro
 from data.digits import digit_domains, load_digits
 from inference.classification import Vote, class_probabilities, vote
 from metrics import passport
+from metrics.calibration import calibration_error
 from metrics.confusion import confusion_matrix
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
@@ -28,7 +29,7 @@ NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "
 
 @dataclass
 class Config:
-    """Score adaptation runs: accuracies, and confusion matrices on test.csv (val.csv where that has no labels)."""
+    """Score adaptation runs: accuracies; confusion and calibration on test.csv (val.csv where that has no labels)."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories; several of one scenario vote."""
@@ -68,7 +69,11 @@ def main(config: Config) -> None:
                 given = vote(np.stack(probabilities), config.vote)
                 scores[domain][split] = float((given == labels).mean())
                 judged_on[f"{domain} {split}"] = passport.of_reference(images)
-                confusion[domain] = {"split": split, "matrix": confusion_matrix(labels, given).tolist()}
+                confusion[domain] = {
+                    "split": split,
+                    "matrix": confusion_matrix(labels, given).tolist(),
+                    "calibration_error": calibration_error(np.mean(probabilities, 0), labels),
+                }
     content = about | {"scores": scores, "confusion": confusion, "passport": judged_on}
     write_json(config.out or config.runs[0] / "scores.json", content)
     print(json.dumps(scores))

@@ -92,6 +92,8 @@ def confusion(context: Context, run: Run) -> list[Block]:
     share = matrix.trace() / max(1, matrix.sum())
     figure = confusion_figure(matrix, f"{domain}, {counted['split']}.csv: accuracy {100 * share:.1f} %")
     caption = f"the {matrix.sum()} digits of {domain} in {counted['split']}.csv by true label and label given."
+    if "calibration_error" in counted:
+        caption += f" Expected calibration error {100 * counted['calibration_error']:.1f} %."
     return [context.draw(run, "confusion", figure, caption)]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from data.digits import load_digits
 from inference.classification import accuracy, class_probabilities, vote
 from metrics.adaptation import Config, main
+from metrics.calibration import calibration_error
 from metrics.labels import confusion_matrix
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
@@ -31,8 +32,12 @@ def test_a_supervised_run_is_scored_on_all_domains_an_adapted_one_on_its_target(
     images, labels = load_digits(digits, "b", "test")
     classifier = execution.place(classifier)
     assert content["scores"]["b"]["test"] == accuracy(classifier, images, labels, execution)
-    given = class_probabilities(classifier, images, execution).argmax(1)
-    assert content["confusion"]["b"] == {"split": "test", "matrix": confusion_matrix(labels, given).tolist()}
+    probabilities = class_probabilities(classifier, images, execution)
+    assert content["confusion"]["b"] == {
+        "split": "test",
+        "matrix": confusion_matrix(labels, probabilities.argmax(1)).tolist(),
+        "calibration_error": calibration_error(probabilities, labels),
+    }
     supervised = scores_of(supervised)["confusion"]
     assert supervised["a"]["split"] == "val" and supervised["b"]["split"] == "test"  # a's test.csv has no labels
 
