@@ -25,7 +25,7 @@ from models.guidance import drop_labels
 from models.samplers import Process, Sampling
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
-from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -59,6 +59,8 @@ class Config(GeneratorConfig):
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
     """What the network predicts: the noise, the velocity v, or the image as EDM's preconditioning has it, over
     continuous noise levels (residual-unet only)."""
+    sigma_min: Annotated[float, Range(0, 1, open_low=True), OnlyWith("prediction", values=("edm",))] = EDM.sigma_min
+    """Last noise level of EDM's sampling: noise below it that the network cannot yet remove does not stay in images."""
     label_dropout: Annotated[float, SHARE, DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
 
@@ -107,7 +109,7 @@ class Config(GeneratorConfig):
         if self.images == "faces":
             arguments |= {"classes": 0, "size": images.shape[1]}
         if self.prediction == "edm":
-            return arguments | {"sigma_data": pixel_deviation(images)}
+            return arguments | {"sigma_data": pixel_deviation(images), "sigma_min": self.sigma_min}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
 
 
@@ -136,7 +138,9 @@ EDM_DIGITS = Config(
     sample_steps=12,
     guidance=EDM.default_guidance,
 )
-EDM_FACES = {"images": "faces", "fold": 4, "direct": True, "batch_size": 64, "lr": 4e-4, "warmup_steps": 312}
+EDM_FACES = replace(
+    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.15, epochs=28, batch_size=64, lr=4e-4, warmup_steps=312
+)
 RECIPES = {
     "context-unet": (
         "Report 002: DDPM with a convolutional U-Net (300 epochs).",
@@ -155,10 +159,7 @@ RECIPES = {
         "EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).",
         EDM_DIGITS,
     ),
-    "edm-faces": (
-        "EDM of faces folded to 16x16 (28 epochs are 355,000 images).",
-        replace(EDM_DIGITS, **EDM_FACES, epochs=28, sample_steps=18),
-    ),
+    "edm-faces": ("EDM of faces folded to 16x16 (28 epochs are 355,000 images).", EDM_FACES),
 }
 
 

@@ -30,6 +30,7 @@ class EDM(Process):
 
     sigma_data: float = 0.5
     sigma_min: float = 0.002
+    """The last noise level that sampling visits: the image is what the network sees there."""
     sigma_max: float = 80.0
     rho: float = 7.0
     """How densely low noise levels are sampled (EDM, equation 5)."""

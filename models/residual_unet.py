@@ -83,9 +83,9 @@ class ResidualUNet(DiffusionModel):
     `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters for digits); `fold`
     is the side of the squares of pixels that are folded into channels. With `direct`, the input times a learned
     function of the time is added to the output: noise need not pass through `width` channels to be subtracted.
-    `diffusion` is the process that the network belongs to: by `sigma_data` with the prediction `edm`, by `sigma_data`
-    and `edges` with `consistency`, and else by `steps`, `schedule` and `prediction`. Raises UserError for edges that
-    are no phases.
+    `diffusion` is the process that the network belongs to: by `sigma_data` and `sigma_min` with the prediction `edm`,
+    by `sigma_data` and `edges` with `consistency`, and else by `steps`, `schedule` and `prediction`. Raises UserError
+    for edges that are no phases.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class ResidualUNet(DiffusionModel):
         direct: bool = False,
         prediction: Literal["edm", "consistency", "epsilon", "v"] = "edm",
         sigma_data: float = 0.5,
+        sigma_min: float = EDM.sigma_min,
         edges: Sequence[float] = Consistency.edges,
         steps: int = 1000,
         schedule: Schedule = "linear",
@@ -105,7 +106,7 @@ class ResidualUNet(DiffusionModel):
         self.width, self.classes, self.fold, self.image_size = width, classes, fold, size
         match prediction:
             case "edm":
-                self.diffusion = EDM(sigma_data)
+                self.diffusion = EDM(sigma_data, sigma_min)
             case "consistency":
                 self.diffusion = Consistency(sigma_data, edges=tuple(edges))
             case _:

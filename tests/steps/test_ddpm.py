@@ -214,7 +214,7 @@ class EDMAccount(Account):
         """By DPM-Solver++(2M), guided between the noise levels 0.4 and 12, but not along the clean image's contrast."""
         (noise, labels), settings = self.asked(), self.settings
         share = [step / (settings.sample_steps - 1) for step in range(settings.sample_steps)]
-        levels = [(80 ** (1 / 7) * (1 - part) + 0.002 ** (1 / 7) * part) ** 7 for part in share]
+        levels = [(80 ** (1 / 7) * (1 - part) + settings.sigma_min ** (1 / 7) * part) ** 7 for part in share]
         x, former = math.sqrt(1 + 80**2) * noise, None
         for sigma, lower in zip(levels, [*levels[1:], 0], strict=True):
             clean = direction = self.denoised(network, x, sigma, labels)
