@@ -142,7 +142,7 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
         place = " → ".join(DOMAINS.get(domain, domain) for domain in one.scenario.split("-") if domain)
         found = []
         for line, conditions in measured:
-            if _is_of(line, one.system, one.scenario):
+            if _is_of(line, one):
                 target, metric = one.scenario.split("-")[-1], one.metric.split("-")[0]
                 scores = accuracies(line, target) if target else scores_of(line, metric)
                 found += [[scores, epochs_of(line), in_words(conditions)]] * bool(scores)
@@ -339,10 +339,10 @@ def place_of(settings: dict[str, Any]) -> tuple[str, str]:
     return settings.get("source") or "", settings.get("target") or ""
 
 
-def _is_of(line: NamedTuple, system: str, place: str) -> bool:
-    """Whether a line of a summary is of a system that a report names; of an adaptation, in its scenario."""
-    source, _, target = place.partition("-")
-    if system in BOUNDS:
-        trained_on = source if system == SOURCE_ONLY else target
-        return (line.settings.get("method"), line.settings.get("source")) == ("supervised", trained_on)
-    return line.system == system and (not place or place_of(line.settings) == (source, target))
+def _is_of(line: NamedTuple, one: NamedTuple) -> bool:
+    """Whether a line of a summary is of the system, the scenario and, of a bound, the network that a report names."""
+    source, _, target = one.scenario.partition("-")
+    if one.system in BOUNDS:
+        network, trained_on = one.conditions.partition(";")[0], source if one.system == SOURCE_ONLY else target
+        return (line.system, line.settings.get("source")) == (f"supervised-{network}", trained_on)
+    return line.system == one.system and (not target or place_of(line.settings) == (source, target))

@@ -92,7 +92,8 @@ def test_every_system_has_a_row_with_its_longest_training():
 
 
 def test_every_number_of_a_report_has_a_line():
-    runs = [adapted("dann32", 1, 0.5, 0.55), adapted("supervised", 1, 0.3, 0.31, "supervised")]
+    runs = [adapted("dann32", 1, 0.5, 0.55), adapted("supervised-dann32", 1, 0.3, 0.31, "supervised")]
+    runs += [adapted("supervised-dann28", 1, 0.2, 0.21, "supervised")]  # another network's bound
     runs += [record("pixelshuffle", 1, {"FID-768": 0.9, "HOG face rate": 0.9})]
     header, *lines = lines_of(tables.beside_reported(runs, "002"))
     assert header == ["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs"]
