@@ -4,6 +4,7 @@ from functools import partial
 
 from models.acgan import ACGAN28Discriminator, ACGAN28Generator, ACGAN64Discriminator, ACGAN64Generator
 from models.attention_unet import AttentionUNet
+from models.autoguidance import AutoGuided
 from models.context_unet import ContextUNet
 from models.dann import dann
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -36,4 +37,5 @@ NETWORKS = {
     "context-unet": ContextUNet,
     "attention-unet": AttentionUNet,
     "residual-unet": ResidualUNet,
+    "autoguided": AutoGuided,
 }
