@@ -221,7 +221,11 @@ class Table(NamedTuple):
 
 
 TABLES = {
-    "systems": Table(all_systems, "", ("faces", "vae", "digits", "adaptation", "adamatch")),
+    "systems": Table(
+        all_systems,
+        "",
+        ("faces", "vae", "digits", "adaptation", "adamatch", *(f"report-{report}" for report in REPORTS)),
+    ),
     **{name: Table(systems, name, (name,)) for name in ("faces", "face-ablation", "vae", "digits")},
     **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
     **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
