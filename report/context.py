@@ -1,5 +1,6 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
+import shlex
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def points_of(run: Run) -> dict[str, np.ndarray]:
 
     Raises UserError where it was not run, or not on the present weights.
     """
-    path, remedy = run.folder / "tsne.npz", f"run .venv/bin/python -m metrics.tsne {run.folder}"
+    path = run.folder / "tsne.npz"
+    remedy = f"run {shlex.join(['.venv/bin/python', '-m', 'metrics.tsne', str(run.folder)])}"
     if not path.exists():
         raise UserError(f"features were not measured: {remedy}")
     if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:

@@ -1,5 +1,6 @@
 """What was run, what is damaged, and all scores beside the reported ones."""
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 
@@ -79,8 +80,8 @@ def table_of(make: Callable[[], pd.DataFrame], note: str) -> list[Block]:
 
 
 def commands_of(run: Run, scores: tuple[str, ...]) -> str:
-    """The commands of experiments.rows that score a run, by which its numbers get into the tables."""
+    """The commands of experiments.rows that score a run, by which its numbers get into the tables, for a shell."""
     places = {"run": run.folder, "data": run.settings.get("data"), "domain": run.settings.get("domain", "mnistm")}
-    return "\n".join(
-        f".venv/bin/python -m {command.format(**places, dims=2048, classifier='Classifier.pth')}" for command in scores
-    )
+    places |= {"dims": 2048, "classifier": "Classifier.pth"}
+    commands = [[word.format(**places) for word in command.split()] for command in scores]
+    return "\n".join(shlex.join([".venv/bin/python", "-m", *words]) for words in commands)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from base64 import b64decode
 from io import BytesIO
 
@@ -11,14 +12,18 @@ import pytest
 from PIL import Image
 
 from experiments.results import record_of
-from experiments.rows import scripts
+from experiments.rows import DIGITS, scripts
 from experiments.runs import find_runs, kind_of_recipe, repetitions
 from models import NETWORKS
 from report.build import Config, main
+from report.context import points_of
 from report.figures import cut_sheet
 from report.page import Note, Section, Table, render
+from report.sections.overview import commands_of
 from report.sections.training import panels_of, shares
+from runtime.errors import UserError
 from runtime.images import sheet
+from training.directory import Run
 
 
 def build(runs, out, **options):
@@ -160,6 +165,18 @@ def test_damaged_weights_and_missing_data(one, tmp_path, runs):
     assert "`dcgan`: faces left out," in markdown and "is no weights file" in markdown
     assert "`dann1`: t-SNE left out, features were not measured: run .venv/bin/python -m metrics.tsne" in markdown
     assert (tmp_path / "out" / "figures" / "curves-dann1.png").exists()
+
+
+def test_commands_that_are_shown_name_the_run_to_a_shell(tmp_path):
+    run = Run(tmp_path / "a b $(touch sprung) 'c' \\", "name", {"settings": {"data": "$HOME/d e", "domain": ";x"}})
+    with pytest.raises(UserError, match="features were not measured") as error:
+        points_of(run)
+    shown = "\n".join([str(error.value).split(": run ")[1], commands_of(run, DIGITS)])
+    program = "run() { shift; printf '%s\n' \"$@\"; }\n" + shown.replace(".venv/bin/python", "run")
+    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert {str(run.folder), f"{run.folder}/generated", f"{run.weights}", "$HOME/d e/digits/;x"} < set(words)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_what_cannot_work_ends_in_one_line(one, tmp_path, error_of):
