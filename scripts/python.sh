@@ -3,9 +3,12 @@
 set -euo pipefail
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/.venv/bin/python
-if [[ ! -x $python ]]; then
-    python=python3
-    if ! "$python" -c 'import sys; from importlib.util import find_spec as f; sys.exit(not (f("torch") and f("tyro")))'; then
+[[ -x $python ]] || python=python3
+if [[ $python == python3 || -e $root/.venv/unfinished ]]; then
+    if ! "$python" -c 'import re, sys
+from importlib.metadata import distribution
+for name in re.findall(r"^[\w-]+", open(sys.argv[1]).read(), re.M): distribution(name)' \
+        "$root/requirements.txt" 2>/dev/null; then
         echo "error: the packages are not installed: run bash $root/scripts/install.sh" >&2
         exit 1
     fi
