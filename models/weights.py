@@ -23,10 +23,17 @@ def save_weights(
 
     With `half`, floating-point tensors are stored as float16. The file is replaced atomically.
     """
-    tensors = {
-        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in network.state_dict().items()
-    }
+    state = network.state_dict()
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    write_weights(path, state, name, arguments, about)
+
+
+def write_weights(
+    path: Path, state: dict[str, Tensor], name: str, arguments: dict[str, Any], about: dict[str, Any]
+) -> None:
+    """`save_weights` of a network that has this `state`."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     metadata = {"network": name, "arguments": json.dumps(arguments), "about": json.dumps(about)}
     write_atomically(path, _in_fixed_order(save(tensors, metadata)))
 

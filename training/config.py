@@ -80,6 +80,8 @@ class TrainConfig(Schedule, Settings):
     """Steps between sample grids."""
     checkpoint_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between checkpoints and weights files."""
+    checkpoint_seconds: Annotated[float, AT_LEAST_0] = 0.0
+    """Leave out scheduled checkpoints sooner than this after the last (0: none)."""
     keep_every: Annotated[int, AT_LEAST_0] = 0
     """Steps between weights files kept under kept/ (0: none)."""
 
@@ -123,7 +125,7 @@ GROUPS = {
     "|momentum|weight_decay|max_gradient_norm|skip_.*|ema_.*",
     "data and augmentation": "data|domain|source|target|target_ratio|balanced|flip|augment.*",
     "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
-    "|(log|sample|checkpoint|keep)_every",
+    "|(log|sample|checkpoint|keep)_every|checkpoint_seconds",
 }
 
 

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.weights import save_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import lock_folder, naming, replacing, write_atomically, write_synced
+from runtime.files import lock_folder, naming, write_atomically
 from runtime.images import save_png
 from runtime.processes import (
     check_agreement,
@@ -34,9 +33,9 @@ from training import provenance
 from training.config import TrainConfig
 from training.finite import UpdateGuard, not_finite
 from training.next_steps import next_steps
+from training.saving import Saver, Stateful, load_part
 
 VOTE_EVERY = 10  # steps after which several processes agree whether to go on, as asking makes the host wait
-Stateful = Any  # anything with state_dict and load_state_dict: networks, optimizers, averages
 
 
 class TrainingRun:
@@ -69,6 +68,7 @@ class TrainingRun:
         self._interrupted = False  # this process was asked to stop
         self._ending = False  # some process was, so all stop after this step
         self._guard = UpdateGuard(parts, config.skip_bad_updates)
+        self._saver = Saver(self.folder)
         check_agreement("code, or another PyTorch,", lambda: (provenance.commit(), torch.__version__))
         settings = {name: value for name, value in config.to_json().items() if name not in ("data", "runs", "device")}
         check_agreement("settings", lambda: settings)
@@ -91,15 +91,18 @@ class TrainingRun:
         """The numbers, from 0, of the steps still to do; ends early after an interrupted step (Ctrl-C)."""
         handlers = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         size = self.config.batch_size
-        with tqdm(
-            total=self.total * size,
-            initial=self.step * size,
-            unit="img",
-            unit_scale=True,
-            desc=self.folder.name,
-            disable=not is_first(),
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-        ) as self._bar:
+        with (
+            self._saver.thread,
+            tqdm(
+                total=self.total * size,
+                initial=self.step * size,
+                unit="img",
+                unit_scale=True,
+                desc=self.folder.name,
+                disable=not is_first(),
+                mininterval=0.5 if sys.stderr.isatty() else 30,
+            ) as self._bar,
+        ):
             while self.step < self.total and not self._ending:
                 # What draws from the global generator (dropout) depends on the step alone, so resuming needs no state.
                 torch.manual_seed(derived_seed(self.config.seed, "step", self.step, process_number()))
@@ -125,6 +128,7 @@ class TrainingRun:
         Raises UserError when one of them is not a finite number, or too many steps in a row were skipped; the last
         checkpoint then stays as it is.
         """
+        self._saver.check()
         if self._guard.end_step():
             self._left_out += 1
             if (before := self._guard.in_a_row - 1) >= self._guard.limit:
@@ -149,13 +153,16 @@ class TrainingRun:
     ) -> None:
         """Write sample grids and a checkpoint where they are due; call it last in every step, in all processes.
 
-        A checkpoint is also due at the end and after an interruption. First `refresh` prepares the EMA for use;
-        `sample` returns sample grids by folder, uint8 (H, W, 3) each, `measure` what is logged beside a checkpoint.
-        Raises UserError, and leaves the former files, when a loss or the state of training is not finite.
+        A checkpoint is also due at the end and after an interruption; others only `checkpoint_seconds` after the last.
+        First `refresh` prepares the EMA for use; `sample` returns sample grids by folder, uint8 (H, W, 3) each,
+        `measure` what is logged every `checkpoint_every` steps. Raises UserError, and leaves the former files, when a
+        loss or the state of training is not finite.
         """
         sample_due = sample is not None and self._due(self.config.sample_every)
-        checkpoint_due = self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
-        if sample_due or checkpoint_due:
+        scheduled = self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
+        measure_due = measure is not None and scheduled
+        save_due = scheduled and self._save_due()
+        if sample_due or measure_due or save_due:
             self._means()  # raises UserError for a mean loss that is not finite
             if bad := not_finite(self.parts):
                 raise UserError(self._not_finite(bad))
@@ -164,9 +171,9 @@ class TrainingRun:
             for folder, grid in sample().items():
                 if is_first():
                     save_png(self.folder / folder / f"{self.step:07d}.png", grid)
-        if checkpoint_due:
-            if measure is not None:
-                self.record(**measure())
+        if measure_due:
+            self.record(**measure())
+        if save_due:
             self.save()
 
     def record(self, **values: float) -> None:
@@ -179,7 +186,7 @@ class TrainingRun:
                 file.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
-        """Write the checkpoint and the weights."""
+        """Have the checkpoint and the weights written, while training goes on."""
         if not is_first():
             return
         state = {
@@ -191,19 +198,16 @@ class TrainingRun:
             "skipped": self._guard.skipped,
             "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
         about = {"recipe": self.config.recipe, "step": self.step, "epochs": round(self.step / self.steps_per_epoch, 2)}
-        path = self.folder / "checkpoint.pt"
-        # The checkpoint is in place last: killed before, these steps are done again, and the weights with them.
-        with naming(path), replacing(path) as temporary:
-            write_synced(temporary, buffer.getbuffer())
-            save_weights(self.folder / "weights.safetensors", *self.weights, about)
-            if self._keep_due():
-                save_weights(self.folder / "kept" / f"{self.step:07d}.safetensors", *self.weights, about)
+        kept = f"kept/{self.step:07d}.safetensors" if self._keep_due() else ""
+        self._saver.save(state, self.weights, about, kept)
 
     def close(self) -> None:
-        """Say how the run ended and leave the group of processes; exits with status 130 after an interruption."""
+        """Say how the run ended and leave the group of processes; exits with status 130 after an interruption.
+
+        Raises OSError when the last checkpoint could not be written.
+        """
+        self._saver.check(wait=True)
         if is_first():
             where = f"step {self.step} of {self.total} after {self._elapsed():.0f} s of training: {self.folder}"
             if self._ending:
@@ -216,6 +220,13 @@ class TrainingRun:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.total
+
+    def _save_due(self) -> bool:
+        """Whether a scheduled checkpoint is to be written; what time it is, the first process decides for all."""
+        seconds = self.config.checkpoint_seconds
+        if not seconds or self._ending or self._keep_due() or self.step == self.total:
+            return True
+        return from_first(lambda: self._saver.is_due(seconds))
 
     def _keep_due(self) -> bool:
         return self.config.keep_every > 0 and self.step % self.config.keep_every == 0
@@ -258,7 +269,7 @@ class TrainingRun:
             try:
                 state = torch.load(io.BytesIO(saved), map_location=self.execution.device, weights_only=True)
                 for name, part in self.parts.items():
-                    _load(part, state["parts"][name])
+                    load_part(part, state["parts"][name])
                 self.step, self._logged = int(state["step"]), int(state["logged"])
                 self._before, self._sums = float(state["seconds"]), dict(state["sums"])
                 self._left_out, self._guard.skipped = int(state.get("left_out", 0)), int(state.get("skipped", 0))
@@ -283,19 +294,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return -1
-
-
-def _load(part: Stateful, state: dict[str, Any]) -> None:
-    """Load `state` into `part`; raises an error when it is of another network or another kind of optimizer.
-
-    An optimizer's settings are the run's, which may have been changed, not those it was saved with.
-    """
-    if not isinstance(part, torch.optim.Optimizer):
-        part.load_state_dict(state)
-        return
-    settings = [{key: value for key, value in group.items() if key != "params"} for group in part.param_groups]
-    if state["param_groups"][0].keys() != part.param_groups[0].keys():
-        raise ValueError("another kind of optimizer")
-    part.load_state_dict(state)
-    for group, own in zip(part.param_groups, settings, strict=True):
-        group.update(own)

@@ -50,6 +50,7 @@ def one_and_two(run, root, faces, tmp_path_factory):
     write_domain(data / "digits" / "plain", *bars(0, 0, count=60))
     write_domain(data / "digits" / "framed", *bars(3, 1, count=60))
     always = ("--data", data, "--batch-size", 8, "--max-steps", STEPS, "--log-every", 1, "--device", "cpu")
+    always += ("--checkpoint-every", 2, "--checkpoint-seconds", 1)
     script, environment = (
         Path(__file__).parents[1] / "training" / "without_dropout.py",
         os.environ | {"PYTHONPATH": str(root)},

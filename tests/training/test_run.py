@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from training.saving import Saver
+
 # 48 pictures in batches of 8: six steps an epoch. Steps 3 and 6 are checkpoints between two lines of the log.
 EVERY = ("--log-every", 2, "--checkpoint-every", 3, "--sample-every", 4, "--ema-decay", 0.999)
 
@@ -86,6 +88,21 @@ def test_weights_can_be_kept(train, tmp_path):
     assert sorted(os.listdir(folder / "kept")) == ["0000002.safetensors", "0000004.safetensors"]
 
 
+def test_checkpoints_can_be_left_out_until_some_time_has_passed(uninterrupted, train, tmp_path, monkeypatch):
+    """But not the last one, nor weights that are to be kept; training is the same."""
+    saved = []
+
+    def save(self, state, *arguments, save=Saver.save):
+        saved.append(state["step"])
+        save(self, state, *arguments)
+
+    monkeypatch.setattr(Saver, "save", save)
+    options = (*EVERY, "--max-steps", 8, "--checkpoint-every", 1, "--checkpoint-seconds", 3600, "--keep-every", 5)
+    folder = train(tmp_path, "pixelshuffle", *options)
+    assert saved == [5, 8]
+    assert (folder / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+
+
 def test_the_seed_decides_everything(uninterrupted, train, tmp_path, assert_same_run, state):
     same = train(tmp_path, "pixelshuffle", "--max-steps", 8, *EVERY, "--name", "same")
     assert_same_run(same, uninterrupted)
@@ -95,16 +112,22 @@ def test_the_seed_decides_everything(uninterrupted, train, tmp_path, assert_same
     assert state(other)["log"][0]["d_loss"] != state(same)["log"][0]["d_loss"]
 
 
-# Training that is killed while it writes the checkpoint of its sixth step.
+# Training that is killed while it writes the checkpoint of its sixth step, and goes on with the seventh.
 KILLED = """
-import os, signal
+import os, signal, sys, time
 import train_dcgan
 from training.config import parse_command_line
 from training.run import TrainingRun
 
 def save_and_die(self, save=TrainingRun.save):
+    def die(_):
+        end = time.monotonic() + 20
+        while self.step == 6 and time.monotonic() < end:
+            time.sleep(0.001)
+        print(f"killed in step {self.step}", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
     if self.step == 6:
-        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        os.fsync = die
     save(self)
 
 TrainingRun.save = save_and_die
@@ -118,7 +141,7 @@ def test_a_killed_run_goes_on_as_if_never_stopped(
     command = dcgan_command(tmp_path, "pixelshuffle", "--max-steps", 8, *EVERY)
     killed = run("-c", KILLED, *command)
     folder = tmp_path / "pixelshuffle"
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.returncode == -signal.SIGKILL and killed.stderr.endswith("killed in step 7\n"), killed.stderr
     left = state(folder)
     assert left["checkpoint"]["step"] == 3
     assert [line["step"] for line in left["log"]] == [2, 4, 6]
