@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import numpy as np
@@ -159,12 +160,12 @@ class Page:
         self.browser.execute_script("document.querySelectorAll('.toast-close').forEach(one => one.click())")
 
 
-@pytest.fixture(scope="module")
-def page(weights, browser):
+@contextmanager
+def opened(browser, files):
+    """The page of `inference.demo` with these weights, open in the browser."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    files = [str(path) for kind, path in weights.items() if kind != "critic"]
     words = [sys.executable, "-m", "inference.demo", "--port", port, "--device", "cpu", "--weights", *files]
     server = subprocess.Popen(list(map(str, words)), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -178,6 +179,12 @@ def page(weights, browser):
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def page(weights, browser):
+    with opened(browser, [path for kind, path in weights.items() if kind != "critic"]) as page:
+        yield page
 
 
 @WITH_GRADIO
