@@ -43,7 +43,8 @@ class Saver:
         self._begun = time.monotonic()
         network, *described = weights
         state, tensors = _on_host([state, network.state_dict()])
-        arrived = torch.cuda.current_stream().record_event() if torch.cuda.is_initialized() else None
+        device = next(network.parameters()).device
+        arrived = torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
         names = ["weights.safetensors"] + [kept] * bool(kept)
 
         def write() -> None:

@@ -20,7 +20,7 @@ FACES, DIGITS = ("--width", 8, "--latent-size", 8), ("--width", 8)
 DOMAINS = ("--source", "plain", "--target", "framed", "--network", "dann32", "--width", 4)
 RATE, RATES = ("--lr", 0.01), ("--d-lr", 0.01, "--g-lr", 0.01)
 RUNS = {
-    "sagan": (*FACES, *RATES, "--loss", "wgan-gp", "--flip"),
+    "sagan": (*FACES, *RATES, "--loss", "wgan-gp", "--flip", "--checkpoint-every", 2, "--checkpoint-seconds", 1),
     # Groups of eight images share a deviation: each process has one of the two.
     "r3gan": (*FACES, *RATES, "--batch-size", 16, "--penalty-every", 2, "--r1", 0.5),
     "pixelshuffle": (*FACES, *RATES, "--label-flips", 0.3, "--g-steps", 2),
@@ -50,7 +50,6 @@ def one_and_two(run, root, faces, tmp_path_factory):
     write_domain(data / "digits" / "plain", *bars(0, 0, count=60))
     write_domain(data / "digits" / "framed", *bars(3, 1, count=60))
     always = ("--data", data, "--batch-size", 8, "--max-steps", STEPS, "--log-every", 1, "--device", "cpu")
-    always += ("--checkpoint-every", 2, "--checkpoint-seconds", 1)
     script, environment = (
         Path(__file__).parents[1] / "training" / "without_dropout.py",
         os.environ | {"PYTHONPATH": str(root)},
