@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
+from models.generator import DiffusionModel
 from models.vae import VAE
 from models.weights import load_weights
 from runtime.files import write_atomically
@@ -34,6 +35,8 @@ def small_network(name: str) -> nn.Module:
     """The network of this name, narrow; its initial weights are those of seed 0."""
     torch.manual_seed(0)
     build = NETWORKS[name]
+    if name == "autoguided":
+        return build({"width": 8}, {"width": 4})
     known = inspect.signature(build).parameters
     width = 16 if name.endswith("unet") else 8  # group norm then has groups of several channels
     return build(**{key: value for key, value in (SMALL | {"width": width}).items() if key in known})
@@ -77,8 +80,9 @@ def draw_inputs(name: str, network: nn.Module) -> tuple[Tensor, ...]:
         return (images(28 if name.startswith("acgan28") else 64),)
     if name.endswith("-classifier"):
         return (images(28),)
-    if name.endswith("unet"):
-        return images(28), torch.tensor([0.05, 0.4, 0.7, 1.0]), torch.tensor([3, -1, 9, 0])
+    if isinstance(network, DiffusionModel):
+        labels = torch.tensor([3, -1, 9, 0]) if network.classes else None
+        return images(network.image_size), torch.tensor([0.05, 0.4, 0.7, 1.0]), labels
     if name == "vae":
         return images(64), torch.randn(4, network.latent_size, generator=draws)
     return images(28), torch.tensor(0.7)  # DANN and DSN: half source, half target, and lambda
