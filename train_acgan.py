@@ -20,9 +20,10 @@ from inference.sampling import sample_grid
 from models import NETWORKS
 from models.acgan import joint_logits, uniform_label_loss
 from models.adversarial import bce_discriminator_loss, bce_generator_loss, r1_penalty
-from runtime.errors import run_command
+from models.weights import not_defaults
+from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
-from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Range
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OneOf, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -36,7 +37,7 @@ class Config(GeneratorConfig):
     RENAMED = GeneratorConfig.RENAMED | {"doubt": "uniform_weight", "doubt_from": "uniform_from"}
 
     networks: tyro.conf.Suppress[Literal["acgan28", "acgan64"]] = "acgan28"
-    """Generator and discriminator; acgan64 is trained on digits resized to 64x64, its samples are resized to 28x28."""
+    """Generator and discriminator; acgan64 is trained on digits resized to 64x64, its samples are resized to --size."""
     latent_size: Annotated[int, AT_LEAST_1] = 100
     """Components of the noise vector."""
     width: Annotated[int, AT_LEAST_1] = 28
@@ -45,6 +46,9 @@ class Config(GeneratorConfig):
     """Give the generator the label as one number instead of a one-hot vector."""
     domain: str = "mnistm"
     """Digits to learn: a folder under ROOT/digits."""
+    size: Annotated[int, OneOf(numbers=(28, 32, 64))] = 28
+    """Height and width of the images, 28, 32 or, of acgan64, 64; other pictures are cut to their centred square and
+    resized."""
 
     class_weight: Annotated[float, AT_LEAST_0] = 1.0
     """Weight of the class loss; that of real or generated weighs 1."""
@@ -73,6 +77,12 @@ class Config(GeneratorConfig):
     """Highest learning rate of the generator."""
     betas: Annotated[tuple[float, float], DECAY] = (0.5, 0.999)
     """Adam's decay rates."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        super().check()
+        if self.size == 64 and self.networks == "acgan28":
+            raise UserError("--size 64 is for acgan64: acgan28 makes 28 or 32 pixels")
 
 
 # What no report states is our choice: docs/digits.md lists it.
@@ -111,15 +121,16 @@ def main(config: Config) -> None:
     stream = RandomStream(config.seed, execution.device)
 
     # Real digits.
-    images, labels = load_classes(config.data, config.domain)
+    images, labels = load_classes(config.data, config.domain, config.size, config.channels)
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
 
     # Networks, their optimizers, and the EMA of the generator, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     g_name, d_name = f"{config.networks}-generator", f"{config.networks}-discriminator"
     g_arguments = {"latent_size": config.latent_size, "width": config.width, "scalar_label": config.scalar_label}
+    g_arguments |= not_defaults(g_name, size=config.size, channels=config.channels)
     generator = execution.prepare(NETWORKS[g_name](**g_arguments))
-    discriminator = execution.prepare(NETWORKS[d_name](width=config.width))
+    discriminator = execution.prepare(NETWORKS[d_name](width=config.width, channels=config.channels))
     g_optimizer = make_optimizer(generator, config.g_lr, config)
     d_optimizer = make_optimizer(discriminator, config.d_lr, config)
     average = EMA(generator, config.ema_decay)

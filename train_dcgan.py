@@ -1,4 +1,4 @@
-"""Train a GAN on 64x64 faces: `python train_dcgan.py RECIPE --data ROOT`.
+"""Train a GAN on faces, or on any pictures: `python train_dcgan.py RECIPE --data ROOT`.
 
 A generator maps noise vectors to images; a discriminator classifies images as real or generated; each is trained
 against the other (Goodfellow et al., *Generative Adversarial Networks*, 2014). The discriminator judges pixels, frozen
@@ -18,6 +18,7 @@ from data.faces import load_faces
 from inference.sampling import sample_grid
 from models import NETWORKS
 from models.minibatch import check_groups
+from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, OnlyWith
@@ -75,7 +76,9 @@ class Config(AdversarialConfig):
         if self.networks == "pixelshuffle":
             discriminator |= {"spectral_norm": self.spectral_norm}
         partner = {"pixelshuffle": "dcgan", "fastgan": "r3gan"}.get(self.networks, self.networks)
-        return f"{self.networks}-generator", generator, f"{partner}-discriminator", discriminator
+        names = f"{self.networks}-generator", f"{partner}-discriminator"
+        shapes = [not_defaults(name, size=self.size, channels=self.channels) for name in names]
+        return names[0], generator | shapes[0], names[1], discriminator | shapes[1]
 
 
 # What no report states is our choice: docs/faces.md lists it.
@@ -130,7 +133,7 @@ def main(config: Config) -> None:
         check_groups(config.batch_size)
 
     # Real faces.
-    images = load_faces(config.data)
+    images = load_faces(config.data, size=config.size, channels=config.channels)
     faces = ImageBatches(images, config.batch_size, stream, config.flip)
 
     # The generator, and the judges: discriminators of pixels, of three scales of frozen features, or all of them.

@@ -1,4 +1,4 @@
-"""Train a diffusion model on 28x28 digits or 64x64 faces: `python train_ddpm.py RECIPE --data ROOT`.
+"""Train a diffusion model on digits or faces: `python train_ddpm.py RECIPE --data ROOT`.
 
 A U-Net is trained to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho
 et al., *Denoising Diffusion Probabilistic Models*, 2020): over discrete times in the reports' recipes, over continuous
@@ -23,9 +23,10 @@ from models.diffusion import Diffusion, Schedule
 from models.edm import EDM, pixel_deviation
 from models.guidance import drop_labels
 from models.samplers import Process, Sampling
+from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
-from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OnlyWith, Range
+from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OneOf, OnlyWith, Range
 from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -61,6 +62,9 @@ class Config(GeneratorConfig):
     continuous noise levels (residual-unet only)."""
     sigma_min: Annotated[float, Range(0, 1, open_low=True), OnlyWith("prediction", values=("edm",))] = EDM.sigma_min
     """Last noise level of EDM's sampling: noise below it that the network cannot yet remove does not stay in images."""
+    size: Annotated[int, OneOf(numbers=(0, 28, 32, 64, 128))] = 0
+    """Height and width of the images, 28, 32, 64 or 128 (0: 28 for digits, 64 for faces); other pictures are cut to
+    their centred square and resized."""
     label_dropout: Annotated[float, SHARE, DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
 
@@ -89,7 +93,7 @@ class Config(GeneratorConfig):
         multiple = {"context-unet": 8, "attention-unet": 4, "residual-unet": 2}[self.network]
         if self.width % multiple:
             raise UserError(f"--width must be a multiple of {multiple} for {self.network}")
-        folds = {"digits": (1, 2), "faces": (1, 2, 4)}[self.images]
+        folds = [fold for fold in (1, 2, 4, 8) if self.image_size % (2 * fold) == 0]
         if self.fold not in folds:
             raise UserError(f"--fold must be {' or '.join(map(str, folds))}: folded images are to be halved once more")
         if self.prediction == "edm" and self.network != "residual-unet":
@@ -97,17 +101,23 @@ class Config(GeneratorConfig):
         process: Process = EDM() if self.prediction == "edm" else Diffusion(self.diffusion_steps)
         process.check(self.sampling())
 
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images."""
+        return self.size or {"digits": 28, "faces": 64}[self.images]
+
     def sampling(self) -> Sampling:
         """The settings of sample grids."""
         return Sampling("dpm++", self.sample_steps, self.guidance if self.images == "digits" else None)
 
     def network_arguments(self, images: np.ndarray) -> dict[str, Any]:
-        """What the network is built with, for training images uint8 (N, H, W, 3)."""
+        """What the network is built with, for training images uint8 (N, H, W, C)."""
         arguments: dict[str, Any] = {"width": self.width, "prediction": self.prediction}
         if self.network == "residual-unet":
             arguments |= {"fold": self.fold, "direct": self.direct}
+        arguments |= not_defaults(self.network, size=self.image_size, channels=self.channels)
         if self.images == "faces":
-            arguments |= {"classes": 0, "size": images.shape[1]}
+            arguments["classes"] = 0
         if self.prediction == "edm":
             return arguments | {"sigma_data": pixel_deviation(images), "sigma_min": self.sigma_min}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
@@ -174,7 +184,11 @@ def main(config: Config) -> None:
     faces = config.images == "faces"
 
     # Real images.
-    images, labels = (load_faces(config.data), None) if faces else load_classes(config.data, config.domain)
+    shape = {"size": config.image_size, "channels": config.channels}
+    if faces:
+        images, labels = load_faces(config.data, **shape), None
+    else:
+        images, labels = load_classes(config.data, config.domain, **shape)
     real = ImageBatches(images, config.batch_size, stream, flip=faces, labels=labels)
 
     # The network, its optimizer, and the EMA, which makes the samples.
@@ -187,7 +201,7 @@ def main(config: Config) -> None:
     average = EMA(network, config.ema_decay)
 
     def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        """This process's images (n, 3, H, W), labels (n,) with some dropped, times (n,) and noise."""
+        """This process's images (n, C, H, W), labels (n,) with some dropped, times (n,) and noise."""
         draws = stream.draws(purpose, number)
         times = draws.share(diffusion.random_times(config.batch_size, draws.generator))
         uniform = draws.uniform(config.batch_size)

@@ -22,7 +22,7 @@ from models.consistency import Consistency
 from models.edm import EDM
 from models.residual_unet import ResidualUNet
 from models.samplers import Sampling
-from models.weights import load_weights
+from models.weights import load_weights, not_defaults
 from runtime.errors import UserError, run_command
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
@@ -102,13 +102,14 @@ def main(config: Config) -> None:
 
     # The teacher, and a student of the same shape that begins as its copy or as an earlier student.
     teacher = execution.place(load_network(config.teacher, EDM))
+    shape = {"size": teacher.image_size, "channels": teacher.channels}
     arguments = {
         "width": teacher.width,
         "fold": teacher.fold,
         "prediction": "consistency",
         "sigma_data": teacher.diffusion.sigma_data,
         "edges": list(config.edges),
-    }
+    } | not_defaults(NETWORK, **shape)
     network = execution.prepare(NETWORKS[NETWORK](**arguments))
     start = load_network(Path(config.student), Consistency) if config.student else teacher
     if (start.width, start.fold) != (teacher.width, teacher.fold):
@@ -118,14 +119,14 @@ def main(config: Config) -> None:
     average = EMA(network, config.ema_decay)
 
     # Real digits, and the noise levels to learn at, each as often as the others.
-    images, labels = load_classes(config.data, config.domain)
+    images, labels = load_classes(config.data, config.domain, **shape)
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
     levels, edges = (values.float().to(execution.device) for values in network.diffusion.grid(config.substeps))
     places = torch.arange(config.batch_size)[share_of(config.batch_size)].to(execution.device)
 
     def noisy_batch(step: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """This process's noisy images (n, 3, 28, 28), labels (n,), and (n,) each: their levels, the next, the edges."""
-        noise = stream.draws("noise", step).normal(config.batch_size, 3, 28, 28)
+        """This process's noisy images (n, C, H, W), labels (n,), and (n,) each: their levels, the next, the edges."""
+        noise = stream.draws("noise", step).normal(config.batch_size, *network.latent_shape)
         numbers = 1 + (step * config.batch_size + places) % (len(levels) - 1)
         images, labels = digits.labelled_batch(step)
         sigma, next_sigma, edge = levels[numbers], levels[numbers - 1], edges[numbers]

@@ -1,4 +1,4 @@
-"""Train a variational autoencoder on 64x64 faces: `python train_vae.py vae --data ROOT`.
+"""Train a variational autoencoder on faces: `python train_vae.py vae --data ROOT`.
 
 The encoder maps a face to a normal posterior over latents, the decoder a latent to a face. The loss is the squared
 error of the reconstruction plus the weighted KL divergence of the posterior from the standard normal prior (Kingma,
@@ -21,6 +21,7 @@ from inference.sampling import sample_grid
 from models import NETWORKS
 from models.pyramid import start_linear
 from models.vae import kl_divergence, reconstruction_error
+from models.weights import not_defaults
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_arrays
@@ -45,7 +46,7 @@ class Config(GeneratorConfig):
     latent_size: Annotated[int, AT_LEAST_1] = 1024
     """Components of the latent."""
     width: Annotated[int, AT_LEAST_1] = 32
-    """Channels at 32x32; all layers scale with it (32 as reported)."""
+    """Channels at half the size; all layers scale with it (32 as reported)."""
     flip: bool = False
     """Flip training images horizontally with probability 0.5."""
 
@@ -64,8 +65,9 @@ class Config(GeneratorConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        if self.linear_start and self.width < 6:
-            raise UserError("--width must be at least 6 for a linear start (or give --no-linear-start)")
+        if self.linear_start and self.width < 2 * self.channels:
+            least = 2 * self.channels
+            raise UserError(f"--width must be at least {least} for a linear start (or give --no-linear-start)")
 
 
 RECIPES = {
@@ -99,14 +101,15 @@ def main(config: Config) -> None:
     stream = RandomStream(config.seed, execution.device)
 
     # Training faces, and validation faces, which a plain folder of pictures lacks.
-    training = load_faces(config.data)
+    shape = {"size": config.size, "channels": config.channels}
+    training = load_faces(config.data, **shape)
     faces = ImageBatches(training, config.batch_size, stream, config.flip)
-    validation = load_faces(config.data, "val")
+    validation = load_faces(config.data, "val", **shape)
     held_out = face_folder(config.data, "val") != face_folder(config.data)
 
     # The network, its optimizer, and the EMA, which is measured and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"latent_size": config.latent_size, "width": config.width}
+    arguments = {"latent_size": config.latent_size, "width": config.width} | not_defaults("vae", **shape)
     network = execution.prepare(NETWORKS["vae"](**arguments))
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)

@@ -8,7 +8,7 @@ TRANSLATION = 1 / 8  # the largest, as a share of the image's size
 
 
 def diff_augment(images: Tensor, draws: Tensor) -> Tensor:
-    """Images (N, 3, H, W) in [-1, 1], colours changed and moved, by `draws` (N, DRAWS) uniform in [0, 1).
+    """Images (N, C, H, W) in [-1, 1], colours changed and moved, by `draws` (N, DRAWS) uniform in [0, 1).
 
     Brightness changes by up to 0.5, saturation by a factor of 0 to 2, contrast of 0.5 to 1.5; then the image is moved
     by whole pixels, up to an eighth of its size, and filled up with 0 (section 3.3). Real and generated images must go

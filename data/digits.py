@@ -9,6 +9,7 @@ from data.decoded import decode_folder, image_names
 from data.tables import column, read_table, write_table
 from runtime.errors import UserError
 
+SIZE = 28  # pixels of a digit's side
 SPLITS = ("train", "val", "test")
 
 
@@ -27,18 +28,19 @@ def digit_domains(root: Path) -> list[str]:
 
 
 def load_digits(
-    root: Path, domain: str, split: str, labelled: bool | None = None
+    root: Path, domain: str, split: str, labelled: bool | None = None, size: int = SIZE, channels: int = 3
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """One split of a domain: uint8 RGB images (N, 28, 28, 3) and int64 labels (N,), in the order of `split.csv`.
+    """One split of a domain: uint8 images (N, size, size, channels) and int64 labels (N,), in the order of `split.csv`.
 
-    Gray is repeated over the channels. The labels are None where the table has none, which is an error unless
-    `labelled` is False; by default only `test.csv` may lack them.
+    For three channels gray is repeated, for one colours become gray; another size than 28 is resized to. The labels
+    are None where the table has none, which is an error unless `labelled` is False; by default only `test.csv` may
+    lack them.
     Raises UserError for an unknown domain, a missing, empty or malformed table, and a picture that is missing,
     unreadable or not 28x28.
     """
     table = split_table(root, domain, split)
     names, labels = read_labels(table, required=split != "test" if labelled is None else labelled)
-    return _load_pictures(table, names), labels
+    return _load_pictures(table, names, size, channels), labels
 
 
 def load_unlabelled(root: Path, domain: str, split: str) -> np.ndarray:
@@ -57,8 +59,8 @@ def split_table(root: Path, domain: str, split: str) -> Path:
     return root / "digits" / domain / f"{split}.csv"
 
 
-def _load_pictures(table: Path, names: list[str]) -> np.ndarray:
-    """The named pictures, uint8 (N, 28, 28, 3), of the folder `data` beside `table`."""
+def _load_pictures(table: Path, names: list[str], size: int = SIZE, channels: int = 3) -> np.ndarray:
+    """The named pictures, uint8 (N, size, size, channels), of the folder `data` beside `table`."""
     # The three splits share one folder, so it is decoded and cached as a whole.
     folder = table.parent / "data"
     present = image_names(folder)
@@ -66,7 +68,8 @@ def _load_pictures(table: Path, names: list[str]) -> np.ndarray:
     for name in names:
         if name not in position:
             raise UserError(f"{table} names {name}, which is not in {folder}")
-    return decode_folder(folder, present, 28, resize=False)[[position[name] for name in names]]
+    images = decode_folder(folder, present, size, resize=size != SIZE, channels=channels)
+    return images[[position[name] for name in names]]
 
 
 def read_labels(path: Path, required: bool = True) -> tuple[list[str], np.ndarray | None]:
@@ -92,9 +95,9 @@ def write_labels(path: Path, names: Sequence[str], labels: Iterable[int]) -> Non
     write_table(path, ["image_name", "label"], zip(names, map(int, labels), strict=True))
 
 
-def load_classes(root: Path, domain: str) -> tuple[np.ndarray, np.ndarray]:
+def load_classes(root: Path, domain: str, size: int = SIZE, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """`load_digits` of the training split, for what must learn every digit; raises UserError when it lacks one."""
-    images, labels = load_digits(root, domain, "train")
+    images, labels = load_digits(root, domain, "train", size=size, channels=channels)
     missing = sorted(set(range(10)) - set(labels.tolist()))
     if missing:
         table = root / "digits" / domain / "train.csv"

@@ -20,14 +20,14 @@ def face_folder(root: Path, split: str = "train") -> Path:
     return root
 
 
-def load_faces(root: Path, split: str = "train", size: int = 64) -> np.ndarray:
-    """All faces of a split as uint8 RGB (N, size, size, 3), in file-name order, memory-mapped from the cache.
+def load_faces(root: Path, split: str = "train", size: int = 64, channels: int = 3) -> np.ndarray:
+    """All faces of a split as uint8 (N, size, size, channels), in file-name order, memory-mapped from the cache.
 
-    Pictures of another size are cut to their centred square and resized (Lanczos).
+    Pictures of another size are cut to their centred square and resized (Lanczos); one channel is gray.
     Raises UserError when there is no such folder, no picture in it, or one that cannot be read.
     """
     folder = face_folder(root, split)
-    return decode_folder(folder, image_names(folder), size, resize=True)
+    return decode_folder(folder, image_names(folder), size, resize=True, channels=channels)
 
 
 def load_attributes(root: Path) -> tuple[list[str], list[str], np.ndarray]:

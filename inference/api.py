@@ -1,7 +1,8 @@
 """Shipped or trained networks in Python: `Digits.load("digits").sample([3, 1, 4])`.
 
-A name is that of a file under weights/ (`digits`), a run directory or a weights file. Pictures are uint8 (N, H, W, 3)
-everywhere. What a user can put right is a UserError, whose message is one line.
+A name is that of a file under weights/ (`digits`), a run directory or a weights file. Pictures are uint8 (N, H, W, C)
+everywhere, of the network's size, and RGB unless it was trained on gray ones. What a user can put right is a UserError,
+whose message is one line.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,7 +85,7 @@ class Faces(Loaded[Generator]):
     read = partial(load_generator, makes="faces")
 
     def sample(self, count: int, seed: int = 999, **sampling: Any) -> np.ndarray:
-        """Faces uint8 (count, 64, 64, 3): number 17 of a seed never changes.
+        """Faces uint8 (count, H, W, C): number 17 of a seed never changes.
 
         `sampling` are settings of `models.samplers.Sampling`; raises UserError for those that these weights lack.
         """
@@ -94,7 +95,7 @@ class Faces(Loaded[Generator]):
     def between(
         self, first: int, last: int, count: int = 7, seed: int | tuple[int, int] = 999, **sampling: Any
     ) -> np.ndarray:
-        """Faces uint8 (count, 64, 64, 3) on the way from number `first` of a seed to number `last`, or of two seeds.
+        """Faces uint8 (count, H, W, C) on the way from number `first` of a seed to number `last`, or of two seeds.
 
         >>> faces = Faces.load("faces", device="cpu")
         >>> bool((faces.between(1, 0, count=3)[-1] == faces.sample(1)[0]).all())
@@ -118,7 +119,7 @@ class Digits(Loaded[Generator]):
     read = partial(load_generator, makes="digits")
 
     def sample(self, digits: Sequence[int], seed: int = 999, **sampling: Any) -> np.ndarray:
-        """The digits asked for, uint8 (N, 28, 28, 3): the first 3 of a seed is the same among any others.
+        """The digits asked for, uint8 (N, H, W, C): the first 3 of a seed is the same among any others.
 
         `sampling` are settings of `models.samplers.Sampling`, `guidance` and `steps` say; raises UserError for those
         that these weights lack.
@@ -132,7 +133,7 @@ class Digits(Loaded[Generator]):
         return sample_grid(self.network, seed, self.execution, _checked(self.network, sampling))
 
     def process(self, digit: int, seed: int = 999, **sampling: Any) -> tuple[list[float], np.ndarray]:
-        """How diffusion makes the first such digit of a seed: times down to 0, and a picture (28, 28, 3) at each.
+        """How diffusion makes the first such digit of a seed: times down to 0, and a picture (H, W, C) at each.
 
         >>> times, pictures = Digits.load("digits", device="cpu").process(3, steps=2)
         >>> [round(time, 3) for time in times], pictures.shape
@@ -191,17 +192,22 @@ class Autoencoder(Loaded[VAE]):
     shipped = "vae"
     read = partial(load_weights, kind=VAE)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size and channels of its pictures."""
+        return self.network.image_size, self.network.channels
+
     def reconstruct(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reconstructions uint8 (N, 64, 64, 3) of faces, through their posterior means, and each one's mean squared
+        """Reconstructions uint8 (N, H, W, C) of faces, through their posterior means, and each one's mean squared
         error (N,) of values in [0, 1]."""
-        return reconstruct(self.network, _pictures(images, 64), self.execution)
+        return reconstruct(self.network, _pictures(images, *self.shape), self.execution)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Posterior means float32 (N, latent_size) of faces uint8 (N, 64, 64, 3)."""
-        return encode(self.network, _pictures(images, 64), self.execution)[0].numpy()
+        """Posterior means float32 (N, latent_size) of faces uint8 (N, H, W, C)."""
+        return encode(self.network, _pictures(images, *self.shape), self.execution)[0].numpy()
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Faces uint8 (N, 64, 64, 3) of latents (N, latent_size)."""
+        """Faces uint8 (N, H, W, C) of latents (N, latent_size)."""
         return decode(self.network, torch.from_numpy(np.asarray(latents, np.float32)), self.execution)
 
 
@@ -218,7 +224,7 @@ def _digit(digit: int, network: Generator) -> int:
     return int(digit)
 
 
-def _pictures(images: np.ndarray, size: int) -> np.ndarray:
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or not len(images):
-        raise UserError(f"pictures are {images.dtype} {images.shape}: give uint8 (N, {size}, {size}, 3)")
+def _pictures(images: np.ndarray, size: int, channels: int = 3) -> np.ndarray:
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels) or not len(images):
+        raise UserError(f"pictures are {images.dtype} {images.shape}: give uint8 (N, {size}, {size}, {channels})")
     return images

@@ -40,7 +40,7 @@ def main(config: Config) -> None:
     known = values.any(1)
     if not known.any():
         raise UserError(f"the training faces of {config.data} have no attributes (face/attributes.csv)")
-    latents = autoencoder.encode(load_faces(config.data)[known])
+    latents = autoencoder.encode(load_faces(config.data, "train", *autoencoder.shape)[known])
     columns = dict(zip(names, values[known].T, strict=True))
     directions = {name: direction(latents, column) for name, column in columns.items() if {-1, 1} <= set(column)}
     if unknown := set(config.only) - directions.keys():

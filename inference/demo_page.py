@@ -6,12 +6,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from data.decoded import fitted
 from inference.demo import Networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models.generator import Generator
 from models.samplers import Sampling
 from runtime.errors import UserError
-from runtime.images import sheet
+from runtime.images import as_picture, rgb, sheet
 
 WALK = 8  # pictures from one face to another
 DIGITS = [str(digit) for digit in range(10)]
@@ -114,10 +115,10 @@ def autoencoder(networks: Networks) -> None:
 
     def make(path: str | None, seed: int, last: int, attribute: str | None, strength: float) -> list[Any]:
         vae = networks.autoencoder
-        face, other = (
-            read_upload(path, 64, gr.Info) if path else networks.faces.sample(1, seed)[0],
-            networks.faces.sample(1, last)[0],
-        )
+        size, channels = vae.shape
+        face, other = (fitted(as_picture(networks.faces.sample(1, of)[0]), size, channels) for of in (seed, last))
+        if path:
+            face = read_upload(path, size, gr.Info, channels)
         start, end = vae.encode(np.stack([face, other]))
         way = vae.decode([start + share * (end - start) for share in np.linspace(0, 1, WALK)])
         pictures = [enlarged(np.stack([face, vae.reconstruct(face[None])[0][0]]), 2, 4), None, enlarged(way, WALK, 2)]
@@ -178,8 +179,8 @@ def takes(network: Generator, **sampling: float) -> bool:
 
 
 def enlarged(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
-    """Pictures uint8 (N, H, W, 3) side by side, each pixel `scale` wide."""
-    return sheet(images.repeat(scale, axis=1).repeat(scale, axis=2), columns, gap=4)
+    """Pictures uint8 (N, H, W, C) side by side in RGB, each pixel `scale` wide."""
+    return rgb(sheet(images.repeat(scale, axis=1).repeat(scale, axis=2), columns, gap=4))
 
 
 def picture(label: str, name: str) -> gr.Image:

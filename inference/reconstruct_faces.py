@@ -15,14 +15,13 @@ from runtime.errors import UserError, run_command
 from runtime.files import write_json
 from runtime.images import claimed, save_images, save_png, sheet
 
-FACE_SIZE = 64
-
 
 @dataclass
 class Config:
     """Write a VAE's reconstruction of every image of a folder, OUT/NAME.png, and print the mean squared error.
 
-    Errors are of values in [0, 1]. Images of another size are first cropped to the central square and resized to 64x64.
+    Errors are of values in [0, 1]. Images of another size are first cropped to the central square and resized
+    to the network's.
     """
 
     weights: Path
@@ -51,7 +50,8 @@ def main(config: Config) -> None:
     if twin:
         raise UserError(f"several pictures in {config.images} would become {twin}: rename them")
     autoencoder = Autoencoder.load(config.weights, config.device, config.precision)
-    images = decode_folder(config.images, names, FACE_SIZE, resize=True)
+    size, channels = autoencoder.shape
+    images = decode_folder(config.images, names, size, resize=True, channels=channels)
     with claimed(config.out, results):
         pictures, errors = autoencoder.reconstruct(images)
         save_images(config.out, results, pictures)

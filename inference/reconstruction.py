@@ -14,7 +14,7 @@ CHUNK = 50  # faces a network sees at once
 
 
 def encode(network: VAE, images: np.ndarray, execution: Execution) -> tuple[Tensor, Tensor]:
-    """Means and log-variances, float32 (N, latent_size) on the CPU, of the posteriors of faces, uint8 (N, 64, 64, 3).
+    """Means and log-variances, float32 (N, latent_size) on the CPU, of the posteriors of faces, uint8 (N, H, W, C).
 
     `network` is a VAE in evaluation mode.
     """
@@ -23,14 +23,14 @@ def encode(network: VAE, images: np.ndarray, execution: Execution) -> tuple[Tens
 
 
 def decode(network: VAE, latents: Tensor, execution: Execution) -> np.ndarray:
-    """Pictures uint8 (N, 64, 64, 3) of latents (N, latent_size), by a VAE in evaluation mode."""
+    """Pictures uint8 (N, H, W, C) of latents (N, latent_size), by a VAE in evaluation mode."""
     return make_images(lambda part: network.decode(part.to(execution.device)), latents, execution=execution)
 
 
 def reconstruct(network: VAE, images: np.ndarray, execution: Execution) -> tuple[np.ndarray, np.ndarray]:
-    """What a VAE in evaluation mode makes of faces, uint8 (N, 64, 64, 3), through their posterior means.
+    """What a VAE in evaluation mode makes of faces, uint8 (N, H, W, C), through their posterior means.
 
-    The reconstructions come as uint8 (N, 64, 64, 3), and with them each one's mean squared error (N,), taken before
+    The reconstructions come as uint8 (N, H, W, C), and with them each one's mean squared error (N,), taken before
     rounding, of values in [0, 1].
     """
     decoded = in_chunks(lambda inputs: network.decode(network.encode(inputs)[0]), images, execution, CHUNK)

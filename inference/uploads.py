@@ -6,32 +6,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from data.decoded import MOST_PIXELS
+from data.decoded import fitted, open_picture
 from runtime.errors import UserError
 
 MOST_BYTES = 20 * 2**20
 
 
-def read_upload(path: str, size: int, say: Callable[[str], object]) -> np.ndarray:
-    """The centred square of an uploaded picture, uint8 RGB (size, size, 3); what else was done to it is said.
+def read_upload(path: str, size: int, say: Callable[[str], object], channels: int = 3) -> np.ndarray:
+    """The centred square of an uploaded picture, uint8 (size, size, channels); what else was done to it is said.
 
     Raises UserError for a file that is too large or no picture.
     """
     if os.path.getsize(path) > MOST_BYTES:
         raise UserError(f"the file is larger than {MOST_BYTES // 2**20} MB: give a smaller picture")
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"it is {image.width}x{image.height}")
-            if getattr(image, "n_frames", 1) > 1:
-                say("Only the first picture of the animation is used.")
-            if image.has_transparency_data:
-                say("What is transparent became white.")
-            picture = ImageOps.exif_transpose(image).convert("RGBA")
+        picture = open_picture(path, channels, say)
     except Exception as error:  # Pillow fails on foreign files with nearly any exception
         raise UserError("no picture could be read from this file: give a PNG or a JPEG") from error
-    opaque = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return np.asarray(ImageOps.fit(opaque, (size, size), Image.Resampling.LANCZOS))
+    return fitted(picture, size, channels)
 
 
 def drawn_digit(layers: Sequence[np.ndarray]) -> np.ndarray:

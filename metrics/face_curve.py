@@ -19,6 +19,7 @@ from metrics.inception import InceptionSettings
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
+from runtime.images import rgb
 from runtime.seeds import image_seeds
 from runtime.settings import AT_LEAST_1, Range
 
@@ -55,7 +56,8 @@ def main(config: Config) -> None:
         if int(file.stem) in points:
             continue
         generator, about = load_generator(file, "faces")
-        images = sample_images(execution.place(generator), image_seeds(config.seed, range(config.count)), execution)
+        seeds = image_seeds(config.seed, range(config.count))
+        images = rgb(sample_images(execution.place(generator), seeds, execution))
         points[about["step"]] = about | score_faces(
             images, config.reference, config.dims, config.inception_weights, config.device, config.seed
         )

@@ -25,6 +25,7 @@ from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
+from runtime.images import rgb
 from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
 
 SETTINGS = ["sampler", "steps", "guidance", "per_class"]
@@ -95,7 +96,7 @@ def main(config: Config) -> None:
         noise_seeds, asked = requests(row["seed"], config.per_class)
         sampling = Sampling(row["sampler"], row["steps"], row["guidance"])
         start = time.perf_counter()
-        digits = sample_images(network, noise_seeds, execution, asked, sampling)
+        digits = rgb(sample_images(network, noise_seeds, execution, asked, sampling))
         seconds = time.perf_counter() - start  # the digits are on the CPU, so the device has finished
         scores = {
             "accuracy": float((classify(classifier, digits, exact) == asked.numpy()).mean()),

@@ -14,17 +14,24 @@ DIGIT_SIZE = 28
 
 
 class ACGAN28Generator(Generator):
-    """Latents (N, latent_size) and labels (N,) to images (N, 3, 28, 28) in [-1, 1].
+    """Latents (N, latent_size) and labels (N,) to images (N, channels, size, size) in [-1, 1]; size is 28 or 32.
 
     The label enters as a one-hot vector beside the latent, with `scalar_label` as one number. `width` is the number of
     channels before the last layer.
     """
 
-    image_size = DIGIT_SIZE
-
-    def __init__(self, latent_size: int = 100, width: int = 28, classes: int = 10, scalar_label: bool = False):
+    def __init__(
+        self,
+        latent_size: int = 100,
+        width: int = 28,
+        classes: int = 10,
+        scalar_label: bool = False,
+        size: int = DIGIT_SIZE,
+        channels: int = 3,
+    ):
         super().__init__()
         self.latent_size, self.classes, self.scalar_label = latent_size, classes, scalar_label
+        self.image_size, self.channels = size, channels
 
         def up(in_channels: int, out_channels: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
             return [
@@ -37,22 +44,22 @@ class ACGAN28Generator(Generator):
             *up(latent_size + (1 if scalar_label else classes), 8 * width, 4, 1, 0),  # 4x4
             *up(8 * width, 4 * width, 4, 2, 1),  # 8x8
             *up(4 * width, 2 * width, 4, 2, 1),  # 16x16
-            *up(2 * width, width, 2, 1, 1),  # 15x15
-            nn.ConvTranspose2d(width, 3, 2, 2, 1, bias=False),  # 28x28
+            *up(2 * width, width, 2, 1, 1 if size == DIGIT_SIZE else 0),  # 15x15, of 32 pixels 17x17
+            nn.ConvTranspose2d(width, channels, 2, 2, 1, bias=False),  # 28x28 or 32x32
             nn.Tanh(),
         )
         initialise_dcgan(self)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (N, 3, 28, 28) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
+        """Images (N, channels, size, size) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
         condition = encode_labels(labels, self.classes, self.scalar_label).to(latents.dtype)
         return self.layers(torch.cat([latents, condition], dim=1)[:, :, None, None])
 
 
 class ACGAN28Discriminator(nn.Module):
-    """Images (N, 3, 28, 28) in [-1, 1] to logits: (N, 1), positive for real, and (N, classes)."""
+    """Images (N, channels, H, W), 28x28 or 32x32, in [-1, 1] to logits: (N, 1), positive for real, and (N, classes)."""
 
-    def __init__(self, width: int = 28, classes: int = 10):
+    def __init__(self, width: int = 28, classes: int = 10, channels: int = 3):
         super().__init__()
 
         def down(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
@@ -63,7 +70,7 @@ class ACGAN28Discriminator(nn.Module):
             ]
 
         self.features = nn.Sequential(
-            nn.Conv2d(3, width, 4, 2, 1, bias=False),  # 14x14
+            nn.Conv2d(channels, width, 4, 2, 1, bias=False),  # 14x14
             nn.LeakyReLU(0.2, inplace=True),
             *down(width, 2 * width, 4),  # 7x7
             *down(2 * width, 4 * width, 3),  # 4x4
@@ -73,45 +80,52 @@ class ACGAN28Discriminator(nn.Module):
         initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 28, 28) in [-1, 1]."""
+        """Logits for real (N, 1) and for the classes (N, classes) of images (N, channels, H, W) in [-1, 1]."""
         features = self.features(images)
         return self.source_head(features).flatten(1), self.class_head(features).flatten(1)
 
 
 class ACGAN64Generator(Generator):
-    """Latents (N, latent_size) and labels (N,) to images (N, 3, 64, 64) in [-1, 1]: DCGAN with a label embedding.
+    """Latents (N, latent_size) and labels (N,) to images (N, channels, 64, 64) in [-1, 1]: DCGAN and a label embedding.
 
     The embedding is of the one-hot label, with `scalar_label` of the label as one number. `generate` brings the images
-    back to the size of digits, (N, 3, 28, 28).
+    to `size`, that of the data.
     """
 
-    image_size = DIGIT_SIZE
-
-    def __init__(self, latent_size: int = 100, width: int = 64, classes: int = 10, scalar_label: bool = False):
+    def __init__(
+        self,
+        latent_size: int = 100,
+        width: int = 64,
+        classes: int = 10,
+        scalar_label: bool = False,
+        size: int = DIGIT_SIZE,
+        channels: int = 3,
+    ):
         super().__init__()
         self.latent_size, self.classes, self.scalar_label = latent_size, classes, scalar_label
+        self.image_size, self.channels = size, channels
         self.embedding = nn.Linear(1 if scalar_label else classes, 2 * classes)
-        self.generator = DCGANGenerator(latent_size + 2 * classes, width, bias=True)
+        self.generator = DCGANGenerator(latent_size + 2 * classes, width, bias=True, channels=channels)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
+        """Images (N, channels, 64, 64) in [-1, 1] from latents (N, latent_size) and int64 labels (N,)."""
         embedded = self.embedding(encode_labels(labels, self.classes, self.scalar_label).to(latents.dtype))
         return self.generator(torch.cat([latents, embedded], dim=1))
 
     def generate(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (N, 3, 28, 28) in [-1, 1], resized by antialiased bilinear filtering."""
-        return interpolate(self(latents, labels).float(), DIGIT_SIZE, mode="bilinear", antialias=True)
+        """Images (N, channels, size, size) in [-1, 1], resized by antialiased bilinear filtering."""
+        return interpolate(self(latents, labels).float(), self.image_size, mode="bilinear", antialias=True)
 
 
 class ACGAN64Discriminator(nn.Module):
-    """Images (N, 3, 64, 64) in [-1, 1] to logits: (N, 1), positive for real, and (N, classes), from one last layer."""
+    """Images (N, channels, 64, 64) in [-1, 1] to logits, of one last layer: (N, 1), positive for real, (N, classes)."""
 
-    def __init__(self, width: int = 64, classes: int = 10):
+    def __init__(self, width: int = 64, classes: int = 10, channels: int = 3):
         super().__init__()
-        self.discriminator = DCGANDiscriminator(width, bias=True, outputs=1 + classes)
+        self.discriminator = DCGANDiscriminator(width, bias=True, outputs=1 + classes, channels=channels)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits for real (N, 1) and for the classes (N, classes) of images (N, 3, 64, 64) in [-1, 1]."""
+        """Logits for real (N, 1) and for the classes (N, classes) of images (N, channels, 64, 64) in [-1, 1]."""
         logits = self.discriminator(images)
         return logits[:, :1], logits[:, 1:]
 

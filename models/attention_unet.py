@@ -79,13 +79,11 @@ class Block(nn.Module):
 
 
 class AttentionUNet(DiffusionModel):
-    """The noise (or velocity) in images (N, 3, 28, 28), given their times and labels.
+    """The noise (or velocity) in images (N, channels, size, size), given their times and labels.
 
     `width` is the number of channels at full size, a multiple of 4 (64: 23,335,299 parameters). `steps`, `schedule`
     and `prediction` make `diffusion`, the process that the network belongs to.
     """
-
-    image_size = 28
 
     def __init__(
         self,
@@ -94,9 +92,11 @@ class AttentionUNet(DiffusionModel):
         steps: int = 1000,
         schedule: Schedule = "linear",
         prediction: Prediction = "epsilon",
+        size: int = 28,
+        channels: int = 3,
     ):
         super().__init__()
-        self.classes = classes
+        self.classes, self.image_size, self.channels = classes, size, channels
         self.embedding_size = 4 * width
         self.diffusion = Diffusion(steps, schedule, prediction)
         self.label_embedding = nn.Embedding(classes, self.embedding_size)
@@ -104,7 +104,7 @@ class AttentionUNet(DiffusionModel):
         def block(in_channels: int, out_channels: int, middle_channels: int = 0) -> Block:
             return Block(in_channels, out_channels, middle_channels, self.embedding_size)
 
-        self.first = DoubleConvolution(3, width)
+        self.first = DoubleConvolution(channels, width)
         self.halve = nn.MaxPool2d(2)
         self.down1 = block(width, 2 * width)  # 14x14
         self.down2 = block(2 * width, 4 * width)  # 7x7
@@ -117,10 +117,10 @@ class AttentionUNet(DiffusionModel):
         self.up1 = block(8 * width, 2 * width, 4 * width)  # 7x7
         self.up2 = block(4 * width, width, 2 * width)  # 14x14
         self.up3 = block(2 * width, width, width)  # 28x28
-        self.out = nn.Conv2d(width, 3, 1)
+        self.out = nn.Conv2d(width, channels, 1)
 
     def forward(self, images: Tensor, times: Tensor, labels: Tensor) -> Tensor:
-        """The prediction (N, 3, 28, 28) for noisy images of that shape, times (N,) in (0, 1] and labels (N,)."""
+        """The prediction for noisy images (N, channels, size, size), times (N,) in (0, 1] and labels (N,)."""
         embedding = sinusoids(times, self.embedding_size)
         embedding = embedding + label_vectors(labels, self.classes).to(embedding) @ self.label_embedding.weight
 

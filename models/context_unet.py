@@ -46,13 +46,12 @@ class Up(nn.Module):
 
 
 class ContextUNet(DiffusionModel):
-    """The noise (or velocity) in images (N, 3, 28, 28), given their times and labels.
+    """The noise (or velocity) in images (N, channels, size, size), given their times and labels.
 
-    `width` is the number of channels at full size, a multiple of 8 (128: 6,590,211 parameters). `steps`, `schedule`
+    `width` is the number of channels at full size, a multiple of 8 (128: 6,590,211 parameters for digits); `size` is a
+    multiple of 4. `steps`, `schedule`
     and `prediction` make `diffusion`, the process that the network belongs to.
     """
-
-    image_size = 28
 
     def __init__(
         self,
@@ -61,28 +60,30 @@ class ContextUNet(DiffusionModel):
         steps: int = 500,
         schedule: Schedule = "linear",
         prediction: Prediction = "epsilon",
+        size: int = 28,
+        channels: int = 3,
     ):
         super().__init__()
-        self.classes = classes
+        self.classes, self.image_size, self.channels = classes, size, channels
         self.diffusion = Diffusion(steps, schedule, prediction)
-        self.first = convolution(3, width)
+        self.first = convolution(channels, width)
         self.second = convolution(width, width)
         self.down1 = nn.Sequential(double_convolution(width, width), nn.MaxPool2d(2))  # 14x14
         self.down2 = nn.Sequential(double_convolution(width, 2 * width), nn.MaxPool2d(2))  # 7x7
-        self.to_vector = nn.Sequential(nn.AvgPool2d(7), nn.GELU())  # 1x1
+        self.to_vector = nn.Sequential(nn.AvgPool2d(size // 4), nn.GELU())  # 1x1
         self.time1, self.time2 = embedding(1, 2 * width), embedding(1, width)
         self.label1, self.label2 = embedding(classes, 2 * width), embedding(classes, width)
         self.up0 = nn.Sequential(
-            nn.ConvTranspose2d(2 * width, 2 * width, 7, 7), nn.GroupNorm(8, 2 * width), nn.ReLU()
+            nn.ConvTranspose2d(2 * width, 2 * width, size // 4, size // 4), nn.GroupNorm(8, 2 * width), nn.ReLU()
         )  # 7x7
         self.up1 = Up(4 * width, width)  # 14x14
         self.up2 = Up(2 * width, width)  # 28x28
         self.out = nn.Sequential(
-            nn.Conv2d(2 * width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.ReLU(), nn.Conv2d(width, 3, 3, 1, 1)
+            nn.Conv2d(2 * width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.ReLU(), nn.Conv2d(width, channels, 3, 1, 1)
         )
 
     def forward(self, images: Tensor, times: Tensor, labels: Tensor) -> Tensor:
-        """The prediction (N, 3, 28, 28) for noisy images of that shape, times (N,) in (0, 1] and labels (N,)."""
+        """The prediction for noisy images (N, channels, size, size), times (N,) in (0, 1] and labels (N,)."""
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot tell 499/500 from 500/500
             times = times[:, None].to(self.time1[0].weight.dtype)
             time1, time2 = self.time1(times)[:, :, None, None], self.time2(times)[:, :, None, None]

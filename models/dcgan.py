@@ -1,13 +1,21 @@
 """DCGAN: Radford, Metz, Chintala, *Unsupervised Representation Learning with Deep Convolutional GANs*, ICLR 2016."""
 
+import math
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrally
 
 from models.generator import Generator
 
 
+def stage_widths(width: int, size: int) -> list[int]:
+    """Channels of the feature maps at 4, 8, … size / 2 pixels: `width` at the last, twice as many at half of it."""
+    return [width * 2**doublings for doublings in reversed(range(int(math.log2(size)) - 2))]
+
+
 class DCGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1]: five transposed convolutions.
+    """Latents (N, latent_size) to images (N, channels, size, size) in [-1, 1]: at 64, five transposed convolutions.
 
     `width` is the number of channels before the last layer (64 in the paper); `bias` gives every layer a bias.
     `linear_stem` makes the first 4x4 feature maps by a linear layer, `leaky` has the discriminator's activations, and
@@ -22,13 +30,17 @@ class DCGANGenerator(Generator):
         linear_stem: bool = False,
         leaky: bool = False,
         initialise: bool = True,
+        size: int = 64,
+        channels: int = 3,
     ):
         super().__init__()
         self.latent_size, self.linear_stem = latent_size, linear_stem
+        self.image_size, self.channels = size, channels
+        widths = stage_widths(width, size)
 
-        def activated(layer: nn.Module, channels: int) -> list[nn.Module]:
+        def activated(layer: nn.Module, out_channels: int) -> list[nn.Module]:
             activation = nn.LeakyReLU(0.2, inplace=True) if leaky else nn.ReLU(inplace=True)
-            return [layer, nn.BatchNorm2d(channels), activation]
+            return [layer, nn.BatchNorm2d(out_channels), activation]
 
         def up(in_channels: int, out_channels: int, stride: int, padding: int) -> list[nn.Module]:
             layer = nn.ConvTranspose2d(in_channels, out_channels, 4, stride, padding, bias=bias)
@@ -39,23 +51,21 @@ class DCGANGenerator(Generator):
             return activated(nn.Sequential(layer, nn.Unflatten(1, (out_channels, 4, 4))), out_channels)
 
         self.layers = nn.Sequential(
-            *(linear(latent_size, 8 * width) if linear_stem else up(latent_size, 8 * width, 1, 0)),  # 4x4
-            *up(8 * width, 4 * width, 2, 1),  # 8x8
-            *up(4 * width, 2 * width, 2, 1),  # 16x16
-            *up(2 * width, width, 2, 1),  # 32x32
-            nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=bias),  # 64x64
+            *(linear(latent_size, widths[0]) if linear_stem else up(latent_size, widths[0], 1, 0)),  # 4x4
+            *(layer for pair in pairwise(widths) for layer in up(*pair, 2, 1)),  # 8x8, 16x16, 32x32
+            nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=bias),  # 64x64
             nn.Tanh(),
         )
         if initialise:
             initialise_dcgan(self)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, channels, size, size) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents if self.linear_stem else latents[:, :, None, None])
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, outputs): five strided convolutions.
+    """Images (N, channels, size, size) in [-1, 1] to logits (N, outputs): at 64, five strided convolutions.
 
     `spectral_norm` normalises every convolution (Miyato et al., *Spectral Normalization for GANs*, ICLR 2018);
     batch norm stays. Without `initialise` the weights are PyTorch's.
@@ -68,8 +78,11 @@ class DCGANDiscriminator(nn.Module):
         spectral_norm: bool = False,
         outputs: int = 1,
         initialise: bool = True,
+        size: int = 64,
+        channels: int = 3,
     ):
         super().__init__()
+        widths = stage_widths(width, size)[::-1]
 
         def convolution(in_channels: int, out_channels: int, stride: int, padding: int) -> nn.Module:
             layer = nn.Conv2d(in_channels, out_channels, 4, stride, padding, bias=bias)
@@ -83,18 +96,16 @@ class DCGANDiscriminator(nn.Module):
             ]
 
         self.layers = nn.Sequential(
-            convolution(3, width, 2, 1),  # 32x32
+            convolution(channels, width, 2, 1),  # 32x32
             nn.LeakyReLU(0.2, inplace=True),
-            *down(width, 2 * width),  # 16x16
-            *down(2 * width, 4 * width),  # 8x8
-            *down(4 * width, 8 * width),  # 4x4
-            convolution(8 * width, outputs, 1, 0),  # 1x1
+            *(layer for pair in pairwise(widths) for layer in down(*pair)),  # 16x16, 8x8, 4x4
+            convolution(widths[-1], outputs, 1, 0),  # 1x1
         )
         if initialise:
             initialise_dcgan(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, outputs), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
+        """Logits (N, outputs), positive for real, of images (N, channels, size, size) in [-1, 1]."""
         return self.layers(images).flatten(1)
 
 

@@ -1,6 +1,7 @@
 """A small generator after FastGAN: Liu et al., *Towards Faster and Stabilized GAN Training for High-fidelity Few-shot
 Image Synthesis*, ICLR 2021."""
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -29,16 +30,17 @@ class SkipLayerExcitation(nn.Module):
 
 
 class FastGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1], the latent first put on the sphere.
+    """Latents (N, latent_size) to images (N, channels, size, size) in [-1, 1], the latent first put on the sphere.
 
-    Transposed convolutions with batch norm as in DCGAN; the channels at 32 and 64 pixels are weighted by the maps at
-    4 and 8. `width` scales all of its layers.
+    Transposed convolutions with batch norm as in DCGAN; the channels at 32 pixels and above are weighted by the maps
+    of an eighth of the size. `width` scales all of its layers.
     """
 
-    def __init__(self, latent_size: int = 128, width: int = 64):
+    def __init__(self, latent_size: int = 128, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
-        self.latent_size = latent_size
-        channels = [8 * width, 4 * width, 3 * width, 3 * width // 2, width // 2]  # at 4, 8, 16, 32, 64 pixels
+        self.latent_size, self.image_size, self.channels = latent_size, size, channels
+        widths = [8 * width, 4 * width, 3 * width, 3 * width // 2]  # at 4, 8, 16, 32 pixels
+        widths += [width // 2] * int(math.log2(size / 32))  # at 64, 128
 
         def up(in_channels: int, out_channels: int, stride: int, padding: int) -> nn.Sequential:
             return nn.Sequential(
@@ -47,21 +49,20 @@ class FastGANGenerator(Generator):
                 nn.ReLU(inplace=True),
             )
 
-        self.start = up(latent_size, channels[0], 1, 0)
-        self.ups = nn.ModuleList(up(before, after, 2, 1) for before, after in pairwise(channels))
-        self.excitations = nn.ModuleList(
-            [SkipLayerExcitation(channels[0], channels[3]), SkipLayerExcitation(channels[1], channels[4])]
-        )
-        self.to_image = nn.Sequential(nn.Conv2d(channels[4], 3, 3, padding=1), nn.Tanh())
+        self.start = up(latent_size, widths[0], 1, 0)
+        self.ups = nn.ModuleList(up(before, after, 2, 1) for before, after in pairwise(widths))
+        self.excitations = nn.ModuleList(SkipLayerExcitation(*pair) for pair in zip(widths, widths[3:], strict=False))
+        self.to_image = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Tanh())
         initialise_dcgan(self)
 
     def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size), `truncation` the radius."""
+        """Images (N, channels, size, size) in [-1, 1] from latents (N, latent_size), `truncation` the radius."""
         latents = truncation * latents * latents.square().mean(1, keepdim=True).add(1e-8).rsqrt()
-        at4 = self.start(latents[:, :, None, None])
-        at8 = self.ups[0](at4)
-        at32 = self.excitations[0](self.ups[2](self.ups[1](at8)), at4)
-        return self.to_image(self.excitations[1](self.ups[3](at32), at8))
+        maps = [self.start(latents[:, :, None, None])]  # at 4, 8, … size pixels
+        for number, up in enumerate(self.ups):
+            features = up(maps[-1])
+            maps.append(features if number < 2 else self.excitations[number - 2](features, maps[number - 2]))
+        return self.to_image(maps[-1])
 
     def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
         """As of every generator; the latent must be scaled after it was put on the sphere."""

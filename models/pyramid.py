@@ -18,7 +18,7 @@ TANH_GAIN = 1.25  # tanh(1.25 x) stays near x for x in [-1, 1]
 
 @torch.no_grad()
 def start_linear(network: VAE, images: Tensor, kl_weight: float) -> None:
-    """Make a new `network` the linear autoencoder of `images` (N, C, 64, 64) in [-1, 1], as far as its channels go.
+    """Make a new `network` the linear autoencoder of `images` (N, C, size, size) in [-1, 1], as far as its channels go.
 
     It must be 2 C channels wide at least. Channels that no component needs keep their weights, but nothing reads them
     yet. `kl_weight`, the weight of one component's KL divergence beside the mean squared error of values in [0, 1],

@@ -1,8 +1,11 @@
 """A residual discriminator without normalisation, after R3GAN: Huang et al., *The GAN is dead; long live the GAN!*,
 NeurIPS 2024."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
+from models.dcgan import stage_widths
 from models.minibatch import minibatch_deviation
 
 
@@ -25,20 +28,17 @@ class DownBlock(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, 1): residual blocks, no norm anywhere.
+    """Images (N, channels, size, size) in [-1, 1] to logits (N, 1): residual blocks, no norm anywhere.
 
-    The first convolution goes straight to 32 pixels, where it keeps all of the image: at 64 it would cost as much as
-    all the rest. Before the logits come the minibatch's deviation and one more convolution.
+    The first convolution goes straight to half the size, where it keeps all of the image: at the whole it would cost
+    as much as all the rest. Before the logits come the minibatch's deviation and one more convolution.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 4, 2, 1)  # 32x32
-        self.blocks = nn.Sequential(
-            DownBlock(width, 2 * width),  # 16x16
-            DownBlock(2 * width, 4 * width),  # 8x8
-            DownBlock(4 * width, 4 * width),  # 4x4
-        )
+        widths = [min(stage, 4 * width) for stage in reversed(stage_widths(width, size))]
+        self.stem = nn.Conv2d(channels, width, 4, 2, 1)  # 32x32
+        self.blocks = nn.Sequential(*(DownBlock(*pair) for pair in pairwise(widths)))  # 16x16, 8x8, 4x4
         self.activation = nn.LeakyReLU(0.2)
         self.last = nn.Conv2d(4 * width + 1, 4 * width, 3, padding=1)
         self.to_logit = nn.Conv2d(4 * width, 1, 4)
@@ -47,6 +47,6 @@ class R3GANDiscriminator(nn.Module):
             nn.init.zeros_(convolution.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 1), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
+        """Logits (N, 1), positive for real, of images (N, channels, size, size) in [-1, 1]."""
         features = minibatch_deviation(self.activation(self.blocks(self.stem(images))))
         return self.to_logit(self.activation(self.last(features))).flatten(1)

@@ -78,7 +78,7 @@ class SelfAttention(nn.Module):
 
 
 class ResidualUNet(DiffusionModel):
-    """The prediction for images (N, 3, size, size), given their noise, and their labels where there are `classes`.
+    """The prediction for images (N, channels, size, size), given their noise, and their labels if there are `classes`.
 
     `width` is the number of channels at the first size, a multiple of 2 (96: 5,816,172 parameters for digits); `fold`
     is the side of the squares of pixels that are folded into channels. With `direct`, the input times a learned
@@ -101,9 +101,11 @@ class ResidualUNet(DiffusionModel):
         edges: Sequence[float] = Consistency.edges,
         steps: int = 1000,
         schedule: Schedule = "linear",
+        channels: int = 3,
     ):
         super().__init__()
-        self.width, self.classes, self.fold, self.image_size = width, classes, fold, size
+        self.width, self.classes, self.fold = width, classes, fold
+        self.image_size, self.channels = size, channels
         match prediction:
             case "edm":
                 self.diffusion = EDM(sigma_data, sigma_min)
@@ -124,7 +126,7 @@ class ResidualUNet(DiffusionModel):
         if classes:
             self.label_embedding = nn.Linear(classes, self.embedding_size, bias=False)
         self.direct = zeroed(nn.Linear(self.embedding_size, 1)) if direct else None
-        self.first = nn.Conv2d(3 * fold**2, width, 3, padding=1)  # 14x14, or 16x16 of faces folded by 4
+        self.first = nn.Conv2d(channels * fold**2, width, 3, padding=1)  # 14x14, or 16x16 of faces folded by 4
         self.down1 = nn.ModuleList(block(width, width) for _ in range(2))
         self.downsample = nn.Conv2d(width, 2 * width, 2, 2)  # half of it
         self.down2 = nn.ModuleList(block(2 * width, 2 * width) for _ in range(3))
@@ -134,10 +136,10 @@ class ResidualUNet(DiffusionModel):
         self.upsample = nn.ConvTranspose2d(2 * width, width, 2, 2)
         self.up1 = nn.ModuleList(block(2 * width, width) for _ in range(3))
         self.norm = ChannelNorm(width)
-        self.out = zeroed(nn.Conv2d(width, 3 * fold**2, 3, padding=1))
+        self.out = zeroed(nn.Conv2d(width, channels * fold**2, 3, padding=1))
 
     def forward(self, images: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The prediction (N, 3, size, size) for noisy images of that shape, times or c_noise (N,) and labels (N,)."""
+        """The prediction for noisy images (N, channels, size, size), times or c_noise (N,) and labels (N,)."""
         # Noise levels are continuous: sinusoids fine enough for whole steps would be noise to the network.
         embedding = self.embedding(sinusoids(times / 10, self.embedding_size))
         if self.classes:

@@ -1,9 +1,12 @@
 """SAGAN: Zhang, Goodfellow, Metaxas, Odena, *Self-Attention Generative Adversarial Networks*, ICML 2019."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.dcgan import stage_widths
 from models.generator import Generator
 
 
@@ -31,14 +34,15 @@ class SelfAttention(nn.Module):
 
 
 class SAGANGenerator(Generator):
-    """Latents (N, latent_size) to images (N, 3, 64, 64) in [-1, 1], with attention at 16x16 and 32x32.
+    """Latents (N, latent_size) to images (N, channels, size, size) in [-1, 1], with attention at 16x16 and 32x32.
 
     Spectral norm on every transposed convolution but the last (SAGAN, section 4.1); `width` as in DCGAN.
     """
 
-    def __init__(self, latent_size: int = 128, width: int = 64):
+    def __init__(self, latent_size: int = 128, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
-        self.latent_size = latent_size
+        self.latent_size, self.image_size, self.channels = latent_size, size, channels
+        widths = stage_widths(width, size)
 
         def up(in_channels: int, out_channels: int, stride: int, padding: int) -> list[nn.Module]:
             return [
@@ -47,41 +51,35 @@ class SAGANGenerator(Generator):
                 nn.ReLU(inplace=True),
             ]
 
-        self.layers = nn.Sequential(
-            *up(latent_size, 8 * width, 1, 0),  # 4x4
-            *up(8 * width, 4 * width, 2, 1),  # 8x8
-            *up(4 * width, 2 * width, 2, 1),  # 16x16
-            SelfAttention(2 * width),
-            *up(2 * width, width, 2, 1),  # 32x32
-            SelfAttention(width),
-            nn.ConvTranspose2d(width, 3, 4, 2, 1),  # 64x64
-            nn.Tanh(),
-        )
+        layers, side = up(latent_size, widths[0], 1, 0), 4
+        for before, after in pairwise(widths):
+            layers, side = layers + up(before, after, 2, 1), 2 * side
+            if side in (16, 32):
+                layers.append(SelfAttention(after))
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh())
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] from latents (N, latent_size)."""
+        """Images (N, channels, size, size) in [-1, 1] from latents (N, latent_size)."""
         return self.layers(latents[:, :, None, None])
 
 
 class SAGANDiscriminator(nn.Module):
-    """Images (N, 3, 64, 64) in [-1, 1] to logits (N, 1), with attention at 8x8 and 4x4; no batch norm."""
+    """Images (N, channels, size, size) in [-1, 1] to logits (N, 1), with attention at 8x8 and 4x4; no batch norm."""
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
+        widths = stage_widths(width, size)[::-1]
 
         def down(in_channels: int, out_channels: int) -> list[nn.Module]:
             return [spectral_norm(nn.Conv2d(in_channels, out_channels, 4, 2, 1)), nn.LeakyReLU(0.1)]
 
-        self.layers = nn.Sequential(
-            *down(3, width),  # 32x32
-            *down(width, 2 * width),  # 16x16
-            *down(2 * width, 4 * width),  # 8x8
-            SelfAttention(4 * width),
-            *down(4 * width, 8 * width),  # 4x4
-            SelfAttention(8 * width),
-            nn.Conv2d(8 * width, 1, 4, 1, 0),  # 1x1
-        )
+        layers, side = [], size
+        for before, after in pairwise([channels, *widths]):
+            layers, side = layers + down(before, after), side // 2
+            if side in (8, 4):
+                layers.append(SelfAttention(after))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 0))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 1), positive for real, of images (N, 3, 64, 64) in [-1, 1]."""
+        """Logits (N, 1), positive for real, of images (N, channels, size, size) in [-1, 1]."""
         return self.layers(images).flatten(1)

@@ -1,5 +1,7 @@
 """A variational autoencoder: Kingma, Welling, *Auto-Encoding Variational Bayes*, ICLR 2014."""
 
+import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -8,24 +10,23 @@ from torch import Tensor, nn
 from models.generator import Generator
 
 PRIOR_RANK = 128  # directions in which the fitted prior is not merely scaled
-STAGES = (1, 2, 4, 8, 16)  # channels from 32x32 to 2x2, in units of the width
 COARSEST = 2  # pixels to a side of the last feature maps
 
 
 class VAE(Generator):
-    """Images (N, 3, 64, 64) in [-1, 1] to latents and back, by five strided convolutions each way.
+    """Images (N, channels, size, size) in [-1, 1] to latents and back: at 64, by five strided convolutions each way.
 
-    `width` is the number of channels at 32x32 (32 as reported), `latent_size` that of latent components. New faces are
-    decoded from a normal prior: the standard one, until `fit_prior` makes it that of the faces' latents. `noise_size`
-    normal numbers make a face.
+    `width` is the number of channels at half the size (32 as reported), `latent_size` that of latent components. New
+    faces are decoded from a normal prior: the standard one, until `fit_prior` makes it that of the faces' latents.
+    `noise_size` normal numbers make a face.
     """
 
-    def __init__(self, latent_size: int = 1024, width: int = 32):
+    def __init__(self, latent_size: int = 1024, width: int = 32, size: int = 64, channels: int = 3):
         super().__init__()
-        self.latent_size = latent_size
+        self.latent_size, self.image_size, self.channels = latent_size, size, channels
         self.noise_size = latent_size + PRIOR_RANK
-        channels = [stage * width for stage in STAGES]
-        features = channels[-1] * COARSEST**2
+        widths = [width * 2**halvings for halvings in range(int(math.log2(size / COARSEST)))]  # from size / 2 to 2x2
+        features = widths[-1] * COARSEST**2
 
         def normalised(layer: nn.Module) -> list[nn.Module]:
             return [layer, nn.BatchNorm2d(layer.out_channels), nn.LeakyReLU(0.01, inplace=True)]
@@ -37,17 +38,17 @@ class VAE(Generator):
             return normalised(nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1))
 
         self.encoder = nn.Sequential(
-            *(layer for sizes in zip([3, *channels], channels, strict=False) for layer in down(*sizes)),
+            *(layer for pair in pairwise([channels, *widths]) for layer in down(*pair)),
             nn.Flatten(),
         )
         self.mean = nn.Linear(features, latent_size)
         self.log_variance = nn.Linear(features, latent_size)
         self.decoder = nn.Sequential(
             nn.Linear(latent_size, features),
-            nn.Unflatten(1, (channels[-1], COARSEST, COARSEST)),
-            *(layer for sizes in zip(channels[::-1], channels[-2::-1], strict=False) for layer in up(*sizes)),
-            *up(width, width),  # 64x64
-            nn.Conv2d(width, 3, 3, padding=1),
+            nn.Unflatten(1, (widths[-1], COARSEST, COARSEST)),
+            *(layer for pair in pairwise(widths[::-1]) for layer in up(*pair)),
+            *up(width, width),  # the image's size
+            nn.Conv2d(width, channels, 3, padding=1),
             nn.Tanh(),
         )
         self.register_buffer("prior_mean", torch.zeros(latent_size))
@@ -55,12 +56,12 @@ class VAE(Generator):
         self.register_buffer("prior_factor", torch.zeros(latent_size, PRIOR_RANK))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance, each (N, latent_size), of the posterior of images (N, C, 64, 64)."""
+        """Mean and log-variance, each (N, latent_size), of the posterior of images (N, channels, size, size)."""
         features = self.encoder(images)
         return self.mean(features), self.log_variance(features)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images (N, 3, 64, 64) in [-1, 1] of latents (N, latent_size)."""
+        """Images (N, channels, size, size) in [-1, 1] of latents (N, latent_size)."""
         return self.decoder(latents)
 
     @property
@@ -69,7 +70,7 @@ class VAE(Generator):
         return (self.noise_size,)
 
     def generate(self, noise: Tensor, labels: None = None) -> Tensor:
-        """New images (N, 3, 64, 64) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
+        """New images (N, channels, size, size) in [-1, 1] drawn from the prior by normal noise (N, noise_size)."""
         own, common = noise.split([self.latent_size, PRIOR_RANK], dim=1)
         return self.decode(self.prior_mean + self.prior_deviation * own + common @ self.prior_factor.T)
 

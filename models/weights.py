@@ -1,5 +1,6 @@
 """Networks to and from safetensors files that name the network and its arguments, so no other file is needed."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,12 @@ from runtime.errors import UserError
 from runtime.files import write_atomically
 
 Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def not_defaults(name: str, **arguments: Any) -> dict[str, Any]:
+    """Those `arguments` that are not the defaults of the network `NETWORKS[name]`: files need not name the others."""
+    defaults = inspect.signature(NETWORKS[name]).parameters
+    return {key: value for key, value in arguments.items() if value != defaults[key].default}
 
 
 def save_weights(

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
 from runtime.figures import COLOURS
-from runtime.images import sheet
+from runtime.images import rgb, sheet
 
 LETTERING = 8  # points; figures are drawn as wide as they are printed
 PAGE_WIDTH = 7.2  # inches
@@ -102,13 +102,15 @@ def sheet_figure(
     row_title: str = "",
     column_title: str = "",
 ) -> Figure:
-    """Pictures uint8 (R, C, H, W, 3) in a grid with names of its rows and columns, each pixel as `scale` x `scale`.
+    """Pictures uint8 (R, C, H, W, 3), or gray (R, C, H, W, 1), in a grid with names of its rows and columns.
+
+    Each pixel is shown as `scale` x `scale`.
 
     Up to PAGE_WIDTH a pixel of the figure is one of the page. The lettering lies outside the figure's page, which is
     widened for it when it is saved.
     """
     _, column_count, height, width = pictures.shape[:4]
-    page = sheet(pictures.reshape(-1, height, width, 3), column_count, GAP)
+    page = rgb(sheet(pictures.reshape(-1, *pictures.shape[2:]), column_count, GAP))
     page_height, page_width = (scale * size for size in page.shape[:2])
     dpi = max(SCREEN_DPI, page_width / (PAGE_WIDTH - 0.8))  # no wider than a page
     figure = plt.figure(figsize=(page_width / dpi, page_height / dpi), dpi=dpi)

@@ -11,6 +11,7 @@ from report.figures import SCREEN_DPI
 from report.page import Film, Picture
 from runtime.errors import UserError
 from runtime.figures import save_figure
+from runtime.images import as_picture
 
 
 class Gallery:
@@ -37,7 +38,7 @@ class Gallery:
         save_figure(figure, path, path.with_suffix(".pdf"))
         if film:
             height, width = (film.scale * pixels for pixels in film.frames.shape[1:3])
-            strip = Image.fromarray(np.concatenate(film.frames))
+            strip = as_picture(np.concatenate(film.frames))
             return Picture(path, caption, chart, (width, height), _webp(strip), film.titles)
         with Image.open(path) as image:
             size = tuple(round(pixels * SCREEN_DPI / figure.dpi) for pixels in image.size)

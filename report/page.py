@@ -41,7 +41,7 @@ class Film(NamedTuple):
     """Pictures one after another, each with a line of text; in the page a slider goes through them."""
 
     frames: np.ndarray
-    """uint8 (N, H, W, 3)."""
+    """uint8 (N, H, W, C)."""
     titles: Sequence[str]
     scale: int = 1
     """Each pixel is shown as `scale` x `scale`."""

@@ -17,13 +17,13 @@ from runtime.threads import in_threads
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Images (N, 3, H, W) in [-1, 1] as uint8 (N, H, W, 3), rounded to the nearest level."""
+    """Images (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C), rounded to the nearest level."""
     levels = images.float().add(1).mul(127.5).round().clamp(0, 255).byte()
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def from_uint8(images: np.ndarray | Tensor, device: torch.device | str | None = None) -> Tensor:
-    """Float32 images (N, 3, H, W) in [-1, 1] of uint8 (N, H, W, 3), on `device` or where they are."""
+    """Float32 images (N, C, H, W) in [-1, 1] of uint8 (N, H, W, C), on `device` or where they are."""
     images = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
     return images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
@@ -49,16 +49,26 @@ def claimed(folder: Path, names: Sequence[str]) -> Iterator[None]:
     del lock
 
 
+def as_picture(image: np.ndarray) -> Image.Image:
+    """An image uint8 (H, W, 3), or (H, W, 1), which is gray, as Pillow has it."""
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+
+
+def rgb(images: np.ndarray) -> np.ndarray:
+    """Pictures (…, 3) of pictures (…, C): gray is repeated over the channels."""
+    return images.repeat(3 // images.shape[-1], axis=-1)
+
+
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Write one uint8 picture (H, W, 3) as PNG, whole or not at all; parents are made."""
+    """Write one uint8 picture (H, W, C) as PNG, whole or not at all; parents are made."""
     buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    as_picture(image).save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())
 
 
 def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None:
-    """Write uint8 pictures (N, H, W, 3) as a GIF of `seconds` that rests on the last for two more; parents are made."""
-    first, *others = [Image.fromarray(frame) for frame in frames]
+    """Write uint8 pictures (N, H, W, C) as a GIF of `seconds` that rests on the last for two more; parents are made."""
+    first, *others = [as_picture(frame) for frame in frames]
     durations = [max(20, round(1000 * seconds / len(frames)))] * len(others) + [2000]  # milliseconds
     buffer = BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
@@ -66,7 +76,7 @@ def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None
 
 
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
-    """Write uint8 pictures (N, H, W, 3) as PNG under `names` into `folder`, which must hold nothing else.
+    """Write uint8 pictures (N, H, W, C) as PNG under `names` into `folder`, which must hold nothing else.
 
     They appear once all are written: a full disk, or an interruption until then, leaves the former ones.
     """
@@ -74,7 +84,7 @@ def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
     def save(picture: tuple[str, Path, np.ndarray]) -> None:
         name, temporary, image = picture
         with naming(folder / name):
-            Image.fromarray(image).save(temporary, "PNG")
+            as_picture(image).save(temporary, "PNG")
 
     with claimed(folder, names), ExitStack() as all_written:
         temporaries = [all_written.enter_context(replacing(folder / name)) for name in names]
@@ -82,10 +92,10 @@ def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
 
 
 def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
-    """Pictures (N, H, W, 3) side by side in rows of `columns`, on white, as one uint8 picture."""
-    count, height, width, _ = images.shape
+    """Pictures (N, H, W, C) side by side in rows of `columns`, on white, as one uint8 picture."""
+    count, height, width, channels = images.shape
     rows = -(-count // columns)
-    page = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    page = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
     for index, image in enumerate(images):
         top, left = (gap + index // columns * (height + gap), gap + index % columns * (width + gap))
         page[top : top + height, left : left + width] = image

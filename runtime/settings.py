@@ -37,6 +37,20 @@ class Range:
         return f"{words}: {self.because}" if self.because else words
 
 
+@dataclass(frozen=True)
+class OneOf(Range):
+    """The only `numbers` that a setting may be."""
+
+    numbers: tuple[int, ...] = ()
+
+    def __contains__(self, number: float) -> bool:
+        return number in self.numbers
+
+    def __str__(self) -> str:
+        *first, last = map(str, self.numbers)
+        return f"{', '.join(first)} or {last}"
+
+
 LARGEST = 2**64  # of whole numbers, which are to be numbers of the machine, too
 
 ABOVE_0, AT_LEAST_0, AT_LEAST_1 = Range(0, open_low=True), Range(0), Range(1)

@@ -144,7 +144,7 @@ class Judge:
 class Judges:
     """The discriminators by name: of pixels, which `of_pixels` builds, of three scales of frozen features, or all.
 
-    `images` are training images uint8 (N, 64, 64, 3), by which features are scaled. Raises UserError for a batch that
+    `images` are training images uint8 (N, H, W, C), by which features are scaled. Raises UserError for a batch that
     does not divide into the groups over which generated images are compared.
     """
 
@@ -166,7 +166,7 @@ class Judges:
             self.features = execution.place(ProjectedFeatures(pretrained_lite0()))
             with execution.autocast():
                 self.features.calibrate(from_uint8(images[:64], execution.device))
-            heads, gammas = projected_heads(), (config.feature_r1, config.feature_r2)
+            heads, gammas = projected_heads(images.shape[1]), (config.feature_r1, config.feature_r2)
             for name, head in heads.items():
                 self.by_name[name] = Judge(execution.prepare(head), config.feature_weight / len(heads), gammas)
         self.networks = nn.ModuleList(judge.network for judge in self.by_name.values())
@@ -179,7 +179,7 @@ class Judges:
         return networks | ({"features": self.features} if self.features else {})
 
     def look(self, images: Tensor, *name: str | int) -> dict[str, Tensor]:
-        """What each judge sees of images (n, 3, 64, 64), augmented by the draws of this name."""
+        """What each judge sees of images (n, C, H, W), augmented by the draws of this name."""
         if self.config.augment:
             draws = self.stream.draws("augmentation", *name)
             images = diff_augment(images, draws.uniform(self.config.batch_size, DRAWS))

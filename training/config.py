@@ -20,7 +20,7 @@ import tyro
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
 from runtime.processes import from_first, join_processes, restarted
-from runtime.settings import AT_LEAST_0, AT_LEAST_1, DECAY, OnlyWith, Settings, option, type_notes
+from runtime.settings import AT_LEAST_0, AT_LEAST_1, DECAY, OneOf, OnlyWith, Settings, option, type_notes
 from training.schedules import Schedule
 
 
@@ -111,6 +111,11 @@ class TrainConfig(Schedule, Settings):
 class GeneratorConfig(TrainConfig):
     """Settings shared by the scripts whose network makes images."""
 
+    size: Annotated[int, OneOf(numbers=(32, 64, 128))] = 64
+    """Height and width of the images, 32, 64 (as reported) or 128; other pictures are cut to their centred square and
+    resized."""
+    channels: Annotated[int, OneOf(numbers=(1, 3))] = 3
+    """Channels of the images: 3 for RGB, 1 for gray."""
     estimate_batch_norm: bool = True
     """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 
@@ -123,7 +128,7 @@ GROUPS = {
     "method": ".*",
     "optimizer": "epochs|max_steps|batch_size|[dg]_steps|(.*_)?lr|lr_.*|warmup_.*|halve_.*|(.*_)?optimizer|betas"
     "|momentum|weight_decay|max_gradient_norm|skip_.*|ema_.*",
-    "data and augmentation": "data|domain|source|target|target_ratio|balanced|flip|augment.*",
+    "data and augmentation": "data|domain|size|channels|source|target|target_ratio|balanced|flip|augment.*",
     "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
     "|(log|sample|checkpoint|keep)_every|checkpoint_seconds",
 }

@@ -41,7 +41,8 @@ def digits_of(context: Context, run: Run) -> list[Block]:
         how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
         if network.diffusion.default_guidance != 1:  # else it was distilled into the network
             how += f", guidance {network.diffusion.default_guidance:g}"
-    digits = sample_images(network, seeds, context.execution, labels).reshape(10, 10, 28, 28, 3)
+    digits = sample_images(network, seeds, context.execution, labels)
+    digits = digits.reshape(10, 10, *digits.shape[1:])
     ten = [str(number) for number in range(10)]
     figure = sheet_figure(digits, ten, ten, scale=2, row_title="digit asked for", column_title="noise")
     caption = f"100 digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."

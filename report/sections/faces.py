@@ -89,8 +89,9 @@ def vae_section(context: Context) -> Section:
 
 def reconstructions(context: Context, run: Run) -> list[Block]:
     """Ten validation faces over what the VAE makes of them, with each one's error."""
-    faces = np.array(load_faces(context.data_of(run), "val")[:RECONSTRUCTED])
-    pictures, errors = reconstruct(context.network_of(run, VAE), faces, context.execution)
+    network = context.network_of(run, VAE)
+    faces = np.array(load_faces(context.data_of(run), "val", network.image_size, network.channels)[:RECONSTRUCTED])
+    pictures, errors = reconstruct(network, faces, context.execution)
     columns = [f"{error:.4f}" for error in errors]
     rows, names = np.stack([faces, pictures]), ["original", "restored"]
     figure = sheet_figure(rows, names, columns, column_title="MSE of values in [0, 1]")
