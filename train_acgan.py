@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from data.batches import ImageBatches
-from data.digits import load_classes
+from data.digits import DOMAIN, load_classes
 from inference.sampling import sample_grid
 from models import NETWORKS
 from models.acgan import joint_logits, uniform_label_loss
@@ -44,8 +44,8 @@ class Config(GeneratorConfig):
     """Base channel count (ngf = ndf); 28 (acgan28) and 64 (acgan64) as reported."""
     scalar_label: bool = False
     """Give the generator the label as one number instead of a one-hot vector."""
-    domain: str = "mnistm"
-    """Digits to learn: a folder under ROOT/digits."""
+    domain: str = DOMAIN
+    """Digits to learn, a folder under ROOT/digits; or classes of your own, a folder in ROOT (docs/data.md)."""
     size: Annotated[int, OneOf(numbers=(28, 32, 64))] = 28
     """Height and width of the images, 28, 32 or, of acgan64, 64; other pictures are cut to their centred square and
     resized."""
@@ -111,7 +111,7 @@ def make_optimizer(network: nn.Module, lr: float, config: Config) -> torch.optim
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of logits (N, 10) that are highest at their label (N,)."""
+    """The share of logits (N, K) that are highest at their label (N,)."""
     return (logits.argmax(1) == labels).float().mean()
 
 
@@ -121,16 +121,17 @@ def main(config: Config) -> None:
     stream = RandomStream(config.seed, execution.device)
 
     # Real digits.
-    images, labels = load_classes(config.data, config.domain, config.size, config.channels)
+    images, labels, names = load_classes(config.data, config.domain, config.size, config.channels)
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
 
     # Networks, their optimizers, and the EMA of the generator, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     g_name, d_name = f"{config.networks}-generator", f"{config.networks}-discriminator"
     g_arguments = {"latent_size": config.latent_size, "width": config.width, "scalar_label": config.scalar_label}
-    g_arguments |= not_defaults(g_name, size=config.size, channels=config.channels)
+    shared = {"classes": len(names), "channels": config.channels}
+    g_arguments |= not_defaults(g_name, size=config.size, **shared)
     generator = execution.prepare(NETWORKS[g_name](**g_arguments))
-    discriminator = execution.prepare(NETWORKS[d_name](width=config.width, channels=config.channels))
+    discriminator = execution.prepare(NETWORKS[d_name](width=config.width, **shared))
     g_optimizer = make_optimizer(generator, config.g_lr, config)
     d_optimizer = make_optimizer(discriminator, config.d_lr, config)
     average = EMA(generator, config.ema_decay)
@@ -143,10 +144,10 @@ def main(config: Config) -> None:
     def draw_inputs(purpose: str, *number: int) -> tuple[Tensor, Tensor]:
         """This process's latents (n, latent_size) and labels (n,) for the generator."""
         draws = stream.draws(purpose, *number)
-        return draws.normal(config.batch_size, config.latent_size), draws.integers(0, 10, config.batch_size)
+        return draws.normal(config.batch_size, config.latent_size), draws.integers(0, len(names), config.batch_size)
 
     def class_loss(classes: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of the class output (n, 10) with labels (n,)."""
+        """Cross-entropy of the class output (n, K) with labels (n,)."""
         return cross_entropy(ACTIVATIONS[config.class_activation](classes), labels)
 
     def refresh() -> None:
@@ -155,7 +156,7 @@ def main(config: Config) -> None:
             estimate_batch_norm(average.network, (draw_inputs("batch norm", number) for number in range(20)), execution)
 
     def sample() -> dict[str, np.ndarray]:
-        """A sample grid: a row a digit, the same noise down a column."""
+        """A sample grid: a row a class, the same noise down a column."""
         return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
@@ -166,7 +167,7 @@ def main(config: Config) -> None:
         "g_optimizer": g_optimizer,
         "d_optimizer": d_optimizer,
     }
-    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, g_name, g_arguments))
+    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, g_name, g_arguments), names)
 
     for step in run.steps():
         for optimizer, peak in ((d_optimizer, config.d_lr), (g_optimizer, config.g_lr)):

@@ -16,10 +16,18 @@ from torch.nn.functional import cross_entropy
 
 from models import NETWORKS
 from models.dann import dann_loss, lambda_ramp
+from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
+from training.adaptation import (
+    AdaptationConfig,
+    Validation,
+    shared_classes,
+    source_batches,
+    target_batches,
+    update_domain_classifier,
+)
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -134,6 +142,7 @@ def main(config: Config | Supervised) -> None:
     adapting = isinstance(config, Config)
 
     # Labelled images of the source, unlabelled ones of the target, validation images of both.
+    classes = shared_classes(config)
     sources = source_batches(config, execution, [config.augment])
     validation = Validation(config, execution)
     if adapting:
@@ -146,7 +155,7 @@ def main(config: Config | Supervised) -> None:
 
     # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"width": config.width}
+    arguments = {"width": config.width} | not_defaults(config.network, classes=len(classes))
     network = execution.place(NETWORKS[config.network](**arguments))
     predict = execution.prepare(network if adapting else network.classifier)
     average = EMA(network, config.ema_decay)
@@ -173,7 +182,7 @@ def main(config: Config | Supervised) -> None:
     if alternating:
         parts["d_optimizer"] = d_optimizer
     weights = average.network.classifier, f"{config.network}-classifier", arguments
-    run = TrainingRun(config, execution, sources.per_epoch, parts, weights)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, classes)
 
     for step in run.steps():
         progress = step / run.total

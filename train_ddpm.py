@@ -15,7 +15,7 @@ import tyro
 from torch import Tensor, nn
 
 from data.batches import ImageBatches
-from data.digits import load_classes
+from data.digits import DOMAIN, load_classes
 from data.faces import load_faces
 from inference.sampling import sample_grid
 from models import NETWORKS
@@ -32,7 +32,7 @@ from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
 # What an option acts with.
-DIGITS = OnlyWith("images", values=("digits",))
+OF_DIGITS = OnlyWith("images", values=("digits",))
 DISCRETE = OnlyWith("prediction", values=("epsilon", "v"))  # times, where EDM has noise levels
 
 
@@ -50,8 +50,11 @@ class Config(GeneratorConfig):
     """Side of the squares of pixels that residual-unet folds into channels (space to depth)."""
     direct: Annotated[bool, OnlyWith("network", values=("residual-unet",))] = False
     """Add the input of residual-unet, times a learned function of the noise level, to its output."""
-    domain: Annotated[str, DIGITS] = "mnistm"
-    """Digits to learn: a folder under ROOT/digits."""
+    domain: Annotated[str, OF_DIGITS] = DOMAIN
+    """Digits to learn, a folder under ROOT/digits; or classes of your own, a folder in ROOT (docs/data.md)."""
+    size: Annotated[int, OneOf(numbers=(0, 28, 32, 64, 128))] = 0
+    """Height and width of the images, 28, 32, 64 or 128 (0: 28 for digits, 64 for faces); other pictures are cut to
+    their centred square and resized."""
 
     diffusion_steps: Annotated[int, AT_LEAST_1, DISCRETE] = 500
     """T, the number of diffusion steps."""
@@ -62,10 +65,7 @@ class Config(GeneratorConfig):
     continuous noise levels (residual-unet only)."""
     sigma_min: Annotated[float, Range(0, 1, open_low=True), OnlyWith("prediction", values=("edm",))] = EDM.sigma_min
     """Last noise level of EDM's sampling: noise below it that the network cannot yet remove does not stay in images."""
-    size: Annotated[int, OneOf(numbers=(0, 28, 32, 64, 128))] = 0
-    """Height and width of the images, 28, 32, 64 or 128 (0: 28 for digits, 64 for faces); other pictures are cut to
-    their centred square and resized."""
-    label_dropout: Annotated[float, SHARE, DIGITS] = 0.1
+    label_dropout: Annotated[float, SHARE, OF_DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -79,7 +79,7 @@ class Config(GeneratorConfig):
 
     sample_steps: Annotated[int, AT_LEAST_1] = 20
     """Steps of DPM-Solver++ for the sample grids; with discrete times, a divisor of --diffusion-steps."""
-    guidance: Annotated[float, AT_LEAST_0, DIGITS] = 2.0
+    guidance: Annotated[float, AT_LEAST_0, OF_DIGITS] = 2.0
     """Guidance scale of the sample grids."""
 
     @property
@@ -110,14 +110,13 @@ class Config(GeneratorConfig):
         """The settings of sample grids."""
         return Sampling("dpm++", self.sample_steps, self.guidance if self.images == "digits" else None)
 
-    def network_arguments(self, images: np.ndarray) -> dict[str, Any]:
-        """What the network is built with, for training images uint8 (N, H, W, C)."""
+    def network_arguments(self, images: np.ndarray, classes: int) -> dict[str, Any]:
+        """What the network is built with, for training images uint8 (N, H, W, C) of so many classes."""
         arguments: dict[str, Any] = {"width": self.width, "prediction": self.prediction}
         if self.network == "residual-unet":
             arguments |= {"fold": self.fold, "direct": self.direct}
-        arguments |= not_defaults(self.network, size=self.image_size, channels=self.channels)
-        if self.images == "faces":
-            arguments["classes"] = 0
+        _, size, _, channels = images.shape
+        arguments |= not_defaults(self.network, classes=classes, size=size, channels=channels)
         if self.prediction == "edm":
             return arguments | {"sigma_data": pixel_deviation(images), "sigma_min": self.sigma_min}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
@@ -186,14 +185,14 @@ def main(config: Config) -> None:
     # Real images.
     shape = {"size": config.image_size, "channels": config.channels}
     if faces:
-        images, labels = load_faces(config.data, **shape), None
+        images, labels, classes = load_faces(config.data, **shape), None, ()
     else:
-        images, labels = load_classes(config.data, config.domain, **shape)
+        images, labels, classes = load_classes(config.data, config.domain, **shape)
     real = ImageBatches(images, config.batch_size, stream, flip=faces, labels=labels)
 
     # The network, its optimizer, and the EMA, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = config.network_arguments(images)
+    arguments = config.network_arguments(images, len(classes))
     network = execution.prepare(NETWORKS[config.network](**arguments))
     diffusion = network.diffusion
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
@@ -219,12 +218,12 @@ def main(config: Config) -> None:
             estimate_batch_norm(average.network, inputs, execution)
 
     def sample() -> dict[str, np.ndarray]:
-        """A sample grid from fixed noise vectors: 32 faces, or a row a digit."""
+        """A sample grid from fixed noise vectors: 32 faces, or a row a class."""
         return {"samples": sample_grid(average.network, config.seed, execution, config.sampling(), faces=32)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = TrainingRun(config, execution, real.per_epoch, parts, (average.network, config.network, arguments))
+    run = TrainingRun(config, execution, real.per_epoch, parts, (average.network, config.network, arguments), classes)
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

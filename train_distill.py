@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from data.batches import ImageBatches
-from data.digits import load_classes
+from data.digits import DOMAIN, load_classes
 from inference.sampling import sample_grid
 from models import NETWORKS
 from models.consistency import Consistency
@@ -44,8 +44,8 @@ class Config(TrainConfig):
     """Weights of a network of train_ddpm.py edm."""
     student: str = ""
     """Weights of an earlier student with the same edges to start from; the teacher's if empty."""
-    domain: str = "mnistm"
-    """Digits to learn: a folder under ROOT/digits."""
+    domain: str = DOMAIN
+    """Digits to learn, a folder under ROOT/digits; or the teacher's classes of your own, a folder in ROOT."""
 
     edges: Annotated[tuple[float, ...], AT_LEAST_0] = Consistency.edges
     """Noise levels between the student's phases, falling from 80 to 0: one sampling step each."""
@@ -109,7 +109,7 @@ def main(config: Config) -> None:
         "prediction": "consistency",
         "sigma_data": teacher.diffusion.sigma_data,
         "edges": list(config.edges),
-    } | not_defaults(NETWORK, **shape)
+    } | not_defaults(NETWORK, classes=teacher.classes, **shape)
     network = execution.prepare(NETWORKS[NETWORK](**arguments))
     start = load_network(Path(config.student), Consistency) if config.student else teacher
     if (start.width, start.fold) != (teacher.width, teacher.fold):
@@ -119,7 +119,9 @@ def main(config: Config) -> None:
     average = EMA(network, config.ema_decay)
 
     # Real digits, and the noise levels to learn at, each as often as the others.
-    images, labels = load_classes(config.data, config.domain, **shape)
+    images, labels, classes = load_classes(config.data, config.domain, **shape)
+    if len(classes) != teacher.classes:
+        raise UserError(f"{config.teacher} has {teacher.classes} classes, {config.domain} {len(classes)}: give its own")
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
     levels, edges = (values.float().to(execution.device) for values in network.diffusion.grid(config.substeps))
     places = torch.arange(config.batch_size)[share_of(config.batch_size)].to(execution.device)
@@ -137,12 +139,12 @@ def main(config: Config) -> None:
         """The network has no statistics to estimate."""
 
     def sample() -> dict[str, np.ndarray]:
-        """A sample grid: a row a digit, the same noise down a column."""
+        """A sample grid: a row a class, the same noise down a column."""
         return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments))
+    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments), classes)
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

@@ -15,11 +15,19 @@ import tyro
 
 from models import NETWORKS
 from models.dsn import dsn_loss
+from models.weights import not_defaults
 from runtime.errors import run_command
 from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import AdaptationConfig, Validation, source_batches, target_batches, update_domain_classifier
+from training.adaptation import (
+    AdaptationConfig,
+    Validation,
+    shared_classes,
+    source_batches,
+    target_batches,
+    update_domain_classifier,
+)
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -66,6 +74,7 @@ def main(config: Config) -> None:
     execution = config.execution()
 
     # Labelled images of the source, unlabelled ones of the target, validation images of both.
+    classes = shared_classes(config)
     sources = source_batches(config, execution, [config.augment])
     targets = target_batches(config, execution, [config.augment])
     validation = Validation(config, execution)
@@ -77,7 +86,7 @@ def main(config: Config) -> None:
 
     # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"network": config.network, "width": config.width}
+    arguments = {"network": config.network, "width": config.width} | not_defaults("dsn", classes=len(classes))
     network = execution.prepare(NETWORKS["dsn"](**arguments))
     average = EMA(network, config.ema_decay)
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -109,7 +118,7 @@ def main(config: Config) -> None:
     if config.alternating:
         parts["d_optimizer"] = d_optimizer
     weights = average.network.classifier, "dsn-classifier", arguments
-    run = TrainingRun(config, execution, sources.per_epoch, parts, weights)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, classes)
 
     for step in run.steps():
         progress = step / run.total

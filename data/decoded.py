@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,9 @@ def open_picture(path: Path | str, channels: int = 3, say: Callable[[str], objec
             raise ValueError("it has more than 8 bits a channel")
         if getattr(image, "n_frames", 1) > 1:
             say("Only the first picture of the animation is used.")
-        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        with suppress(SyntaxError):  # damaged EXIF says nothing
+            ImageOps.exif_transpose(image, in_place=True)
         picture = image
         if image.has_transparency_data:
             say("What is transparent became white.")

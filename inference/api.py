@@ -7,14 +7,15 @@ whose message is one line.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
 
-from inference.classification import Vote, class_probabilities, vote
+from data.digits import DIGITS
+from inference.classification import Vote, class_names, class_probabilities, picture_size, vote
 from inference.reconstruction import decode, encode, reconstruct
 from inference.sampling import (
     load_generator,
@@ -118,21 +119,27 @@ class Digits(Loaded[Generator]):
     shipped = "digits"
     read = partial(load_generator, makes="digits")
 
-    def sample(self, digits: Sequence[int], seed: int = 999, **sampling: Any) -> np.ndarray:
-        """The digits asked for, uint8 (N, H, W, C): the first 3 of a seed is the same among any others.
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of what can be asked for."""
+        return class_names(self.about, self.network.classes)
+
+    def sample(self, digits: Sequence[int | str], seed: int = 999, **sampling: Any) -> np.ndarray:
+        """The digits asked for, or classes by name, uint8 (N, H, W, C): the first 3 of a seed never changes.
 
         `sampling` are settings of `models.samplers.Sampling`, `guidance` and `steps` say; raises UserError for those
         that these weights lack.
         """
-        labels = [_digit(digit, self.network) for digit in digits]
-        seeds, sampling = request_seeds(seed, labels), _checked(self.network, sampling)
+        labels = [self._label(digit) for digit in digits]
+        seeds = request_seeds(seed, labels, self.network.classes)
+        sampling = _checked(self.network, sampling)
         return sample_images(self.network, seeds, self.execution, torch.tensor(labels), sampling)
 
     def grid(self, seed: int = 999, **sampling: Any) -> np.ndarray:
-        """One picture uint8 (302, 302, 3) of 100 digits: a row a digit, the same noise down a column."""
+        """One picture uint8 (H, W, C) of ten of each class, a row each, the same noise down a column."""
         return sample_grid(self.network, seed, self.execution, _checked(self.network, sampling))
 
-    def process(self, digit: int, seed: int = 999, **sampling: Any) -> tuple[list[float], np.ndarray]:
+    def process(self, digit: int | str, seed: int = 999, **sampling: Any) -> tuple[list[float], np.ndarray]:
         """How diffusion makes the first such digit of a seed: times down to 0, and a picture (H, W, C) at each.
 
         >>> times, pictures = Digits.load("digits", device="cpu").process(3, steps=2)
@@ -141,9 +148,17 @@ class Digits(Loaded[Generator]):
         """
         if not self.network.diffusion:
             raise UserError("these weights make an image in one step: only diffusion networks have a process to show")
-        label, sampling = _digit(digit, self.network), _checked(self.network, sampling)
-        number = request_seeds(seed, [label]).item()
+        label, sampling = self._label(digit), _checked(self.network, sampling)
+        number = request_seeds(seed, [label], self.network.classes).item()
         return reverse_process(self.network, number, label, self.execution, sampling)
+
+    def _label(self, digit: int | str) -> int:
+        if digit in self.classes:
+            return self.classes.index(digit)
+        if digit not in range(self.network.classes):
+            named = "" if self.classes == DIGITS else f", or by name: {', '.join(self.classes)}"
+            raise UserError(f"there is no digit {digit!r}: ask for 0 to {self.network.classes - 1}{named}")
+        return int(digit)
 
 
 @dataclass(frozen=True)
@@ -158,6 +173,8 @@ class Classifier:
     networks: tuple[DigitClassifier, ...]
     execution: Execution
     how: Vote = "majority"
+    classes: tuple[str, ...] = DIGITS
+    """The names of the labels."""
 
     @classmethod
     def load(
@@ -165,16 +182,24 @@ class Classifier:
     ) -> Self:
         """The classifiers of these names, and how they agree; raises UserError for weights of another kind."""
         execution = choose_execution(device, precision)
-        networks = [load_weights(find_weights(name), DigitClassifier)[0] for name in names]
-        return cls(tuple(map(execution.place, networks)), execution, vote)
+        networks, abouts = zip(*(load_weights(find_weights(name), DigitClassifier) for name in names), strict=True)
+        classes, *others = [class_names(of, one.classes) for one, of in zip(networks, abouts, strict=True)]
+        if any(other != classes for other in others):
+            raise UserError(f"{names[0]} and others were trained on other classes: let those of the same vote")
+        return cls(tuple(map(execution.place, networks)), execution, vote, classes)
+
+    @property
+    def size(self) -> int:
+        """Height and width of the pictures that are classified: 28 of digits, else the first network's."""
+        return picture_size(self.networks[0], self.classes)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities float32 (classifiers, N, 10) of digits uint8 (N, 28, 28, 3)."""
-        images = _pictures(images, 28)
+        """Class probabilities float32 (classifiers, N, K) of pictures uint8 (N, size, size, 3)."""
+        images = _pictures(images, self.size)
         return np.stack([class_probabilities(network, images, self.execution) for network in self.networks])
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """Labels int64 (N,) of digits uint8 (N, 28, 28, 3)."""
+        """Labels int64 (N,), places in `classes`, of pictures uint8 (N, size, size, 3)."""
         return vote(self.probabilities(images), self.how)
 
 
@@ -216,12 +241,6 @@ def _checked(network: Generator, settings: dict[str, Any]) -> Sampling:
     check_numbers(sampling)
     network.check(sampling)
     return sampling
-
-
-def _digit(digit: int, network: Generator) -> int:
-    if digit not in range(network.classes):
-        raise UserError(f"there is no digit {digit!r}: ask for 0 to {network.classes - 1}")
-    return int(digit)
 
 
 def _pictures(images: np.ndarray, size: int, channels: int = 3) -> np.ndarray:

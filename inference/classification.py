@@ -1,13 +1,18 @@
 """The one way from pictures to labels, for training curves, inference and scores alike."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.classes import checked_classes
+from data.digits import DIGITS, SIZE
+from models.digit_classifiers import DigitClassifier
 from runtime.device import Execution
+from runtime.errors import UserError
 from runtime.images import from_uint8
 
 Vote = Literal["majority", "mean"]
@@ -32,8 +37,24 @@ def in_chunks(
     return np.concatenate(results)
 
 
+def class_names(about: dict[str, Any], count: int) -> tuple[str, ...]:
+    """The names of the `count` classes of weights that were made so: digits, unless they were trained on others.
+
+    Raises UserError for names that cannot be parts of file names and cells of tables.
+    """
+    names = about.get("classes", list(map(str, range(count))))
+    if not isinstance(names, list) or len(names) != count:
+        raise UserError(f"the weights have {count} classes, but other names of them: train them anew")
+    return checked_classes(Path("the weights"), list(map(str, names)))
+
+
+def picture_size(classifier: DigitClassifier, classes: Sequence[str]) -> int:
+    """Height and width of the pictures that a classifier of these classes is given: digits have one of their own."""
+    return SIZE if tuple(classes) == DIGITS else classifier.image_size
+
+
 def class_probabilities(classifier: nn.Module, images: np.ndarray, execution: Execution) -> np.ndarray:
-    """Class probabilities (N, 10) of uint8 pictures (N, H, W, 3), by a classifier in evaluation mode on the device."""
+    """Class probabilities (N, K) of uint8 pictures (N, H, W, 3), by a classifier in evaluation mode on the device."""
     return in_chunks(lambda inputs: classifier(inputs).float().softmax(1), images, execution)
 
 
@@ -43,7 +64,7 @@ def accuracy(classifier: nn.Module, images: np.ndarray, labels: np.ndarray, exec
 
 
 def vote(probabilities: np.ndarray, how: Vote) -> np.ndarray:
-    """The labels (N,) that several classifiers' probabilities (classifiers, N, 10) give together.
+    """The labels (N,) that several classifiers' probabilities (classifiers, N, K) give together.
 
     `mean`: the highest mean probability. `majority`: the class that most classifiers put first; of classes with
     equally many votes, the one of the highest mean probability.

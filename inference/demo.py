@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 from torch import nn
 
+from data.digits import DIGITS
 from inference.api import SHIPPED, Autoencoder, Classifier, Digits, Faces, find_weights
 from inference.attributes import read_directions
 from models.digit_classifiers import DigitClassifier
@@ -58,7 +59,10 @@ def load_networks(config: Config) -> Networks:
     for path in map(find_weights, config.weights):
         match load_weights(path, nn.Module)[0]:
             case DigitClassifier():
-                own[path.parent.name if path.stem == "weights" else path.stem] = Classifier.load(path, **where)
+                classifier = Classifier.load(path, **where)
+                if classifier.classes != DIGITS:
+                    raise UserError(f"{path} tells other classes than digits apart: use inference.classify_digits")
+                own[path.parent.name if path.stem == "weights" else path.stem] = classifier
                 continue
             case VAE():
                 kind = "vae"

@@ -38,7 +38,10 @@ def digits(networks: Networks) -> None:
     guided, stepped = takes(network, guidance=1.5), takes(network, steps=12)
     with gr.Row():
         with gr.Column(scale=1):
-            which = gr.CheckboxGroup(DIGITS, value=["3", "1", "4"], label="Which digits")
+            names = list(networks.digits.classes)
+            which = gr.CheckboxGroup(
+                names, value=["3", "1", "4"] if names == DIGITS else names[:3], label="Which digits"
+            )
             count = gr.Slider(1, 10, 5, step=1, label="How many of each")
             seed = gr.Number(999, label="Seed", precision=0, minimum=0)
             scale = process.default_guidance if process else 1
@@ -49,7 +52,7 @@ def digits(networks: Networks) -> None:
             drawn = picture("Digits, a row each", "digits")
     with gr.Row(visible=process is not None):
         with gr.Column(scale=1):
-            digit = gr.Dropdown(DIGITS, value="3", label="The making of a")
+            digit = gr.Dropdown(names, value="3" if names == DIGITS else names[0], label="The making of a")
             begin = gr.Button("Show how it is made")
             at = gr.Slider(0, 1, 0, step=1, label="From noise to the digit: step", elem_id="at")
         with gr.Column(scale=2):
@@ -59,12 +62,12 @@ def digits(networks: Networks) -> None:
     def make(which: list[str], count: int, seed: int, *values: Any) -> np.ndarray:
         if not which:
             raise UserError("no digit is chosen: choose at least one")
-        asked = [int(digit) for digit in sorted(which) for _ in range(count)]
+        asked = [digit for digit in sorted(which) for _ in range(count)]
         drawn = networks.digits.sample(asked, seed, **dict(zip(settings, values, strict=True)))
         return enlarged(drawn, count, 3)
 
     def show(digit: str, seed: int, *values: Any) -> tuple[Any, ...]:
-        _, pictures = networks.digits.process(int(digit), seed, **dict(zip(settings, values, strict=True)))
+        _, pictures = networks.digits.process(digit, seed, **dict(zip(settings, values, strict=True)))
         return pictures, gr.Slider(maximum=len(pictures) - 1, value=0), enlarged(pictures[:1], 1, 10)
 
     on(draw.click, make, [which, count, seed, *settings.values()], drawn)

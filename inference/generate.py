@@ -27,8 +27,8 @@ class Config(Settings):
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
     """Output folder; created if missing, refused if it holds other files."""
-    count: Annotated[int, Range(1, 10_000)] = 1000
-    """Number of images; of digits, a tenth per class."""
+    count: Annotated[int, Range(0, 10_000)] = 0
+    """Number of images, of classes a multiple of their number (0: 1000, or 100 per class)."""
     images: Path | None = None
     """Folder of images: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
     seed: int = 999
@@ -62,15 +62,19 @@ def main(config: Config) -> None:
         case Generator() if config.images:
             raise UserError(f"{path} makes pictures of noise: leave out --images, which is for a VAE or a classifier")
         case Generator(classes=0):
-            generate_faces.main(generate_faces.Config(path, config.out, config.count, **how, **where))
-            print(f"{config.count} faces are in {config.out}")
+            count = config.count or 1000
+            generate_faces.main(generate_faces.Config(path, config.out, count, **how, **where))
+            print(f"{count} faces are in {config.out}")
             if isinstance(network, VAE):
                 print("for reconstructions give a folder of faces with --images DIR")
-        case Generator():
-            if config.count % 10 or config.count > 9990:
-                raise UserError(f"--count {config.count}: of ten digits there are a multiple of 10, up to 9990")
-            generate_digits.main(generate_digits.Config(path, config.out, config.count // 10, **how, **where))
-            print(f"{config.count} digits are in {config.out}")
+        case Generator(classes=classes):
+            count = config.count or 100 * classes
+            if count % classes or count > 999 * classes:
+                raise UserError(
+                    f"--count {count}: of {classes} classes there are a multiple of {classes}, up to 999 each"
+                )
+            generate_digits.main(generate_digits.Config(path, config.out, count // classes, **how, **where))
+            print(f"{count} digits are in {config.out}")
         case _:
             raise UserError(f"{path} makes nothing by itself: give weights of a generator, a VAE or a classifier")
 

@@ -20,7 +20,7 @@ ENLARGEMENT = 8  # of a pixel in snapshots
 
 @dataclass
 class Config(Settings):
-    """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else."""
+    """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else; so of classes of your own."""
 
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
@@ -33,7 +33,7 @@ class Config(Settings):
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
     """Settings of sampling."""
     grid: Path | None = None
-    """Also write a 10x10 sample grid to this PNG (rows: classes; columns: noise vectors)."""
+    """Also write a sample grid, ten of each class, to this PNG (rows: classes; columns: noise vectors)."""
     snapshots: Path | None = None
     """Also write six states of the reverse process of one digit to this PNG, and all of it as a GIF beside it."""
     snapshot_digit: Annotated[int, Range(0, 9)] = 0
@@ -52,9 +52,9 @@ def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
     digits = Digits.load(config.weights, config.device, config.precision)
     check(config, digits)
-    names = [f"{digit}_{number:03d}.png" for digit in range(10) for number in range(1, config.per_class + 1)]
+    names = [f"{name}_{number:03d}.png" for name in digits.classes for number in range(1, config.per_class + 1)]
     with claimed(config.out, names):
-        asked = np.arange(10).repeat(config.per_class)
+        asked = np.arange(len(digits.classes)).repeat(config.per_class)
         save_images(config.out, names, digits.sample(asked, config.seed, **vars(config.sampling)))
     if config.grid:
         save_png(config.grid, digits.grid(config.seed, **vars(config.sampling)))

@@ -17,6 +17,7 @@ from runtime.errors import UserError
 from runtime.images import sheet, to_uint8
 from runtime.seeds import image_noise, image_seeds
 
+MOST_ROWS = 20  # of a sheet of classes
 FRAMES = 100  # of an animation of the reverse process
 
 
@@ -114,33 +115,37 @@ def interpolate_noise(first: Tensor, last: Tensor, count: int) -> Tensor:
     return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
 
 
-def requests(seed: int, per_class: int) -> tuple[Tensor, Tensor]:
-    """Seeds and labels, each int64 (10·per_class,), digit by digit; number 17 of a digit never changes."""
-    labels = torch.arange(10).repeat_interleave(per_class)
-    return request_seeds(seed, labels.tolist()), labels
+def requests(seed: int, per_class: int, classes: int = 10) -> tuple[Tensor, Tensor]:
+    """Seeds and labels, each int64 (classes·per_class,), class by class; number 17 of a class never changes."""
+    labels = torch.arange(classes).repeat_interleave(per_class)
+    return request_seeds(seed, labels.tolist(), classes), labels
 
 
-def request_seeds(seed: int, labels: Sequence[int]) -> Tensor:
-    """The seed, int64 (N,), of each of the digits `labels`: the first 3 has the same noise among any others."""
+def request_seeds(seed: int, labels: Sequence[int], classes: int = 10) -> Tensor:
+    """The seed, int64 (N,), of each of the `labels`: the first 3 has the same noise among any others."""
     met: Counter[int] = Counter()
     numbers = []
     for label in labels:
-        numbers.append(10 * met[label] + label)
+        numbers.append(classes * met[label] + label)
         met[label] += 1
     return image_seeds(seed, numbers)
 
 
-def grid_requests(seed: int) -> tuple[Tensor, Tensor]:
-    """Seeds and labels, each int64 (100,), of a sheet with ten columns: a row a digit, the same noise down a column."""
-    return image_seeds(seed, range(10)).repeat(10), torch.arange(10).repeat_interleave(10)
+def grid_requests(seed: int, classes: int = 10) -> tuple[Tensor, Tensor]:
+    """Seeds and labels, each int64 (10·rows,), of a sheet of ten columns: a row a class, a noise down a column.
+
+    Of many classes the first MOST_ROWS are shown.
+    """
+    classes = min(classes, MOST_ROWS)
+    return image_seeds(seed, range(10)).repeat(classes), torch.arange(classes).repeat_interleave(10)
 
 
 def sample_grid(
     generator: Generator, seed: int, execution: Execution, sampling: Sampling = DEFAULT, faces: int = 64
 ) -> np.ndarray:
-    """A grid from fixed noise vectors, uint8 (H, W, 3): a row a digit, the same noise down a column; or `faces`."""
+    """A grid from fixed noise vectors, uint8 (H, W, C): a row a class, the same noise down a column; or `faces`."""
     if generator.classes:
-        seeds, labels = grid_requests(seed)
+        seeds, labels = grid_requests(seed, generator.classes)
         return sheet(sample_images(generator, seeds, execution, labels, sampling), columns=10)
     return sheet(sample_images(generator, image_seeds(seed, range(faces)), execution, sampling=sampling))
 
@@ -149,7 +154,7 @@ def sample_grid(
 def reverse_process(
     network: DiffusionModel, seed: int, label: int, execution: Execution, sampling: Sampling
 ) -> tuple[list[float], np.ndarray]:
-    """How a diffusion network makes one digit: the times visited, down to 0, and a picture uint8 (28, 28, 3) of each.
+    """How a diffusion network makes one digit: the times visited, down to 0, and a picture uint8 (H, W, C) of each.
 
     `seed` is that of the digit's noise. Raises UserError as `DiffusionModel.check`.
     """

@@ -28,10 +28,12 @@ def card(path: Path) -> dict[str, str]:
     stored = {str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.is_floating_point()}
     parameters = sum(value.numel() for value in network.parameters())
     content = path.read_bytes()
+    classes = {"classes": ", ".join(map(str, about["classes"]))} if "classes" in about else {}
     return {
         "file": str(path),
         "network": metadata["network"],
         "arguments": ", ".join(f"{name} {value}" for name, value in json.loads(metadata["arguments"]).items()),
+        **classes,
         "recipe": about.get("recipe", "not told"),
         "training": f"{about.get('step', 0):,} steps, {about.get('epochs', 0):g} epochs",
         "parameters": f"{parameters:,}, stored as {', '.join(sorted(stored))}",

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import tyro
 
-from data.digits import digit_domains, load_digits
-from inference.classification import Vote, class_probabilities, vote
+from data.digits import class_names, digit_domains, load_digits
+from inference.classification import Vote, class_probabilities, picture_size, vote
 from metrics import passport
 from metrics.calibration import calibration_error
 from metrics.confusion import confusion_matrix
@@ -56,14 +56,18 @@ def main(config: Config) -> None:
             raise UserError(f"the runs differ in their {key}: let runs of one recipe and scenario vote")
     if len(runs) > 1:
         about |= {"network": about["network"] + " and variants", "voting": len(runs)}
-    domains = digit_domains(root) if about["method"] == "supervised" else [about["target"]]
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(run)) for run in runs]
+    classes = class_names(root, about["source"])
+    size = picture_size(classifiers[0], classes)
+    domains = [about["target"]]
+    if about["method"] == "supervised":
+        domains = [domain for domain in digit_domains(root) if class_names(root, domain) == classes]
     scores, confusion, judged_on = {}, {}, {}
     for domain in domains:
         scores[domain] = {}
         for split in ("val", "test"):
-            images, labels = load_digits(root, domain, split, labelled=False)
+            images, labels = load_digits(root, domain, split, labelled=False, size=size)
             if labels is not None:
                 probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
                 given = vote(np.stack(probabilities), config.vote)
@@ -71,7 +75,7 @@ def main(config: Config) -> None:
                 judged_on[f"{domain} {split}"] = passport.of_reference(images)
                 confusion[domain] = {
                     "split": split,
-                    "matrix": confusion_matrix(labels, given).tolist(),
+                    "matrix": confusion_matrix(labels, given, len(classes)).tolist(),
                     "calibration_error": calibration_error(np.mean(probabilities, 0), labels),
                 }
     content = about | {"scores": scores, "confusion": confusion, "passport": judged_on}

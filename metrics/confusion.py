@@ -1,15 +1,13 @@
-"""Confusion matrices of the ten digits: counts, the scores they give, and a figure."""
+"""Confusion matrices: counts, the scores they give, and a figure."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-CLASSES = 10
 
-
-def confusion_matrix(true: list[int], given: list[int]) -> np.ndarray:
-    """Counts (10, 10) of pictures by their true label (row) and the given one (column)."""
-    matrix = np.zeros((CLASSES, CLASSES), int)
+def confusion_matrix(true: list[int], given: list[int], classes: int = 10) -> np.ndarray:
+    """Counts (classes, classes) of pictures by their true label (row) and the given one (column)."""
+    matrix = np.zeros((classes, classes), int)
     np.add.at(matrix, (true, given), 1)
     return matrix
 
@@ -26,7 +24,7 @@ def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
 
 
 def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
-    """A confusion matrix (10, 10): counts, shaded by their share of the row."""
+    """A confusion matrix (K, K): counts, shaded by their share of the row."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -34,6 +32,6 @@ def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES), xlabel="label given", ylabel="true label")
+    axes.set(xticks=range(len(matrix)), yticks=range(len(matrix)), xlabel="label given", ylabel="true label")
     axes.set_title(title, fontsize=9)
     return figure

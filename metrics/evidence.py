@@ -14,8 +14,8 @@ import numpy as np
 import tyro
 from scipy.stats import entropy
 
-from data.digits import load_unlabelled
-from inference.classification import class_probabilities
+from data.digits import class_names, load_unlabelled
+from inference.classification import class_probabilities, picture_size
 from metrics.adaptation import adaptation_run, last_classifier
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
@@ -49,9 +49,11 @@ def main(config: Config) -> None:
     targets = {run.settings["target"] for run in runs}
     if len(targets) > 1 or "" in targets:
         raise UserError(f"these runs have the targets {sorted(targets)}: give runs that have one, and the same")
-    images = load_unlabelled(config.data or runs[0].settings["data"], targets.pop(), config.split)
+    root = config.data or runs[0].settings["data"]
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(run)) for run in runs]
+    size = picture_size(classifiers[0], class_names(root, runs[0].settings["source"]))
+    images = load_unlabelled(root, targets.pop(), config.split, size)
     probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
     measured = evidence(np.stack(probabilities))
     for run, values in zip(config.runs, measured, strict=True):

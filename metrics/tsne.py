@@ -13,8 +13,8 @@ import tyro
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from data.digits import load_digits
-from inference.classification import in_chunks
+from data.digits import class_names, load_digits
+from inference.classification import in_chunks, picture_size
 from metrics.adaptation import adaptation_run
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
@@ -77,9 +77,11 @@ def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
     execution = choose_execution(config.device, "float32")
     classifier, _ = load_weights(run / "weights.safetensors", DigitClassifier)
     classifier = execution.place(classifier)
+    root = config.data or settings["data"]
+    size = picture_size(classifier, class_names(root, settings["source"]))
     features, labels, domains = [], [], []
     for number, name in enumerate(names):
-        images, true = load_digits(config.data or settings["data"], name, "val")
+        images, true = load_digits(root, name, "val", size=size)
         chosen = np.sort(np.random.RandomState(config.seed).permutation(len(images))[: config.count])
         features.append(in_chunks(classifier.features, images[chosen], execution))
         labels.append(true[chosen])

@@ -31,14 +31,16 @@ class AutoGuided(DiffusionModel):
         if _task(self.network) != _task(self.guide):
             raise UserError("the guide was trained on other images or another process: train it as the network")
         self.classes, self.image_size = self.network.classes, self.network.image_size
+        self.channels = self.network.channels
         self.diffusion = self.network.diffusion
 
     def forward(self, images: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The guided prediction (N, 3, size, size) for noisy images of that shape, times (N,) and labels (N,)."""
+        """The guided prediction for noisy images (N, channels, size, size), times (N,) and labels (N,)."""
         return torch.lerp(self.guide(images, times, labels), self.network(images, times, labels), self.scale)
 
 
-def _task(network: ResidualUNet) -> tuple[int, int, Process]:
+def _task(network: ResidualUNet) -> tuple[int, int, int, Process]:
     """What a network predicts, and of what; where its sampling ends does not matter."""
     process = network.diffusion
-    return network.classes, network.image_size, replace(process, sigma_min=0) if isinstance(process, EDM) else process
+    process = replace(process, sigma_min=0) if isinstance(process, EDM) else process
+    return network.classes, network.image_size, network.channels, process

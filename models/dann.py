@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from models.digit_classifiers import DigitClassifier, Parts, network_parts
+from models.digit_classifiers import CLASSES, DigitClassifier, Parts, network_parts
 from runtime.processes import sum_over_processes
 
 
@@ -63,7 +63,7 @@ def dann_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Class loss of the source and domain loss of both (DANN, equation 9), and what to log.
 
-    `class_logits` (2n, 10) and `domain_logits` (2n, 1) are the source's and the target's, `labels` (n,) the source's;
+    `class_logits` (2n, K) and `domain_logits` (2n, 1) are the source's and the target's, `labels` (n,) the source's;
     lambda acts in the reversed gradient. `confusion_weight`, if given, times the target's class confusion is added.
     """
     source, target = class_logits.float().chunk(2)
@@ -86,7 +86,7 @@ class DANN(nn.Module):
         self.domain_classifier = parts.domain_classifier
 
     def forward(self, images: Tensor, reversal_weight: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """Class logits (N, 10) and domain logits (N, 1) of images (N, 3, H, W) in [-1, 1].
+        """Class logits (N, classes) and domain logits (N, 1) of images (N, 3, H, W) in [-1, 1].
 
         `reversal_weight` is lambda: the gradient of the domain loss reaches the features times minus it.
         """
@@ -95,6 +95,6 @@ class DANN(nn.Module):
         return self.classifier.label_classifier(features), domain_logits
 
 
-def dann(network: str, width: int = 0) -> DANN:
+def dann(network: str, width: int = 0, classes: int = CLASSES) -> DANN:
     """The whole network of this name in DANN_NETWORKS, for training."""
-    return DANN(network_parts(network, width))
+    return DANN(network_parts(network, width, classes))

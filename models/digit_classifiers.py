@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from models.dcgan import initialise_dcgan
 
-CLASSES = 10
+CLASSES = 10  # unless others than the digits are to be told apart
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Parts:
     feature_extractor: nn.Module
     """Images (N, 3, image_size, image_size) in [-1, 1] to features (N, feature_size)."""
     label_classifier: nn.Module
-    """Features to class logits (N, 10)."""
+    """Features to class logits (N, classes)."""
     domain_classifier: nn.Module
     """Features to domain logits (N, 1), positive for the target."""
 
@@ -42,12 +42,17 @@ class DigitClassifier(nn.Module):
         self.feature_extractor = parts.feature_extractor
         self.label_classifier = parts.label_classifier
 
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart: the outputs of its last layer."""
+        return list(self.label_classifier.modules())[-1].out_features
+
     def features(self, images: Tensor) -> Tensor:
         """Features (N, feature_size) of images (N, 3, H, W) in [-1, 1], resized to what the network takes."""
         return self.feature_extractor(resize(images, self.image_size))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class logits (N, 10) of images (N, 3, H, W) in [-1, 1]."""
+        """Class logits (N, classes) of images (N, 3, H, W) in [-1, 1]."""
         return self.label_classifier(self.features(images))
 
 
@@ -58,12 +63,12 @@ def resize(images: Tensor, size: int) -> Tensor:
     return interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
 
 
-def dann64(width: int = 64) -> Parts:
+def dann64(width: int = 64, classes: int = CLASSES) -> Parts:
     """Five convolutions on 64x64 images, averaged over positions."""
     channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
     blocks, size = pooled_convolutions(channels), channels[-1]
     extractor = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Parts(64, size, extractor, deep_head(size, CLASSES), deep_head(size, 1))
+    return Parts(64, size, extractor, deep_head(size, classes), deep_head(size, 1))
 
 
 def dann28(
@@ -73,6 +78,7 @@ def dann28(
     strided: bool = False,
     linear: int = 100,
     dropout2d: bool = True,
+    classes: int = CLASSES,
 ) -> Parts:
     """Two convolutions on 28x28 images, with dropout.
 
@@ -101,22 +107,22 @@ def dann28(
         nn.Linear(hidden, hidden),
         nn.BatchNorm1d(hidden),
         nn.ReLU(),
-        nn.Linear(hidden, CLASSES),
+        nn.Linear(hidden, classes),
     )
     return Parts(28, size, extractor, label_classifier, normed_head(size, hidden))
 
 
-def dann32(width: int = 64) -> Parts:
+def dann32(width: int = 64, classes: int = CLASSES) -> Parts:
     """Five convolutions on 32x32 images."""
     channels = [width, 2 * width, 4 * width, 4 * width, 8 * width]
     blocks, size = pooled_convolutions(channels), channels[-1]
-    label_classifier = deep_head(size, CLASSES)
+    label_classifier = deep_head(size, classes)
     hidden = [layer for _ in range(4) for layer in (nn.Linear(size, size), nn.BatchNorm1d(size), nn.ReLU())]
     domain_classifier = nn.Sequential(*hidden, nn.Linear(size, 1))
     return Parts(32, size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
 
 
-def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1) -> Parts:
+def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1, classes: int = CLASSES) -> Parts:
     """Five convolutions on 28x28 images, the last ones with stride 2, to 512 feature maps of 1x1 or 2x2."""
 
     def block(before: int, after: int, stride: int) -> list[nn.Module]:
@@ -133,10 +139,10 @@ def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1) -> Parts:
         *block(4 * width, 8 * width, 2 // feature_side),
         nn.Flatten(),
     )
-    return Parts(28, size, extractor, dropout_head(size, hidden), normed_head(size, hidden))
+    return Parts(28, size, extractor, dropout_head(size, hidden, classes), normed_head(size, hidden))
 
 
-def dann_lenet(width: int = 32) -> Parts:
+def dann_lenet(width: int = 32, classes: int = CLASSES) -> Parts:
     """Two 5x5 convolutions on 28x28 images, as in LeNet; the domain classifier has two outputs."""
     second = 3 * width // 2
     size, hidden = second * 16, 12 * width
@@ -159,7 +165,7 @@ def dann_lenet(width: int = 32) -> Parts:
         nn.Linear(hidden, hidden // 2),
         nn.BatchNorm1d(hidden // 2),
         nn.ReLU(),
-        nn.Linear(hidden // 2, CLASSES),
+        nn.Linear(hidden // 2, classes),
     )
     domain_classifier = nn.Sequential(
         nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2), _Difference()
@@ -167,7 +173,7 @@ def dann_lenet(width: int = 32) -> Parts:
     return Parts(28, size, extractor, label_classifier, domain_classifier)
 
 
-def dann_acgan(width: int = 28) -> Parts:
+def dann_acgan(width: int = 28, classes: int = CLASSES) -> Parts:
     """The ACGAN's discriminator for 28x28 images; its real/fake head tells the domains apart instead."""
     extractor = nn.Sequential(
         nn.Conv2d(3, width, 4, 2, 1, bias=False),
@@ -182,7 +188,7 @@ def dann_acgan(width: int = 28) -> Parts:
     )
     # The heads are 4x4 convolutions of 4x4 maps, which is to say linear, and begin as such convolutions do.
     size = 4 * width * 16
-    heads = nn.Linear(size, CLASSES, bias=False), nn.Linear(size, 1, bias=False)
+    heads = nn.Linear(size, classes, bias=False), nn.Linear(size, 1, bias=False)
     initialise_dcgan(extractor)
     for head in heads:
         nn.init.normal_(head.weight, 0.0, 0.02)
@@ -205,15 +211,14 @@ DANN_NETWORKS = {
 }
 
 
-def network_parts(network: str, width: int = 0) -> Parts:
+def network_parts(network: str, width: int = 0, classes: int = CLASSES) -> Parts:
     """The parts of the network of this name in DANN_NETWORKS, at its own width if `width` is 0."""
-    build = DANN_NETWORKS[network]
-    return build(width=width) if width else build()
+    return DANN_NETWORKS[network](**{"width": width} if width else {}, classes=classes)
 
 
-def digit_classifier(network: str, width: int = 0) -> DigitClassifier:
+def digit_classifier(network: str, width: int = 0, classes: int = CLASSES) -> DigitClassifier:
     """The part of this network that classifies digits."""
-    return DigitClassifier(network_parts(network, width))
+    return DigitClassifier(network_parts(network, width, classes))
 
 
 def pooled_convolutions(channels: list[int]) -> list[nn.Module]:
@@ -233,9 +238,9 @@ def deep_head(size: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, outputs))
 
 
-def dropout_head(size: int, hidden: int) -> nn.Module:
+def dropout_head(size: int, hidden: int, classes: int = CLASSES) -> nn.Module:
     """Class logits from features (N, size) by a hidden layer with dropout."""
-    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, CLASSES))
+    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, classes))
 
 
 def normed_head(size: int, hidden: int) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from models.dann import dann_loss, reverse_gradient
-from models.digit_classifiers import DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize
+from models.digit_classifiers import CLASSES, DigitClassifier, Parts, dropout_head, network_parts, normed_head, resize
 from runtime.processes import mean_over_processes, sum_over_processes
 
 DECODED_SIZE = 32
@@ -21,7 +21,7 @@ class DSNOutput(NamedTuple):
     """What a DSN makes of a batch whose first half is source and whose second half is target."""
 
     class_logits: Tensor
-    """(N, 10)"""
+    """(N, classes)"""
     domain_logits: Tensor
     """(N, 1), positive for the target"""
     shared: Tensor
@@ -38,9 +38,9 @@ class DSN(nn.Module):
     The encoders are the feature extractors of the network of this name in DANN_NETWORKS.
     """
 
-    def __init__(self, network: str = "dann32", width: int = 0):
+    def __init__(self, network: str = "dann32", width: int = 0, classes: int = CLASSES):
         super().__init__()
-        parts = dsn_parts(network, width)
+        parts = dsn_parts(network, width, classes)
         self.classifier = DigitClassifier(parts)
         self.domain_classifier = parts.domain_classifier
         self.private_source_encoder = network_parts(network, width).feature_extractor
@@ -82,16 +82,17 @@ class DSN(nn.Module):
         return torch.stack([resize(images, DECODED_SIZE), *(self.decode(*pair) for pair in pairs)], 1)
 
 
-def dsn_parts(network: str = "dann32", width: int = 0) -> Parts:
+def dsn_parts(network: str = "dann32", width: int = 0, classes: int = CLASSES) -> Parts:
     """The shared encoder of a DSN, which is the network's feature extractor, and the DSN's own classifiers."""
     parts = network_parts(network, width)
     size, hidden = parts.feature_size, min(512, parts.feature_size)
-    return Parts(parts.image_size, size, parts.feature_extractor, dropout_head(size, hidden), normed_head(size, hidden))
+    heads = dropout_head(size, hidden, classes), normed_head(size, hidden)
+    return Parts(parts.image_size, size, parts.feature_extractor, *heads)
 
 
-def dsn_classifier(network: str = "dann32", width: int = 0) -> DigitClassifier:
+def dsn_classifier(network: str = "dann32", width: int = 0, classes: int = CLASSES) -> DigitClassifier:
     """The part of a DSN that classifies digits: shared encoder and label classifier."""
-    return DigitClassifier(dsn_parts(network, width))
+    return DigitClassifier(dsn_parts(network, width, classes))
 
 
 def decoder(size: int, width: int) -> nn.Module:

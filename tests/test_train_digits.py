@@ -191,7 +191,7 @@ def test_bad_data_are_named(train, tmp_path, error_of, damage):
             numbers = [number for number in range(40) if number % 10 != 9]
             names = [f"{number:05d}.png" for number in numbers]
             write_labels(folder / "train.csv", names, [number % 10 for number in numbers])
-            expected = f"{folder}/train.csv has no image of 9: every digit needs examples"
+            expected = f"{folder}/train.csv has no image of 9: every class needs examples"
         case "label":
             (folder / "train.csv").write_text("image_name,label\n00000.png,10\n")
             expected = f"{folder}/train.csv, line 2: the label is '10'"

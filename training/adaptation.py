@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from data.batches import ImageBatches
-from data.digits import load_digits, load_unlabelled
+from data.digits import DIGITS, SIZE, class_names, load_digits, load_unlabelled
 from inference.classification import accuracy
 from models.dann import DANN, domain_loss
-from models.digit_classifiers import DANN_NETWORKS
+from models.digit_classifiers import DANN_NETWORKS, network_parts
 from models.dsn import DSN
 from runtime.batch_norm import frozen_statistics
 from runtime.device import Execution
@@ -41,9 +41,9 @@ class AdaptationConfig(TrainConfig):
     width: Annotated[int, AT_LEAST_0] = 0
     """Channels of the network's first convolution; all layers scale with it (0: the reported size)."""
     source: str = ""
-    """The labelled domain, a folder under ROOT/digits."""
+    """The labelled domain, a folder under ROOT/digits; or of your own, a folder in ROOT (docs/data.md)."""
     target: str = ""
-    """The domain to adapt to, a folder under ROOT/digits."""
+    """The domain to adapt to, likewise."""
     balanced: bool = False
     """Sample the classes of the source equally often."""
     augment: Literal[tuple(AUGMENTATIONS)] = "off"
@@ -81,6 +81,24 @@ class AdaptationConfig(TrainConfig):
             raise UserError(f"--source and --target are both {self.source}: name two domains, or use supervised")
 
 
+def shared_classes(config: AdaptationConfig) -> tuple[str, ...]:
+    """The names of the source's classes; raises UserError when it has none, or the target others."""
+    classes = class_names(config.data, config.source)
+    if not classes:
+        raise UserError(f"{config.source} has no folders of classes: the source needs labels")
+    others = class_names(config.data, config.target) if config.target else ()
+    if others and others != classes:
+        only = {config.source: set(classes) - set(others), config.target: set(others) - set(classes)}
+        told = [f"{domain} alone has {', '.join(sorted(names))}" for domain, names in only.items() if names]
+        raise UserError(f"both domains must have the same classes: {' and '.join(told) or 'their order differs'}")
+    return classes
+
+
+def picture_size(config: AdaptationConfig) -> int:
+    """Height and width at which pictures are read: digits have one of their own, others take the network's."""
+    return SIZE if shared_classes(config) == DIGITS else network_parts(config.network).image_size
+
+
 class ViewBatches:
     """Batches of one domain in one or several views: every image augmented anew for each name in `augmentations`."""
 
@@ -90,7 +108,7 @@ class ViewBatches:
         self.per_epoch = batches.per_epoch
 
     def views(self, number: int) -> list[Tensor]:
-        """The batch of this number in each view, (n, 3, 28, 28) in [-1, 1] on the device."""
+        """The batch of this number in each view, (n, 3, H, W) in [-1, 1] on the device."""
         return self._augmented(self.batches.batch(number), number)
 
     def labelled_views(self, number: int) -> tuple[list[Tensor], Tensor]:
@@ -106,7 +124,7 @@ class ViewBatches:
 
 def source_batches(config: AdaptationConfig, execution: Execution, augmentations: Sequence[str]) -> ViewBatches:
     """Labelled batches of the source."""
-    images, labels = load_digits(config.data, config.source, "train")
+    images, labels = load_digits(config.data, config.source, "train", size=picture_size(config))
     stream, size = RandomStream(config.seed, execution.device), config.batch_size
     _check_count(images, config.source, size)
     batches = ImageBatches(images, size, stream, labels=labels, balanced=config.balanced)
@@ -117,7 +135,7 @@ def target_batches(
     config: AdaptationConfig, execution: Execution, augmentations: Sequence[str], ratio: int = 1
 ) -> ViewBatches:
     """Batches of the target, `ratio` times as large as the source's; no label of it is read."""
-    images = load_unlabelled(config.data, config.target, "train")
+    images = load_unlabelled(config.data, config.target, "train", picture_size(config))
     stream, size = RandomStream(config.seed, execution.device), ratio * config.batch_size
     _check_count(images, config.target, size)
     batches = ImageBatches(images, size, stream.within("target"))
@@ -134,8 +152,12 @@ class Validation:
 
     def __init__(self, config: AdaptationConfig, execution: Execution):
         self.execution = execution
-        domains = {"source": config.source, "target": config.target}
-        digits = {role: load_digits(config.data, name, "val", labelled=False) for role, name in domains.items() if name}
+        domains, size = {"source": config.source, "target": config.target}, picture_size(config)
+        digits = {
+            role: load_digits(config.data, name, "val", labelled=False, size=size)
+            for role, name in domains.items()
+            if name
+        }
         self.digits = {role: (images, labels) for role, (images, labels) in digits.items() if labels is not None}
 
     def accuracies(self, classifier: nn.Module) -> dict[str, float]:

@@ -40,7 +40,7 @@ class TrainConfig(Schedule, Settings):
     recipe: tyro.conf.Suppress[str] = ""
     """Name of the recipe, the first word of the command line."""
     data: Path = Path("datasets/real")
-    """The data tree (see scripts/prepare.sh), or for faces any folder of images."""
+    """The data tree (see scripts/prepare.sh), or any folder of images, of classes or of domains (docs/data.md)."""
     runs: Path = Path("runs")
     """Folder of run directories."""
     name: str = ""

@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data.digits import DIGITS
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.files import lock_folder, naming, write_atomically
@@ -43,8 +44,9 @@ class TrainingRun:
 
     config.json holds every setting, networks.txt the layers of what is trained; metrics.jsonl a line per `log_every`
     steps; checkpoint.pt the state of everything in `parts` at the last checkpoint; weights.safetensors what inference
-    needs: of `weights` = (network, name, arguments), network being `NETWORKS[name](**arguments)`. An existing directory
-    is refused without `--resume`. Only the first of several processes writes.
+    needs: of `weights` = (network, name, arguments), network being `NETWORKS[name](**arguments)`, with the names of its
+    `classes` if they are others than the digits. An existing directory is refused without `--resume`. Only the first of
+    several processes writes.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class TrainingRun:
         steps_per_epoch: int,
         parts: dict[str, Stateful],
         weights: tuple[nn.Module, str, dict[str, Any]],
+        classes: Sequence[str] = DIGITS,
     ):
+        self.classes = classes
         self.config, self.execution, self.parts, self.weights = config, execution, parts, weights
         self.folder = config.folder
         self.steps_per_epoch = steps_per_epoch
@@ -199,6 +203,8 @@ class TrainingRun:
             "parts": {part_name: part.state_dict() for part_name, part in self.parts.items()},
         }
         about = {"recipe": self.config.recipe, "step": self.step, "epochs": round(self.step / self.steps_per_epoch, 2)}
+        if self.classes and tuple(self.classes) != DIGITS:
+            about["classes"] = list(self.classes)
         kept = f"kept/{self.step:07d}.safetensors" if self._keep_due() else ""
         self._saver.save(state, self.weights, about, kept)
 
@@ -213,7 +219,7 @@ class TrainingRun:
             if self._ending:
                 print(f"interrupted, saved at {where} (go on with --resume)")
             else:
-                print(f"done, {where}\n{next_steps(self.config)}")
+                print(f"done, {where}\n{next_steps(self.config, self.classes)}")
         leave_processes()
         if self._ending:
             sys.exit(130)

@@ -35,17 +35,17 @@ def digits_section(context: Context) -> Section:
 def digits_of(context: Context, run: Run) -> list[Block]:
     """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
     network = context.network_of(run, Generator)
-    seeds, labels = grid_requests(context.config.seed)
+    seeds, labels = grid_requests(context.config.seed, network.classes)
     how = ""
     if network.diffusion:
         how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
         if network.diffusion.default_guidance != 1:  # else it was distilled into the network
             how += f", guidance {network.diffusion.default_guidance:g}"
     digits = sample_images(network, seeds, context.execution, labels)
-    digits = digits.reshape(10, 10, *digits.shape[1:])
-    ten = [str(number) for number in range(10)]
-    figure = sheet_figure(digits, ten, ten, scale=2, row_title="digit asked for", column_title="noise")
-    caption = f"100 digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
+    digits = digits.reshape(-1, 10, *digits.shape[1:])
+    rows, columns = ([str(number) for number in range(count)] for count in digits.shape[:2])
+    figure = sheet_figure(digits, rows, columns, scale=2, row_title="class asked for", column_title="noise")
+    caption = f"{len(labels)} digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
         blocks += making_of_a_zero(context, run, network)

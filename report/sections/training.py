@@ -29,7 +29,6 @@ PANELS = (
 NAMES = {"d_loss": "discriminator", "g_loss": "generator", "mse": "training", "val_mse": "validation"}
 IN_PER_CENT = ("accuracy / %", "share / %")
 OF_THE_LINE = ("step", "epoch", "seconds")  # say which line of the log it is
-CLASSES = range(10)
 
 
 def curves_section(context: Context) -> Section:
@@ -78,7 +77,7 @@ def curves(context: Context, run: Run) -> Block:
 def panels_of(keys: set[str]) -> dict[str, tuple[list[str], bool]]:
     """The logged names in panels, and whether a panel is logarithmic; what fits no panel gets one of its own."""
     by_panel: dict[str, tuple[list[str], bool]] = {}
-    for key in sorted(key for key in keys - set(OF_THE_LINE) if not re.fullmatch(r"(source|pseudo)_\d", key)):
+    for key in sorted(key for key in keys - set(OF_THE_LINE) if not re.fullmatch(r"(source|pseudo)_\d+", key)):
         panel = next((panel for panel in PANELS if re.fullmatch(panel[1], key)), (key.replace("_", " "), "", False))
         by_panel.setdefault(panel[0], ([], panel[2]))[0].append(key)
     order = [name for name, _, _ in PANELS]
@@ -90,10 +89,10 @@ def draw_label_shares(axes: Axes, logged: list[dict]) -> None:
     last = logged[-max(1, len(logged) // 10) :]
     for offset, (name, label) in zip((-0.2, 0.2), (("source", "labels"), ("pseudo", "pseudo-labels")), strict=True):
         heights = [100 * share for share in shares(last, name)]
-        axes.bar([digit + offset for digit in CLASSES], heights, 0.4, label=label)
-    axes.set_xticks(CLASSES)
+        axes.bar([number + offset for number in range(len(heights))], heights, 0.4, label=label)
+    axes.set_xticks(range(len(heights)))
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
-    label_axes(axes, f"digit, from step {last[0]['step']:.0f} on", "share of the labels / %")
+    label_axes(axes, f"class, from step {last[0]['step']:.0f} on", "share of the labels / %")
     axes.legend(fontsize=LETTERING - 1, frameon=False)
 
 
@@ -102,7 +101,8 @@ def shares(lines: list[dict], name: str) -> list[float]:
 
     They add up to 1, or to 0 where there were none.
     """
-    counts = [sum(line[f"{name}_{digit}"] for line in lines) for digit in CLASSES]
+    classes = sum(re.fullmatch(rf"{name}_\d+", key) is not None for key in lines[0])
+    counts = [sum(line[f"{name}_{number}"] for line in lines) for number in range(classes)]
     return [count / (sum(counts) or 1) for count in counts]
 
 

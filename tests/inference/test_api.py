@@ -113,7 +113,7 @@ def test_generate_says_what_it_needs(runs, tmp_path, error_of):
         ("classifier", {}, "is a classifier: give the digits to label with --images DIR"),
         ("discriminator", {}, "makes nothing by itself"),
         ("faces", {"images": tmp_path}, "makes pictures of noise: leave out --images"),
-        ("acgan", {"count": 11}, "--count 11: of ten digits there are a multiple of 10"),
+        ("acgan", {"count": 11}, "--count 11: of 10 classes there are a multiple of 10"),
         ("vae", {"images": tmp_path, "sampling": Sampling(truncation=0.5)}, "settings of sampling do nothing"),
     ):
         assert message in error_of(lambda kind=kind, options=options: make(runs[kind], tmp_path / "out", **options))
