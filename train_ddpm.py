@@ -148,7 +148,7 @@ EDM_DIGITS = Config(
     guidance=EDM.default_guidance,
 )
 EDM_FACES = replace(
-    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.15, epochs=25, batch_size=64, lr=4e-4, warmup_steps=312
+    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.15, epochs=24, batch_size=64, lr=4e-4, warmup_steps=312
 )
 RECIPES = {
     "context-unet": (
@@ -168,7 +168,7 @@ RECIPES = {
         "EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).",
         EDM_DIGITS,
     ),
-    "edm-faces": ("EDM of faces folded to 16x16 (25 epochs are 317,000 images).", EDM_FACES),
+    "edm-faces": ("EDM of faces folded to 16x16 (24 epochs are 304,000 images).", EDM_FACES),
     "edm-faces-guide": (
         "A narrower edm-faces, trained for less long, to guide it (inference.autoguide).",
         replace(EDM_FACES, width=48, epochs=6),

@@ -17,7 +17,7 @@ judge=$out/runs/on-target/weights.safetensors # reads generated digits
 # What is done, in this order: the function's name, its seconds on two cores, and what is said of it.
 plan=(
     "data 6 Writing a data tree from what the packages carry: real MNIST-M and UCI digits, drawn faces"
-    "faces 4 The shipped SAGAN draws 32 faces that nobody has"
+    "faces 12 The shipped diffusion model makes 32 faces that nobody has"
     "digits 6 The shipped diffusion model draws ten of each digit"
     "autoencoder 4 The shipped VAE compresses those faces to 1,024 numbers and restores them"
     "classify 6 The shipped classifiers of MNIST-M, before and after adapting to USPS, read UCI digits, which they never saw"

@@ -50,7 +50,7 @@ def test_every_kind_takes_the_place_of_the_shipped_one(weights):
     networks = demo.load_networks(demo.Config((weights["vae"], weights["before"], weights["after"]), device="cpu"))
     assert networks.autoencoder.network.latent_size == 6 and list(networks.directions) == ["Smiling"]
     assert list(networks.classifiers["Your classifiers"]) == ["before", "after"]
-    assert networks.faces.about["recipe"] == "sagan"
+    assert networks.faces.about["recipe"] == "edm-faces"
 
 
 def test_shipped_classifiers_stand_by_the_domain_whose_labels_they_had():
