@@ -94,8 +94,8 @@ acgan() {
 }
 
 diffusion() {
-    train train_ddpm.py edm diffusion --domain handwritten --width 32 --batch-size 32 --max-steps 1000 --lr 1.5e-3 \
-        --warmup-steps 100 --guidance 2 --sample-steps 8 --sample-every 250 --checkpoint-every 250
+    train train_ddpm.py edm diffusion --domain handwritten --width 32 --direct --sigma-min 0.1 --batch-size 32 \
+        --max-steps 900 --lr 1.5e-3 --warmup-steps 100 --guidance 2 --sample-steps 8 --sample-every 225 --checkpoint-every 225
 }
 
 guidance() {
