@@ -14,12 +14,14 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
+from threading import RLock
 
 import torch
 import torch._dynamo  # what every optimizer would import
 import tyro
 from commands import main_of
 from recipes import RECIPES, small, state, write_data, write_pictures, write_usps
+from tqdm import tqdm
 
 import training.provenance
 from runtime.errors import run_command
@@ -41,6 +43,7 @@ def started(module, words, die_at=None, die_after=None):
     status = 1
     try:
         os.setpgid(0, 0)
+        tqdm.set_lock(RLock())  # its own is shared by forks: one that is killed would hold it for ever
         if die_after is not None:
             signal.setitimer(signal.ITIMER_PROF, max(die_after, 1e-6))  # however busy the machine is
         quiet = os.open(os.devnull, os.O_WRONLY)
