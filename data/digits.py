@@ -69,10 +69,11 @@ def picture_folder(root: Path, domain: str) -> Path:
 def class_names(root: Path, domain: str) -> tuple[str, ...]:
     """The names of a domain's classes, in the order of their labels; none where its pictures have no labels."""
     folder = domain_folder(root, domain)
-    return _table_classes(folder) if has_tables(folder) else folder_classes(folder)
+    return table_classes(folder) if has_tables(folder) else folder_classes(folder)
 
 
-def _table_classes(folder: Path) -> tuple[str, ...]:
+def table_classes(folder: Path) -> tuple[str, ...]:
+    """The classes of the tables in `folder`, in the order of their labels: those of `classes.txt`, or the digits."""
     path = folder / "classes.txt"
     if not path.exists():
         return DIGITS
@@ -100,7 +101,7 @@ def load_digits(
             raise UserError(f"{folder} has no folders of classes: its pictures have no labels")
         return images, labels
     table = folder / f"{split}.csv"
-    names, labels = read_labels(table, required, _table_classes(folder))
+    names, labels = read_labels(table, required, table_classes(folder))
     return _load_pictures(table, names, size, channels), labels
 
 
@@ -124,7 +125,7 @@ def _load_pictures(table: Path, names: list[str], size: int, channels: int) -> n
     for name in names:
         if name not in position:
             raise UserError(f"{table} names {name}, which is not in {folder}")
-    resize = size != SIZE or _table_classes(table.parent) != DIGITS
+    resize = size != SIZE or table_classes(table.parent) != DIGITS
     images = decode_folder(folder, present, size, resize, channels)
     return images[[position[name] for name in names]]
 

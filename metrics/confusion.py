@@ -1,5 +1,7 @@
 """Confusion matrices: counts, the scores they give, and a figure."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,8 +25,8 @@ def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
     }
 
 
-def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
-    """A confusion matrix (K, K): counts, shaded by their share of the row."""
+def confusion_figure(matrix: np.ndarray, title: str, classes: Sequence[str] = ()) -> Figure:
+    """A confusion matrix (K, K): counts, shaded by their share of the row; `classes` are other names than numbers."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -32,6 +34,9 @@ def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xticks=range(len(matrix)), yticks=range(len(matrix)), xlabel="label given", ylabel="true label")
+    names = classes or [str(label) for label in range(len(matrix))]
+    axes.set_xticks(range(len(matrix)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+    axes.set_yticks(range(len(matrix)), names)
+    axes.set(xlabel="label given", ylabel="true label")
     axes.set_title(title, fontsize=9)
     return figure

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from data.digits import load_digits
+from data.digits import DIGITS, SIZE, load_digits
+from inference.classification import class_names
 from inference.sampling import requests, sample_images
 from metrics import Unavailable, passport
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
@@ -68,7 +69,10 @@ def main(config: Config) -> None:
     if not config.seeds:
         raise UserError("--seeds needs at least one seed")
     execution, exact = choose_execution(config.device, config.precision), choose_execution(config.device, "float32")
-    network = execution.place(load_weights(config.weights, DiffusionModel)[0])
+    network, metadata = load_weights(config.weights, DiffusionModel)
+    if class_names(metadata, network.classes) != DIGITS or network.image_size != SIZE:
+        raise UserError(f"{config.weights} makes no {SIZE}x{SIZE} digits, which the classifier reads: give another")
+    network = execution.place(network)
     classifier = exact.place(load_classifier(config.classifier))
     wanted = grid(network.diffusion, config)
     reference = config.reference.resolve()

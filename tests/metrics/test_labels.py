@@ -62,3 +62,13 @@ def test_wrong_tables_end_in_one_line(tables, tmp_path, error_of):
     assert "have no image_name in common" in error("image_name,label\nc.png,1\n")
     out.unlink()
     assert "no such table" in error_of(lambda: main(Config(out, truth)))
+
+
+def test_other_classes_are_those_listed_beside_the_truth(tables, tmp_path, capsys, error_of):
+    truth = tables("truth", {"a.png": "stop", "b.png": "go", "c.png": "go"})
+    out = tables("out", {"a.png": "stop", "b.png": "stop", "c.png": "go"})
+    without = error_of(lambda: main(Config(out, truth)))
+    assert "the label is 'stop', expected an integer from 0 to 9" in without
+    (tmp_path / "classes.txt").write_text("go\nstop\nyield\n")
+    main(Config(out, truth, confusion=tmp_path / "matrix.png"))
+    assert "by class  go: 50.0%  stop: 100.0%\n" in capsys.readouterr().out

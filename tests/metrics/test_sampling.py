@@ -9,6 +9,8 @@ import pytest
 from benchmarks.features import write_random_weights
 from metrics.inception import WEIGHTS_NAME
 from metrics.sampling import SETTINGS, Config, main, spread
+from models import NETWORKS
+from models.weights import save_weights
 
 
 @pytest.fixture
@@ -70,3 +72,10 @@ def test_settings_that_cannot_work_end_in_one_line(config, error_of):
     assert "need at least one value each" in error_of(lambda: main(config))
     config.seeds = ()
     assert "--seeds needs at least one" in error_of(lambda: main(config))
+
+
+@pytest.mark.parametrize("other", [{"classes": 7}, {"size": 32}])
+def test_what_makes_other_than_digits_is_refused(config, error_of, other):
+    arguments = {"width": 8, "steps": 4} | other
+    save_weights(config.weights, NETWORKS["context-unet"](**arguments), "context-unet", arguments, {})
+    assert "makes no 28x28 digits, which the classifier reads" in error_of(lambda: main(config))
