@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from inference import demo
+from inference.api import find_weights
 from inference.attributes import directions_file
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models import NETWORKS
@@ -55,11 +56,12 @@ def test_every_kind_takes_the_place_of_the_shipped_one(weights):
 
 def test_shipped_classifiers_stand_by_the_domain_whose_labels_they_had():
     networks = demo.load_networks(demo.Config(device="cpu"))
-    assert {row: list(names) for row, names in networks.classifiers.items()} == {
-        "Trained with labels of MNIST-M": ["before adaptation", "after adaptation to SVHN", "after adaptation to USPS"],
-        "Trained with labels of SVHN": ["after adaptation to MNIST-M", "after adaptation to USPS"],
-        "Trained with labels of USPS": ["after adaptation to MNIST-M", "after adaptation to SVHN"],
+    expected = {
+        f"Trained with labels of {title}": ["before adaptation"] * find_weights(source).is_file()
+        + [f"after adaptation to {target}" for target in demo.SOURCES.values() if target != title]
+        for source, title in demo.SOURCES.items()
     }
+    assert {row: list(names) for row, names in networks.classifiers.items()} == expected
     assert {"Smiling", "Eyeglasses"} < networks.directions.keys()
 
 
