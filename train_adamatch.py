@@ -18,7 +18,7 @@ from runtime.errors import run_command
 from runtime.processes import mean_over_processes
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, OnlyWith, Range
-from training.adaptation import AdaptationConfig, Validation, shared_classes, source_batches, target_batches
+from training.adaptation import AdaptationConfig, Domains
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -82,10 +82,9 @@ def main(config: Config) -> None:
 
     # Labelled images of the source, unlabelled ones of the target, each in two views; validation for the curves.
     views = ["off" if config.augment == "off" else "weak", config.augment]
-    classes = shared_classes(config)
-    sources = source_batches(config, execution, views)
-    targets = target_batches(config, execution, views, config.target_ratio)
-    validation = Validation(config, execution)
+    domains = Domains(config, execution)
+    sources = domains.sources(views)
+    targets = domains.targets(views, config.target_ratio)
 
     def batch(number: int) -> tuple[Views, torch.Tensor]:
         """Weak and strong views of source and target; the source's labels."""
@@ -94,7 +93,7 @@ def main(config: Config) -> None:
 
     # The network, its optimizer, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"width": config.width} | not_defaults(config.network, classes=len(classes))
+    arguments = {"width": config.width} | not_defaults(config.network, classes=len(domains.classes))
     network = execution.place(NETWORKS[config.network](**arguments))
     predict = execution.prepare(network.classifier)
     average = EMA(network, config.ema_decay)
@@ -108,14 +107,14 @@ def main(config: Config) -> None:
 
     def measure() -> dict[str, float]:
         """Validation accuracies, for the curves."""
-        return validation.accuracies(average.network.classifier)
+        return domains.accuracies(average.network.classifier)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if config.class_thresholds:
-        thresholds = parts["thresholds"] = execution.place(ClassThresholds(len(classes)))
+        thresholds = parts["thresholds"] = execution.place(ClassThresholds(len(domains.classes)))
     weights = average.network.classifier, f"{config.network}-classifier", arguments
-    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, classes)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, domains.classes)
 
     for step in run.steps():
         progress = step / run.total
@@ -130,7 +129,8 @@ def main(config: Config) -> None:
             if config.interpolation:
                 alone = adamatch.source_alone(predict, images)
         if config.interpolation:
-            shares = stream.draws("interpolation", step).uniform(2, config.batch_size, len(classes), batch_dim=1)
+            draws = stream.draws("interpolation", step)
+            shares = draws.uniform(2, config.batch_size, len(domains.classes), batch_dim=1)
             logits = adamatch.interpolate_logits(logits, alone, shares)
 
         # Pseudo-labels from the weak views; class loss on both source views, pseudo-label loss on strong target views.

@@ -20,14 +20,7 @@ from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import (
-    AdaptationConfig,
-    Validation,
-    shared_classes,
-    source_batches,
-    target_batches,
-    update_domain_classifier,
-)
+from training.adaptation import AdaptationConfig, Domains, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -142,11 +135,10 @@ def main(config: Config | Supervised) -> None:
     adapting = isinstance(config, Config)
 
     # Labelled images of the source, unlabelled ones of the target, validation images of both.
-    classes = shared_classes(config)
-    sources = source_batches(config, execution, [config.augment])
-    validation = Validation(config, execution)
+    domains = Domains(config, execution)
+    sources = domains.sources([config.augment])
     if adapting:
-        targets = target_batches(config, execution, [config.augment])
+        targets = domains.targets([config.augment])
 
     def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Source images, when adapting followed by as many of the target; the source's labels."""
@@ -155,7 +147,7 @@ def main(config: Config | Supervised) -> None:
 
     # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"width": config.width} | not_defaults(config.network, classes=len(classes))
+    arguments = {"width": config.width} | not_defaults(config.network, classes=len(domains.classes))
     network = execution.place(NETWORKS[config.network](**arguments))
     predict = execution.prepare(network if adapting else network.classifier)
     average = EMA(network, config.ema_decay)
@@ -175,14 +167,14 @@ def main(config: Config | Supervised) -> None:
 
     def measure() -> dict[str, float]:
         """Validation accuracies, for the curves."""
-        return validation.accuracies(average.network.classifier)
+        return domains.accuracies(average.network.classifier)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if alternating:
         parts["d_optimizer"] = d_optimizer
     weights = average.network.classifier, f"{config.network}-classifier", arguments
-    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, classes)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, domains.classes)
 
     for step in run.steps():
         progress = step / run.total

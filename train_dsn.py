@@ -20,14 +20,7 @@ from runtime.errors import run_command
 from runtime.images import sheet, to_uint8
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
-from training.adaptation import (
-    AdaptationConfig,
-    Validation,
-    shared_classes,
-    source_batches,
-    target_batches,
-    update_domain_classifier,
-)
+from training.adaptation import AdaptationConfig, Domains, update_domain_classifier
 from training.config import parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
@@ -74,10 +67,9 @@ def main(config: Config) -> None:
     execution = config.execution()
 
     # Labelled images of the source, unlabelled ones of the target, validation images of both.
-    classes = shared_classes(config)
-    sources = source_batches(config, execution, [config.augment])
-    targets = target_batches(config, execution, [config.augment])
-    validation = Validation(config, execution)
+    domains = Domains(config, execution)
+    sources = domains.sources([config.augment])
+    targets = domains.targets([config.augment])
 
     def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Source images followed by as many of the target; the source's labels."""
@@ -86,7 +78,7 @@ def main(config: Config) -> None:
 
     # The network, its optimizers, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = {"network": config.network, "width": config.width} | not_defaults("dsn", classes=len(classes))
+    arguments = {"network": config.network, "width": config.width} | not_defaults("dsn", classes=len(domains.classes))
     network = execution.prepare(NETWORKS["dsn"](**arguments))
     average = EMA(network, config.ema_decay)
     adam = partial(torch.optim.AdamW, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -111,14 +103,14 @@ def main(config: Config) -> None:
 
     def measure() -> dict[str, float]:
         """Validation accuracies, for the curves."""
-        return validation.accuracies(average.network.classifier)
+        return domains.accuracies(average.network.classifier)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if config.alternating:
         parts["d_optimizer"] = d_optimizer
     weights = average.network.classifier, "dsn-classifier", arguments
-    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, classes)
+    run = TrainingRun(config, execution, sources.per_epoch, parts, weights, domains.classes)
 
     for step in run.steps():
         progress = step / run.total

@@ -27,7 +27,7 @@ class ImageBatches:
     and for `balanced`: every class is then met equally often, so in an epoch a rare picture more than once and not all
     of the frequent ones.
 
-    Raises UserError when there are fewer images than a batch.
+    Raises UserError, which says `what` they are, when there are fewer images than a batch.
     """
 
     def __init__(
@@ -39,9 +39,10 @@ class ImageBatches:
         labels: np.ndarray | None = None,
         balanced: bool = False,
         resident_bytes: int | None = None,
+        what: str = "pictures",
     ):
         if len(images) < batch_size:
-            raise UserError(f"{len(images)} pictures do not fill a batch of {batch_size}: use a smaller --batch-size")
+            raise UserError(f"{len(images)} {what} do not fill a batch of {batch_size}: use a smaller --batch-size")
         check_agreement("images", lambda: (len(images), adler32(images[:: -(-len(images) // 1000)].tobytes())))
         self.batch_size, self.stream, self.device = batch_size, stream, stream.device
         self.flip, self.balanced = flip, balanced

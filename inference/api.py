@@ -191,7 +191,7 @@ class Classifier:
     @property
     def size(self) -> int:
         """Height and width of the pictures that are classified: 28 of digits, else the first network's."""
-        return picture_size(self.networks[0], self.classes)
+        return picture_size(self.networks[0].image_size, self.classes)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities float32 (classifiers, N, K) of pictures uint8 (N, size, size, 3)."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from data.classes import checked_classes
 from data.digits import DIGITS, SIZE
-from models.digit_classifiers import DigitClassifier
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import from_uint8
@@ -48,9 +47,9 @@ def class_names(about: dict[str, Any], count: int) -> tuple[str, ...]:
     return checked_classes(Path("the weights"), list(map(str, names)))
 
 
-def picture_size(classifier: DigitClassifier, classes: Sequence[str]) -> int:
-    """Height and width of the pictures that a classifier of these classes is given: digits have one of their own."""
-    return SIZE if tuple(classes) == DIGITS else classifier.image_size
+def picture_size(image_size: int, classes: Sequence[str]) -> int:
+    """Height and width of pictures to classify: digits have a size of their own, others the network's `image_size`."""
+    return SIZE if tuple(classes) == DIGITS else image_size
 
 
 def class_probabilities(classifier: nn.Module, images: np.ndarray, execution: Execution) -> np.ndarray:

@@ -59,7 +59,7 @@ def main(config: Config) -> None:
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(run)) for run in runs]
     classes = class_names(root, about["source"])
-    size = picture_size(classifiers[0], classes)
+    size = picture_size(classifiers[0].image_size, classes)
     domains = [about["target"]]
     if about["method"] == "supervised":
         domains = [domain for domain in digit_domains(root) if class_names(root, domain) == classes]

@@ -52,7 +52,7 @@ def main(config: Config) -> None:
     root = config.data or runs[0].settings["data"]
     execution = choose_execution(config.device, "float32")
     classifiers = [execution.place(last_classifier(run)) for run in runs]
-    size = picture_size(classifiers[0], class_names(root, runs[0].settings["source"]))
+    size = picture_size(classifiers[0].image_size, class_names(root, runs[0].settings["source"]))
     images = load_unlabelled(root, targets.pop(), config.split, size)
     probabilities = [class_probabilities(classifier, images, execution) for classifier in classifiers]
     measured = evidence(np.stack(probabilities))

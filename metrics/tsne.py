@@ -78,7 +78,7 @@ def digit_features(run: Path, config: Config) -> dict[str, np.ndarray]:
     classifier, _ = load_weights(run / "weights.safetensors", DigitClassifier)
     classifier = execution.place(classifier)
     root = config.data or settings["data"]
-    size = picture_size(classifier, class_names(root, settings["source"]))
+    size = picture_size(classifier.image_size, class_names(root, settings["source"]))
     features, labels, domains = [], [], []
     for number, name in enumerate(names):
         images, true = load_digits(root, name, "val", size=size)

@@ -4,7 +4,7 @@ Each function below describes one network; `width` is the number of channels of 
 scales with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -21,8 +21,6 @@ CLASSES = 10  # unless others than the digits are to be told apart
 class Parts:
     """What a network is made of."""
 
-    image_size: int
-    """Height and width of the images that the feature extractor takes."""
     feature_size: int
     """Components of a feature vector."""
     feature_extractor: nn.Module
@@ -31,6 +29,8 @@ class Parts:
     """Features to class logits (N, classes)."""
     domain_classifier: nn.Module
     """Features to domain logits (N, 1), positive for the target."""
+    image_size: int = 28
+    """Height and width of the images that the feature extractor takes."""
 
 
 class DigitClassifier(nn.Module):
@@ -68,7 +68,7 @@ def dann64(width: int = 64, classes: int = CLASSES) -> Parts:
     channels = [width, 2 * width, 4 * width, 8 * width, 16 * width]
     blocks, size = pooled_convolutions(channels), channels[-1]
     extractor = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Parts(64, size, extractor, deep_head(size, classes), deep_head(size, 1))
+    return Parts(size, extractor, deep_head(size, classes), deep_head(size, 1))
 
 
 def dann28(
@@ -109,7 +109,7 @@ def dann28(
         nn.ReLU(),
         nn.Linear(hidden, classes),
     )
-    return Parts(28, size, extractor, label_classifier, normed_head(size, hidden))
+    return Parts(size, extractor, label_classifier, normed_head(size, hidden))
 
 
 def dann32(width: int = 64, classes: int = CLASSES) -> Parts:
@@ -119,7 +119,7 @@ def dann32(width: int = 64, classes: int = CLASSES) -> Parts:
     label_classifier = deep_head(size, classes)
     hidden = [layer for _ in range(4) for layer in (nn.Linear(size, size), nn.BatchNorm1d(size), nn.ReLU())]
     domain_classifier = nn.Sequential(*hidden, nn.Linear(size, 1))
-    return Parts(32, size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
+    return Parts(size, nn.Sequential(*blocks, nn.Flatten()), label_classifier, domain_classifier)
 
 
 def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1, classes: int = CLASSES) -> Parts:
@@ -139,7 +139,7 @@ def dann_cnn(width: int = 64, feature_side: Literal[1, 2] = 1, classes: int = CL
         *block(4 * width, 8 * width, 2 // feature_side),
         nn.Flatten(),
     )
-    return Parts(28, size, extractor, dropout_head(size, hidden, classes), normed_head(size, hidden))
+    return Parts(size, extractor, dropout_head(size, hidden, classes), normed_head(size, hidden))
 
 
 def dann_lenet(width: int = 32, classes: int = CLASSES) -> Parts:
@@ -170,7 +170,7 @@ def dann_lenet(width: int = 32, classes: int = CLASSES) -> Parts:
     domain_classifier = nn.Sequential(
         nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2), _Difference()
     )
-    return Parts(28, size, extractor, label_classifier, domain_classifier)
+    return Parts(size, extractor, label_classifier, domain_classifier)
 
 
 def dann_acgan(width: int = 28, classes: int = CLASSES) -> Parts:
@@ -192,7 +192,7 @@ def dann_acgan(width: int = 28, classes: int = CLASSES) -> Parts:
     initialise_dcgan(extractor)
     for head in heads:
         nn.init.normal_(head.weight, 0.0, 0.02)
-    return Parts(28, size, extractor, *heads)
+    return Parts(size, extractor, *heads)
 
 
 DANN_NETWORKS = {
@@ -209,11 +209,13 @@ DANN_NETWORKS = {
     "dann-lenet": dann_lenet,
     "dann-acgan": dann_acgan,
 }
+IMAGE_SIZES = dict.fromkeys(DANN_NETWORKS, 28) | {"dann64": 64, "dann32": 32}
 
 
 def network_parts(network: str, width: int = 0, classes: int = CLASSES) -> Parts:
     """The parts of the network of this name in DANN_NETWORKS, at its own width if `width` is 0."""
-    return DANN_NETWORKS[network](**{"width": width} if width else {}, classes=classes)
+    parts = DANN_NETWORKS[network](**{"width": width} if width else {}, classes=classes)
+    return replace(parts, image_size=IMAGE_SIZES[network])
 
 
 def digit_classifier(network: str, width: int = 0, classes: int = CLASSES) -> DigitClassifier:

@@ -87,7 +87,7 @@ def dsn_parts(network: str = "dann32", width: int = 0, classes: int = CLASSES) -
     parts = network_parts(network, width)
     size, hidden = parts.feature_size, min(512, parts.feature_size)
     heads = dropout_head(size, hidden, classes), normed_head(size, hidden)
-    return Parts(parts.image_size, size, parts.feature_extractor, *heads)
+    return Parts(size, parts.feature_extractor, *heads, parts.image_size)
 
 
 def dsn_classifier(network: str = "dann32", width: int = 0, classes: int = CLASSES) -> DigitClassifier:

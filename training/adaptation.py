@@ -1,21 +1,20 @@
-"""What the three scripts that adapt digit classifiers share: settings, batches of both domains, validation."""
+"""What the three scripts that adapt digit classifiers share: settings, both domains, the domain classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from data.batches import ImageBatches
-from data.digits import DIGITS, SIZE, class_names, load_digits, load_unlabelled
-from inference.classification import accuracy
+from data.digits import class_names, load_digits, load_unlabelled
+from inference.classification import accuracy, picture_size
 from models.dann import DANN, domain_loss
-from models.digit_classifiers import DANN_NETWORKS, network_parts
+from models.digit_classifiers import DANN_NETWORKS, IMAGE_SIZES
 from models.dsn import DSN
 from runtime.batch_norm import frozen_statistics
 from runtime.device import Execution
@@ -94,11 +93,6 @@ def shared_classes(config: AdaptationConfig) -> tuple[str, ...]:
     return classes
 
 
-def picture_size(config: AdaptationConfig) -> int:
-    """Height and width at which pictures are read: digits have one of their own, others take the network's."""
-    return SIZE if shared_classes(config) == DIGITS else network_parts(config.network).image_size
-
-
 class ViewBatches:
     """Batches of one domain in one or several views: every image augmented anew for each name in `augmentations`."""
 
@@ -122,47 +116,42 @@ class ViewBatches:
         return [augment_by_turns(images, *view) for view in zip(draws, self.augmentations, strict=True)]
 
 
-def source_batches(config: AdaptationConfig, execution: Execution, augmentations: Sequence[str]) -> ViewBatches:
-    """Labelled batches of the source."""
-    images, labels = load_digits(config.data, config.source, "train", size=picture_size(config))
-    stream, size = RandomStream(config.seed, execution.device), config.batch_size
-    _check_count(images, config.source, size)
-    batches = ImageBatches(images, size, stream, labels=labels, balanced=config.balanced)
-    return ViewBatches(batches, augmentations, stream.within("augment", "source"))
+class Domains:
+    """The images of source and target at the size that the network takes, and `classes`, the names of their classes.
 
-
-def target_batches(
-    config: AdaptationConfig, execution: Execution, augmentations: Sequence[str], ratio: int = 1
-) -> ViewBatches:
-    """Batches of the target, `ratio` times as large as the source's; no label of it is read."""
-    images = load_unlabelled(config.data, config.target, "train", picture_size(config))
-    stream, size = RandomStream(config.seed, execution.device), ratio * config.batch_size
-    _check_count(images, config.target, size)
-    batches = ImageBatches(images, size, stream.within("target"))
-    return ViewBatches(batches, augmentations, stream.within("augment", "target"))
-
-
-def _check_count(images: np.ndarray, domain: str, size: int) -> None:
-    if len(images) < size:
-        raise UserError(f"{len(images)} images of {domain} do not fill a batch of {size}: use a smaller --batch-size")
-
-
-class Validation:
-    """The validation digits of source and target. Their labels are used for curves alone: the last step counts."""
+    Labels of the target are used for curves alone: the last step counts.
+    """
 
     def __init__(self, config: AdaptationConfig, execution: Execution):
-        self.execution = execution
-        domains, size = {"source": config.source, "target": config.target}, picture_size(config)
-        digits = {
-            role: load_digits(config.data, name, "val", labelled=False, size=size)
-            for role, name in domains.items()
-            if name
+        self.config, self.execution = config, execution
+        self.stream = RandomStream(config.seed, execution.device)
+        self.classes = shared_classes(config)
+        self.size = picture_size(IMAGE_SIZES[config.network], self.classes)
+        names = {role: name for role, name in (("source", config.source), ("target", config.target)) if name}
+        validation = {
+            role: load_digits(config.data, name, "val", labelled=False, size=self.size) for role, name in names.items()
         }
-        self.digits = {role: (images, labels) for role, (images, labels) in digits.items() if labels is not None}
+        self.validation = {role: digits for role, digits in validation.items() if digits[1] is not None}
+
+    def sources(self, augmentations: Sequence[str]) -> ViewBatches:
+        """Labelled batches of the source."""
+        config = self.config
+        images, labels = load_digits(config.data, config.source, "train", size=self.size)
+        what, size = f"images of {config.source}", config.batch_size
+        batches = ImageBatches(images, size, self.stream, labels=labels, balanced=config.balanced, what=what)
+        return ViewBatches(batches, augmentations, self.stream.within("augment", "source"))
+
+    def targets(self, augmentations: Sequence[str], ratio: int = 1) -> ViewBatches:
+        """Batches of the target, `ratio` times as large as the source's; no label of it is read."""
+        config = self.config
+        images = load_unlabelled(config.data, config.target, "train", self.size)
+        what, size = f"images of {config.target}", ratio * config.batch_size
+        batches = ImageBatches(images, size, self.stream.within("target"), what=what)
+        return ViewBatches(batches, augmentations, self.stream.within("augment", "target"))
 
     def accuracies(self, classifier: nn.Module) -> dict[str, float]:
-        """`source_accuracy` and `target_accuracy` in [0, 1], of the domains that have labels."""
-        digits = self.digits.items()
+        """`source_accuracy` and `target_accuracy` in [0, 1], on validation images of the domains that have labels."""
+        digits = self.validation.items()
         return {f"{role}_accuracy": accuracy(classifier, *labelled, self.execution) for role, labelled in digits}
 
 
