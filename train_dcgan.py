@@ -19,7 +19,7 @@ from inference.sampling import sample_grid
 from models import NETWORKS
 from models.minibatch import check_groups
 from models.weights import not_defaults
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, OnlyWith
 from training.adversarial import AdversarialConfig, Judges
@@ -61,9 +61,9 @@ class Config(AdversarialConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        divisor = {"dcgan": 1, "pixelshuffle": 2, "sagan": 8, "fastgan": 2}[self.networks]  # of the smallest layer
-        if self.width % divisor:
-            raise UserError(f"--width must be a multiple of {divisor} for {self.networks}")
+        generator, arguments, *_ = self.network_arguments()
+        with torch.device("meta"):  # without memory: UserError says what the network cannot be built with
+            NETWORKS[generator](**arguments)
 
     def network_arguments(self) -> tuple[str, dict[str, Any], str, dict[str, Any]]:
         """Names in NETWORKS and arguments of the generator and of the discriminator of pixels."""

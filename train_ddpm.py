@@ -19,10 +19,10 @@ from data.digits import DOMAIN, load_classes
 from data.faces import load_faces
 from inference.sampling import sample_grid
 from models import NETWORKS
-from models.diffusion import Diffusion, Schedule
+from models.diffusion import Schedule
 from models.edm import EDM, pixel_deviation
 from models.guidance import drop_labels
-from models.samplers import Process, Sampling
+from models.samplers import Sampling
 from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
@@ -46,7 +46,7 @@ class Config(GeneratorConfig):
     """The U-Net."""
     width: Annotated[int, AT_LEAST_1] = 128
     """Base channel count; 128 (context-unet) and 64 (attention-unet) as reported."""
-    fold: Annotated[int, OnlyWith("network", values=("residual-unet",))] = 2
+    fold: Annotated[int, AT_LEAST_1, OnlyWith("network", values=("residual-unet",))] = 2
     """Side of the squares of pixels that residual-unet folds into channels (space to depth)."""
     direct: Annotated[bool, OnlyWith("network", values=("residual-unet",))] = False
     """Add the input of residual-unet, times a learned function of the noise level, to its output."""
@@ -90,16 +90,10 @@ class Config(GeneratorConfig):
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""
         super().check()
-        multiple = {"context-unet": 8, "attention-unet": 4, "residual-unet": 2}[self.network]
-        if self.width % multiple:
-            raise UserError(f"--width must be a multiple of {multiple} for {self.network}")
-        folds = [fold for fold in (1, 2, 4, 8) if self.image_size % (2 * fold) == 0]
-        if self.fold not in folds:
-            raise UserError(f"--fold must be {' or '.join(map(str, folds))}: folded images are to be halved once more")
         if self.prediction == "edm" and self.network != "residual-unet":
             raise UserError(f"--prediction edm needs --network residual-unet: {self.network} is built for whole steps")
-        process: Process = EDM() if self.prediction == "edm" else Diffusion(self.diffusion_steps)
-        process.check(self.sampling())
+        with torch.device("meta"):  # without memory: UserError says what the network cannot be built with
+            NETWORKS[self.network](**self.network_arguments()).check(self.sampling())
 
     @property
     def image_size(self) -> int:
@@ -110,28 +104,21 @@ class Config(GeneratorConfig):
         """The settings of sample grids."""
         return Sampling("dpm++", self.sample_steps, self.guidance if self.images == "digits" else None)
 
-    def network_arguments(self, images: np.ndarray, classes: int) -> dict[str, Any]:
-        """What the network is built with, for training images uint8 (N, H, W, C) of so many classes."""
-        arguments: dict[str, Any] = {"width": self.width, "prediction": self.prediction}
+    def network_arguments(self, classes: int = 10) -> dict[str, Any]:
+        """What the network of so many classes is built with, but for what EDM knows of the images."""
+        shape = not_defaults(self.network, classes=classes, size=self.image_size, channels=self.channels)
+        arguments = {"width": self.width, "prediction": self.prediction} | shape
         if self.network == "residual-unet":
             arguments |= {"fold": self.fold, "direct": self.direct}
-        _, size, _, channels = images.shape
-        arguments |= not_defaults(self.network, classes=classes, size=size, channels=channels)
         if self.prediction == "edm":
-            return arguments | {"sigma_data": pixel_deviation(images), "sigma_min": self.sigma_min}
+            return arguments | {"sigma_min": self.sigma_min}
         return arguments | {"steps": self.diffusion_steps, "schedule": self.noise_schedule}
 
 
 # What no report states is our choice: docs/digits.md lists it.
-ATTENTION_UNET = Config(
-    network="attention-unet",
-    width=64,
-    diffusion_steps=1000,
-    optimizer="adamw",
-    lr=3e-3,
-    lr_schedule="one-cycle",
-    ema_decay=0.995,
-)
+CONTEXT_UNET = Config(epochs=300, ema_decay=0.0, estimate_batch_norm=False)
+ATTENTION_UNET = Config(network="attention-unet", width=64, diffusion_steps=1000, optimizer="adamw", lr=3e-3)
+ATTENTION_UNET = replace(ATTENTION_UNET, lr_schedule="one-cycle", ema_decay=0.995)
 SHORT_ATTENTION_UNET = {"width": 24, "diffusion_steps": 600, "epochs": 9, "batch_size": 64, "lr": 2e-3}
 EDM_DIGITS = Config(
     network="residual-unet",
@@ -151,10 +138,7 @@ EDM_FACES = replace(
     EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.15, epochs=24, batch_size=64, lr=4e-4, warmup_steps=312
 )
 RECIPES = {
-    "context-unet": (
-        "Report 002: DDPM with a convolutional U-Net (300 epochs).",
-        Config(epochs=300, ema_decay=0.0, estimate_batch_norm=False),
-    ),
+    "context-unet": ("Report 002: DDPM with a convolutional U-Net (300 epochs).", CONTEXT_UNET),
     "context-unet-64": (
         "context-unet at width 64, T = 600, higher learning rate with cosine decay, EMA (14 epochs).",
         Config(width=64, diffusion_steps=600, epochs=14, lr=5e-4, lr_schedule="cosine", warmup_steps=300),
@@ -164,10 +148,7 @@ RECIPES = {
         "attention-unet at width 24, T = 600, smaller batches and clipped gradients (9 epochs).",
         replace(ATTENTION_UNET, **SHORT_ATTENTION_UNET, max_gradient_norm=1.0, ema_decay=0.998),
     ),
-    "edm": (
-        "EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).",
-        EDM_DIGITS,
-    ),
+    "edm": ("EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).", EDM_DIGITS),
     "edm-faces": ("EDM of faces folded to 16x16 (24 epochs are 304,000 images).", EDM_FACES),
     "edm-faces-guide": (
         "A narrower edm-faces, trained for less long, to guide it (inference.autoguide).",
@@ -183,16 +164,16 @@ def main(config: Config) -> None:
     faces = config.images == "faces"
 
     # Real images.
-    shape = {"size": config.image_size, "channels": config.channels}
     if faces:
-        images, labels, classes = load_faces(config.data, **shape), None, ()
+        images, labels, classes = load_faces(config.data, "train", config.image_size, config.channels), None, ()
     else:
-        images, labels, classes = load_classes(config.data, config.domain, **shape)
+        images, labels, classes = load_classes(config.data, config.domain, config.image_size, config.channels)
     real = ImageBatches(images, config.batch_size, stream, flip=faces, labels=labels)
 
     # The network, its optimizer, and the EMA, which makes the samples.
     torch.manual_seed(derived_seed(config.seed, "weights"))
-    arguments = config.network_arguments(images, len(classes))
+    measured = {"sigma_data": pixel_deviation(images)} if config.prediction == "edm" else {}
+    arguments = config.network_arguments(len(classes)) | measured
     network = execution.prepare(NETWORKS[config.network](**arguments))
     diffusion = network.diffusion
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW

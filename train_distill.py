@@ -22,7 +22,7 @@ from models.consistency import Consistency
 from models.edm import EDM
 from models.residual_unet import ResidualUNet
 from models.samplers import Sampling
-from models.weights import load_weights, not_defaults
+from models.weights import load_weights
 from runtime.errors import UserError, run_command
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
@@ -30,8 +30,6 @@ from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE
 from training.config import TrainConfig, parse_command_line
 from training.ema import EMA
 from training.run import TrainingRun
-
-NETWORK = "residual-unet"
 
 
 @dataclass
@@ -91,7 +89,7 @@ def load_network(path: Path, process: type[EDM]) -> ResidualUNet:
     network, _ = load_weights(path, ResidualUNet)
     if type(network.diffusion) is not process:
         needed = "a network of train_ddpm.py edm" if process is EDM else "a student of train_distill.py"
-        raise UserError(f"{path} is a {NETWORK} of another process: give {needed}")
+        raise UserError(f"{path} holds a network of another process: give {needed}")
     return network
 
 
@@ -102,24 +100,19 @@ def main(config: Config) -> None:
 
     # The teacher, and a student of the same shape that begins as its copy or as an earlier student.
     teacher = execution.place(load_network(config.teacher, EDM))
-    shape = {"size": teacher.image_size, "channels": teacher.channels}
-    arguments = {
-        "width": teacher.width,
-        "fold": teacher.fold,
-        "prediction": "consistency",
-        "sigma_data": teacher.diffusion.sigma_data,
-        "edges": list(config.edges),
-    } | not_defaults(NETWORK, classes=teacher.classes, **shape)
-    network = execution.prepare(NETWORKS[NETWORK](**arguments))
+    name, arguments = teacher.origin
+    arguments = arguments | {"prediction": "consistency", "edges": list(config.edges)}
+    network = execution.prepare(NETWORKS[name](**arguments))
     start = load_network(Path(config.student), Consistency) if config.student else teacher
-    if (start.width, start.fold) != (teacher.width, teacher.fold):
-        raise UserError(f"{config.student} is not of the teacher's width and fold: leave out --student")
-    network.load_state_dict(start.state_dict())
+    try:
+        network.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise UserError(f"{config.student} has other layers than the teacher: leave out --student") from error
     optimizer = torch.optim.Adam(network.parameters(), config.lr, fused=True)
     average = EMA(network, config.ema_decay)
 
     # Real digits, and the noise levels to learn at, each as often as the others.
-    images, labels, classes = load_classes(config.data, config.domain, **shape)
+    images, labels, classes = load_classes(config.data, config.domain, teacher.image_size, teacher.channels)
     if len(classes) != teacher.classes:
         raise UserError(f"{config.teacher} has {teacher.classes} classes, {config.domain} {len(classes)}: give its own")
     digits = ImageBatches(images, config.batch_size, stream, labels=labels)
@@ -144,7 +137,7 @@ def main(config: Config) -> None:
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
-    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, NETWORK, arguments), classes)
+    run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, name, arguments), classes)
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)

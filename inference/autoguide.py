@@ -1,6 +1,5 @@
 """Guide a diffusion network by a worse one: `python -m inference.autoguide NETWORK GUIDE --out FILE`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import tyro
 from inference.api import find_weights
 from models.autoguidance import AutoGuided
 from models.residual_unet import ResidualUNet
-from models.weights import load_weights, read_weights, save_weights
+from models.weights import load_weights, save_weights
 from runtime.errors import run_command
 from runtime.settings import Range, Settings
 
@@ -31,10 +30,9 @@ class Config(Settings):
 
 def main(config: Config) -> None:
     """Write the file; raises UserError for weights of another kind, or trained on other images."""
-    paths = find_weights(config.network), find_weights(config.guide)
-    (network, about), (guide, about_guide) = (load_weights(path, ResidualUNet) for path in paths)
-    arguments = [json.loads(read_weights(path)[0]["arguments"]) for path in paths]
-    given = {"network": arguments[0], "guide": arguments[1], "scale": config.scale}
+    network, about = load_weights(find_weights(config.network), ResidualUNet)
+    guide, about_guide = load_weights(find_weights(config.guide), ResidualUNet)
+    given = {"network": network.origin[1], "guide": guide.origin[1], "scale": config.scale}
     guided = AutoGuided(**given)
     guided.network.load_state_dict(network.state_dict())
     guided.guide.load_state_dict(guide.state_dict())

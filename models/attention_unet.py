@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from models.diffusion import Diffusion, Prediction, Schedule
-from models.generator import DiffusionModel
+from models.generator import DiffusionModel, check_width
 from models.guidance import label_vectors
 
 
@@ -96,6 +96,7 @@ class AttentionUNet(DiffusionModel):
         channels: int = 3,
     ):
         super().__init__()
+        check_width(width, 4)
         self.classes, self.image_size, self.channels = classes, size, channels
         self.embedding_size = 4 * width
         self.diffusion = Diffusion(steps, schedule, prediction)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.diffusion import Diffusion, Prediction, Schedule
-from models.generator import DiffusionModel
+from models.generator import DiffusionModel, check_width
 from models.guidance import label_vectors
 
 
@@ -49,8 +49,7 @@ class ContextUNet(DiffusionModel):
     """The noise (or velocity) in images (N, channels, size, size), given their times and labels.
 
     `width` is the number of channels at full size, a multiple of 8 (128: 6,590,211 parameters for digits); `size` is a
-    multiple of 4. `steps`, `schedule`
-    and `prediction` make `diffusion`, the process that the network belongs to.
+    multiple of 4. `steps`, `schedule` and `prediction` make `diffusion`, the process that the network belongs to.
     """
 
     def __init__(
@@ -64,6 +63,7 @@ class ContextUNet(DiffusionModel):
         channels: int = 3,
     ):
         super().__init__()
+        check_width(width, 8)
         self.classes, self.image_size, self.channels = classes, size, channels
         self.diffusion = Diffusion(steps, schedule, prediction)
         self.first = convolution(channels, width)

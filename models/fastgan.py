@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from models.dcgan import initialise_dcgan
-from models.generator import DrawNoise, Generator
+from models.generator import DrawNoise, Generator, check_width
 from models.samplers import DEFAULT, Sampling
 
 
@@ -38,6 +38,7 @@ class FastGANGenerator(Generator):
 
     def __init__(self, latent_size: int = 128, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
+        check_width(width, 2)
         self.latent_size, self.image_size, self.channels = latent_size, size, channels
         widths = [8 * width, 4 * width, 3 * width, 3 * width // 2]  # at 4, 8, 16, 32 pixels
         widths += [width // 2] * int(math.log2(size / 32))  # at 64, 128

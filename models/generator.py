@@ -12,6 +12,12 @@ from runtime.settings import option
 DrawNoise = Callable[[], Tensor]
 
 
+def check_width(width: int, multiple: int) -> None:
+    """Raise UserError for a width that layers cannot be divided by."""
+    if width % multiple:
+        raise UserError(f"width {width} does not fit this network: give a multiple of {multiple}")
+
+
 class Generator(nn.Module):
     """A network that makes images (channels, image_size, image_size) of noise of `latent_shape`.
 

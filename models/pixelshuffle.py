@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from models.dcgan import initialise_dcgan
-from models.generator import Generator
+from models.generator import Generator, check_width
 
 
 class PixelShuffleGenerator(Generator):
@@ -21,6 +21,7 @@ class PixelShuffleGenerator(Generator):
         self, latent_size: int = 100, width: int = 64, dropout: float = 0.2, size: int = 64, channels: int = 3
     ):
         super().__init__()
+        check_width(width, 2)
         self.latent_size, self.image_size, self.channels = latent_size, size, channels
         widths = [latent_size, width, width] + [width // 2] * int(math.log2(size / 16))
 

@@ -135,8 +135,8 @@ class ProjectedFeatures(nn.Module):
 
     A random 1x1 convolution mixes the channels of each scale; from the coarsest down, a random 3x3 convolution of the
     next coarser map, upsampled, is added. Each map is then divided by its standard deviation over the images given to
-    `calibrate`. Nothing here is trained. The backbone sees the image at its own size, or
-    at 64 pixels if it is smaller; gray as RGB.
+    `calibrate`. Nothing here is trained. The backbone sees the image at its own size, or at 64 pixels if it is smaller;
+    gray as RGB.
     """
 
     def __init__(self, backbone: nn.Module):

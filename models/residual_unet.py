@@ -17,8 +17,9 @@ from models.attention_unet import sinusoids
 from models.consistency import Consistency
 from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
-from models.generator import DiffusionModel
+from models.generator import DiffusionModel, check_width
 from models.guidance import label_vectors
+from runtime.errors import UserError
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -84,8 +85,8 @@ class ResidualUNet(DiffusionModel):
     is the side of the squares of pixels that are folded into channels. With `direct`, the input times a learned
     function of the time is added to the output: noise need not pass through `width` channels to be subtracted.
     `diffusion` is the process that the network belongs to: by `sigma_data` and `sigma_min` with the prediction `edm`,
-    by `sigma_data` and `edges` with `consistency`, and else by `steps`, `schedule` and `prediction`. Raises UserError
-    for edges that are no phases.
+    by these and `edges` with `consistency`, and else by `steps`, `schedule` and `prediction`. Raises UserError for
+    another width, a `fold` that does not fit the size, and edges that are no phases.
     """
 
     def __init__(
@@ -104,13 +105,15 @@ class ResidualUNet(DiffusionModel):
         channels: int = 3,
     ):
         super().__init__()
-        self.width, self.classes, self.fold = width, classes, fold
-        self.image_size, self.channels = size, channels
+        check_width(width, 2)
+        if size % (2 * fold):
+            raise UserError(f"images of {size} pixels cannot be folded by {fold}: twice as much must divide them")
+        self.classes, self.image_size, self.channels, self.fold = classes, size, channels, fold
         match prediction:
             case "edm":
                 self.diffusion = EDM(sigma_data, sigma_min)
             case "consistency":
-                self.diffusion = Consistency(sigma_data, edges=tuple(edges))
+                self.diffusion = Consistency(sigma_data, sigma_min, edges=tuple(edges))
             case _:
                 self.diffusion = Diffusion(steps, schedule, prediction)
         self.embedding_size = 2 * width

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from models.dcgan import stage_widths
-from models.generator import Generator
+from models.generator import Generator, check_width
 
 
 class SelfAttention(nn.Module):
@@ -41,6 +41,7 @@ class SAGANGenerator(Generator):
 
     def __init__(self, latent_size: int = 128, width: int = 64, size: int = 64, channels: int = 3):
         super().__init__()
+        check_width(width, 8)  # attention's queries have an eighth of the channels
         self.latent_size, self.image_size, self.channels = latent_size, size, channels
         widths = stage_widths(width, size)
 

@@ -73,8 +73,8 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
     """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
 
-    `kind` is the class that the network must be of. Raises UserError as `read_weights`, and when the file holds another
-    network.
+    `kind` is the class that the network must be of. Its `origin` is (name, arguments): it is `NETWORKS[name]` of these.
+    Raises UserError as `read_weights`, and when the file holds another network.
     """
     metadata, tensors = read_weights(path)
     name = metadata.get("network")
@@ -83,7 +83,8 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
     if name not in NETWORKS:
         raise another
     try:
-        network = NETWORKS[name](**json.loads(metadata["arguments"]))
+        arguments = json.loads(metadata["arguments"])
+        network = NETWORKS[name](**arguments)
         if isinstance(network, kind):
             network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
         about = dict(json.loads(metadata.get("about", "{}")))
@@ -93,11 +94,11 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
         raise another
     if not all(value.isfinite().all() for value in network.parameters()):
         raise UserError(f"{path} holds weights that are no finite numbers: train it anew")
+    network.origin = name, arguments
     return network.eval().requires_grad_(False), about
 
 
 def shrink(source: Path, target: Path) -> None:
     """Copy the weights file `source` to `target` with its tensors as float16."""
     network, about = load_weights(source, nn.Module)
-    metadata, _ = read_weights(source)
-    save_weights(target, network, metadata["network"], json.loads(metadata["arguments"]), about, half=True)
+    save_weights(target, network, *network.origin, about, half=True)

@@ -125,7 +125,7 @@ def test_files_of_the_reported_shape_do_not_name_it(train, pictures):
         (train_dcgan, ("dcgan", "--size", 48), "--size must be 32, 64 or 128"),
         (train_dcgan, ("dcgan", "--channels", 2), "--channels must be 1 or 3"),
         (train_vae, ("vae-pca", "--channels", 1, "--width", 1), "--width must be at least 2 for a linear start"),
-        (train_ddpm, ("edm-faces", "--size", 28), "--fold must be 1 or 2: folded"),
+        (train_ddpm, ("edm-faces", "--size", 28), "images of 28 pixels cannot be folded by 4"),
         (train_ddpm, ("edm-faces", "--size", 96), "--size must be 0, 28, 32, 64 or 128"),
     ],
 )

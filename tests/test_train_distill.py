@@ -89,6 +89,18 @@ def test_it_begins_with_the_teacher_s_weights_or_a_student_s(train, teacher):
         torch.testing.assert_close(second[name], value, rtol=0, atol=1e-7)
 
 
+def test_a_student_has_its_teacher_s_layers_and_last_noise_level(train, tmp_path):
+    about = {"prediction": "edm", "sigma_data": 0.6, "direct": True, "sigma_min": 0.1}
+    teacher = make_weights(tmp_path / "teacher.safetensors", **about)
+    folder = train("--teacher", teacher, "--max-steps", 1, "--lr", 1e-12, "--ema-decay", 0)
+    student, _ = load_weights(folder / "weights.safetensors", DiffusionModel)
+    assert student.diffusion == Consistency(0.6, 0.1)
+    expected = load_file(teacher)
+    assert "direct.weight" in expected
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-7)
+
+
 def test_going_on_is_exact(train, monkeypatch):
     options = ("--max-steps", 5, "--checkpoint-every", 2, "--warmup-steps", 2)
     whole = train("--name", "whole", *options)
@@ -155,7 +167,7 @@ def test_teachers_and_students_of_another_kind(train, tmp_path, error_of):
     assert "of another process: give a network of train_ddpm.py edm" in message("--teacher", prediction="epsilon")
     assert "of another process: give a network of train_ddpm.py edm" in message("--teacher", prediction="consistency")
     assert "of another process: give a student of train_distill.py" in message("--student", prediction="edm")
-    assert "is not of the teacher's width and fold" in message("--student", prediction="consistency", width=4)
+    assert "has other layers than the teacher" in message("--student", prediction="consistency", width=4)
 
 
 def test_steps_and_guidance_that_the_student_was_not_made_for(tmp_path, error_of):
