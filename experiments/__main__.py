@@ -1,21 +1,18 @@
 """Run what is missing of an experiment: `python -m experiments NAME [options] [-- OVERRIDES]`.
 
-Rows with scores are skipped, stopped ones resumed. After a failure the other rows go on, and the command ends with
-status 1. Every row keeps a log. `python -m experiments tables` writes the tables of README.md and docs/ from the
-committed results.
+Rows with scores are skipped, stopped ones resumed, each with a log. After a failure the other rows go on, and the
+command ends with status 1.
 """
 
+import asyncio
 import os
-import queue
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 import torch
 import tyro
@@ -68,23 +65,22 @@ class Config(Settings):
 def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
     """Do as `config` says; raises UserError for an unknown experiment or row, and when a row failed."""
     if config.name == "tables":
-        tables.write_tables()
-        return
+        return tables.write_tables()
     if config.name not in EXPERIMENTS:
         raise UserError(f"no experiment {config.name}: there are {', '.join(EXPERIMENTS)}, and tables")
-    runs = config.runs / config.name
-    places = {"runs": runs, "data": config.data, "classifier": config.classifier, "dims": config.dims}
     rows = {row.name(config.full, overrides): row for row in EXPERIMENTS[config.name]()}  # equal ones are made once
     rows = {name: row for name, row in rows.items() if fnmatch(name, config.only)}
     if not rows:
         raise UserError(f"no row fits {config.only}: see --list")
+    runs = config.runs / config.name
+    places = {"runs": runs, "data": config.data, "classifier": config.classifier, "dims": config.dims}
     tasks = {name: task_of(row, config.full, overrides, **places) for name, row in rows.items()}
     if config.list:
         for name, task in tasks.items():
             print(f"{name}: {task.state}, {rows[name].length(config.full)}")
             print(f"    {shlex.join(task.train[len(PYTHON) :]) or 'votes of the rows above'}")
         return
-    failed = make_all(list(tasks.values()), config.jobs, runs / "logs")
+    failed = asyncio.run(make_all(list(tasks.values()), config.jobs, runs / "logs"))
     made = [(rows[name], read_run(task.folder)) for name, task in tasks.items() if task.made]
     reached = [(row, results.record_of(run)) for row, run in made]
     records = [one | {"system": row.system or row.recipe, "recipe": row.recipe} for row, one in reached if one]
@@ -99,80 +95,52 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
         raise UserError(f"{len(failed)} of {len(tasks)} rows failed, their logs are in {runs / 'logs'}")
 
 
-class Commands:
-    """The commands that run now, all of which can be asked to end; none begins after that."""
+async def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
+    """Make what has no scores, `jobs` at a time, those that vote after their voters; the tasks that failed.
 
-    def __init__(self):
-        self.running: set[subprocess.Popen] = set()
-        self.ending = False
+    What ends this process, Ctrl-C or SIGTERM, also asks the commands that run to end: a training saves first.
+    """
+    environments: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    for number in range(jobs):
+        gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
+        own = gpu if torch.cuda.is_available() else {"OMP_NUM_THREADS": threads}
+        environments.put_nowait({"PYTHONPATH": str(ROOT)} | (own if jobs > 1 else {}))
+    failed = []
 
-    def call(self, command: Sequence[str], output: IO[str], environment: dict[str, str]) -> int:
-        """The exit status of a command."""
-        if self.ending:
-            return 1
-        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
-            self.running.add(process)
-            if self.ending:  # meanwhile
-                process.terminate()
-            status = process.wait()
-            self.running.remove(process)
-        return status
+    async def attempt(task: Task) -> None:
+        log, environment = logs / f"{task.folder.name}.log", await environments.get()
+        print(f"{task.folder.name}: {task.state}, begun", flush=True)
+        done = await make(task, log, environment)
+        environments.put_nowait(environment)
+        failed.extend([] if done else [task])
+        last = log.read_text(errors="replace").splitlines()[-1]
+        print(f"{task.folder.name}: {'scored' if done else f'failed, {last}'}", flush=True)
 
-    def end(self) -> None:
-        """Ask all to end: a training saves first."""
-        self.ending = True
-        for process in tuple(self.running):
-            process.terminate()
+    for voting in (False, True):
+        missing = [task for task in tasks if task.voting == voting and task.state != "scored"]
+        await asyncio.gather(*map(attempt, missing))
+    return failed
 
 
-def make(task: Task, log: Path, environment: dict[str, str], commands: Commands) -> bool:
+async def make(task: Task, log: Path, environment: dict[str, str]) -> bool:
     """Train and score a row, all output into its log; whether it succeeded."""
     resume = ("--resume",) if task.state == "stopped" else ()
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a") as file:
-        for command in ((*task.train, *resume) if task.train else (), *task.score):
-            if command:
-                print(f"$ {shlex.join(command)}", file=file, flush=True)
-                if commands.call(command, file, os.environ | environment):
+        for command in filter(None, ((*task.train, *resume) if task.train else (), *task.score)):
+            print(f"$ {shlex.join(command)}", file=file, flush=True)
+            options = {"stdout": file, "stderr": asyncio.subprocess.STDOUT, "env": os.environ | environment}
+            process = await asyncio.create_subprocess_exec(*command, **options)
+            try:
+                if await process.wait():
                     return False
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
     return True
-
-
-def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
-    """Make what has no scores, `jobs` at a time, those that vote after their voters; the tasks that failed."""
-    environments: queue.Queue[dict[str, str]] = queue.Queue()
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
-    for number in range(jobs):
-        environment = {"PYTHONPATH": str(ROOT)}
-        if jobs > 1 and torch.cuda.is_available():
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-        elif jobs > 1 and "OMP_NUM_THREADS" not in os.environ:
-            environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
-        environments.put(environment)
-
-    commands = Commands()
-
-    def attempt(task: Task) -> bool:
-        log, environment = logs / f"{task.folder.name}.log", environments.get()
-        print(f"{task.folder.name}: {task.state}, begun", flush=True)
-        done = make(task, log, environment, commands)
-        environments.put(environment)
-        last = log.read_text(errors="replace").splitlines()[-1]
-        print(f"{task.folder.name}: {'scored' if done else f'failed, {last}'}", flush=True)
-        return done
-
-    failed = []
-    for voting in (False, True):
-        missing = [task for task in tasks if task.voting == voting and task.state != "scored"]
-        pool = ThreadPoolExecutor(jobs)
-        try:
-            failed += [task for task, done in zip(missing, pool.map(attempt, missing), strict=True) if not done]
-        except BaseException:  # Ctrl-C or SIGTERM, which no other process need have got
-            commands.end()
-            raise
-        finally:  # what has not begun does not begin
-            pool.shutdown(cancel_futures=True)
-    return failed
 
 
 if __name__ == "__main__":

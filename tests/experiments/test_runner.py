@@ -1,5 +1,6 @@
 """The runner, on commands that take no time: what it skips, resumes, survives, and runs at once."""
 
+import asyncio
 import json
 import os
 import sys
@@ -30,6 +31,10 @@ def logs(tmp_path):
     return tmp_path / "logs"
 
 
+def make_all(*arguments):
+    return asyncio.run(runner.make_all(*arguments))
+
+
 SCORE = "folder.mkdir(parents=True, exist_ok=True); (folder / 'scores.json').write_text(' '.join(sys.argv[1:])); "
 
 
@@ -38,7 +43,7 @@ def test_what_has_its_scores_is_left_alone(task, logs):
     done.folder.mkdir(parents=True)
     (done.folder / "scores.json").touch()
     missing = task("missing", SCORE)
-    assert runner.make_all([done, missing], 1, logs) == []
+    assert make_all([done, missing], 1, logs) == []
     assert os.listdir(logs) == ["missing.log"] and (missing.folder / "scores.json").read_text() == ""
 
 
@@ -47,17 +52,17 @@ def test_what_was_stopped_goes_on(task, logs):
     stopped.folder.mkdir(parents=True)
     (stopped.folder / "config.json").touch()
     assert stopped.state == "stopped"
-    assert runner.make_all([stopped], 1, logs) == []
+    assert make_all([stopped], 1, logs) == []
     assert (stopped.folder / "scores.json").read_text() == "--resume" and stopped.state == "scored"
 
 
 def test_others_go_on_after_a_failure(task, logs, capsys):
     failing, good = task("failing", "print('error: no such data'); sys.exit(1)"), task("good", SCORE)
-    assert runner.make_all([failing, good], 1, logs) == [failing]
+    assert make_all([failing, good], 1, logs) == [failing]
     assert good.state == "scored"
     assert "failing: failed, error: no such data" in capsys.readouterr().out
     assert "error: no such data" in (logs / "failing.log").read_text()
-    assert runner.make_all([failing, good], 1, logs) == [failing]
+    assert make_all([failing, good], 1, logs) == [failing]
     assert (logs / "failing.log").read_text().count("\nerror: no such data\n") == 2  # logs are added to
 
 
@@ -65,9 +70,9 @@ def test_scoring_waits_for_training(task, logs, tmp_path):
     run = task("run", "folder.mkdir(parents=True); (folder / 'weights').touch()")
     score = f"from pathlib import Path; f = Path({str(run.folder)!r}); (f / 'weights').rename(f / 'scores.json')"
     run = Task(run.folder, run.train, ((sys.executable, "-c", score),))
-    assert runner.make_all([run], 1, logs) == [] and run.state == "scored"
+    assert make_all([run], 1, logs) == [] and run.state == "scored"
     failing = Task(tmp_path / "other", (sys.executable, "-c", "raise SystemExit(1)"), run.score)
-    assert runner.make_all([failing], 1, logs) == [failing]
+    assert make_all([failing], 1, logs) == [failing]
     assert (logs / "other.log").read_text().count("$ ") == 1  # what was not trained is not scored
 
 
@@ -76,7 +81,7 @@ def test_jobs_run_at_once(task, logs):
     wait = "folder.mkdir(parents=True); end = time.time() + 20\nwhile not (folder.parent / {!r}).exists():\n"
     wait += "    time.sleep(0.01)\n    if time.time() > end: sys.exit(1)\n(folder / 'scores.json').touch()"
     one, two = task("one", wait.format("two")), task("two", wait.format("one"))
-    assert runner.make_all([one, two], 2, logs) == []
+    assert make_all([one, two], 2, logs) == []
 
 
 def test_every_job_has_a_gpu_of_its_own(task, logs, monkeypatch):
@@ -87,13 +92,13 @@ def test_every_job_has_a_gpu_of_its_own(task, logs, monkeypatch):
     see += "    time.sleep(0.01)\n"
     see = "folder.parent.mkdir(parents=True, exist_ok=True); " + see
     tasks = [task(name, see) for name in ("one", "two")]
-    assert runner.make_all(tasks, 2, logs) == []
+    assert make_all(tasks, 2, logs) == []
     assert {(logs / f"{name}.log").read_text().splitlines()[-1] for name in ("one", "two")} == {"3", "5"}
 
 
 def test_runs_vote_once_they_are_there(task, logs):
     vote = task("vote", "assert (folder.parent / 'voter' / 'scores.json').exists()", voting=True)
-    assert runner.make_all([vote, task("voter", SCORE)], 1, logs) == []
+    assert make_all([vote, task("voter", SCORE)], 1, logs) == []
 
 
 def test_the_commands_of_a_row(tmp_path):

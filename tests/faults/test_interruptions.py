@@ -1,5 +1,6 @@
 """Kills, full disks, and two processes at once."""
 
+import asyncio
 import json
 import os
 import resource
@@ -74,7 +75,7 @@ def test_an_experiment_that_is_stopped_ends_its_trainings(number, fault, tmp_pat
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            run_command(lambda: make_all(tasks, 1, tmp_path / "logs"))
+            run_command(lambda: asyncio.run(make_all(tasks, 1, tmp_path / "logs")))
         except SystemExit as end:
             status = end.code
         finally:
