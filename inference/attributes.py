@@ -4,7 +4,6 @@ The direction of an attribute is the mean latent of the faces that have it minus
 al., *Autoencoding beyond Pixels Using a Learned Similarity Metric*, ICML 2016, section 4.2).
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
 from inference.api import Autoencoder, find_weights
 from runtime.errors import UserError, run_command
-from runtime.files import write_arrays
+from runtime.files import read_arrays, write_arrays
 
 
 @dataclass
@@ -63,13 +62,9 @@ def directions_file(weights: Path) -> Path:
 def read_directions(weights: Path) -> dict[str, np.ndarray]:
     """Directions float32 (D,) by attribute, none where there is no file; raises UserError for a damaged one."""
     path = directions_file(weights)
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged: remove it, or make it with python -m inference.attributes") from error
+    remedy = "remove it, or make it with python -m inference.attributes"
+    arrays = read_arrays(path, remedy) if path.exists() else {}
+    return {name: direction.astype(np.float32) for name, direction in arrays.items()}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What small changes to its images cost a digit classifier: `python -m metrics.robustness WEIGHTS --domain usps`.
+"""What small changes to its images cost a classifier: `python -m metrics.robustness WEIGHTS --domain usps`.
 
-Digits from elsewhere are cropped, resized and exposed a little differently. Each change is applied to every labelled
-image of the domain: shifts and sizes in pixels of 28, contrast and brightness as factors and offsets of the grey
-levels about mid-grey.
+Images from elsewhere are cropped, resized and exposed a little differently. Each change is applied to every labelled
+image of the domain: shifts and sizes in 28ths of its side, a digit's pixels; contrast and brightness as factors and
+offsets of the grey levels about mid-grey.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from PIL import Image, ImageFilter
 
-from data.digits import load_digits
+from data.digits import SIZE, class_names, load_digits
 from inference.api import Classifier
 from inference.classification import Vote
 from runtime.errors import UserError, run_command
@@ -24,34 +24,40 @@ BILINEAR = Image.Resampling.BILINEAR
 Change = Callable[[Image.Image], Image.Image]
 
 
+def in_pixels(length: int, image: Image.Image) -> int:
+    """A length in 28ths of an image's side."""
+    return round(length * image.width / SIZE)
+
+
 def shifted(across: int, down: int) -> Change:
-    """Shift by pixels; the border's pixels are repeated."""
+    """Shift; the border's pixels are repeated."""
 
     def change(image: Image.Image) -> Image.Image:
-        size, most = image.width, max(abs(across), abs(down))
+        size, right, below = image.width, in_pixels(across, image), in_pixels(down, image)
+        most = max(abs(right), abs(below))
         padded = np.pad(np.asarray(image), ((most, most), (most, most), (0, 0)), mode="edge")
-        left, top = most - across, most - down
+        left, top = most - right, most - below
         return Image.fromarray(padded[top : top + size, left : left + size])
 
     return change
 
 
 def resized(size: int) -> Change:
-    """Resize to `size` pixels and back, bilinear: detail is lost."""
+    """Resize to `size` and back, bilinear: detail is lost."""
 
     def change(image: Image.Image) -> Image.Image:
-        return image.resize((size, size), BILINEAR).resize(image.size, BILINEAR)
+        side = in_pixels(size, image)
+        return image.resize((side, side), BILINEAR).resize(image.size, BILINEAR)
 
     return change
 
 
 def cropped(margin: int) -> Change:
-    """Cut `margin` pixels off every side (negative: repeat the border) and resize to the former size, bilinear."""
+    """Cut `margin` off every side (negative: repeat the border) and resize to the former size, bilinear."""
 
     def change(image: Image.Image) -> Image.Image:
-        border = max(-margin, 0)
+        cut, border = in_pixels(max(margin, 0), image), in_pixels(max(-margin, 0), image)
         padded = Image.fromarray(np.pad(np.asarray(image), ((border, border), (border, border), (0, 0)), mode="edge"))
-        cut = max(margin, 0)
         box = (cut, cut, padded.width - cut, padded.height - cut)
         return padded.resize(image.size, BILINEAR, box)
 
@@ -60,10 +66,8 @@ def cropped(margin: int) -> Change:
 
 def exposed(contrast: float = 1.0, brightness: float = 0.0) -> Change:
     """Grey levels about mid-grey times `contrast`, plus `brightness` (1: from black to white)."""
-    levels = (
-        np.clip((np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness, 0, 255).round().astype(int).tolist()
-    )
-    return lambda image: image.point(3 * levels)
+    levels = ((np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness).clip(0, 255).round().astype(int)
+    return lambda image: image.point(3 * levels.tolist())
 
 
 CHANGES: dict[str, tuple[Change, ...]] = {
@@ -73,7 +77,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "resized to 20 and back": (resized(20),),
     "resized to 14 and back": (resized(14),),
     "cropped by 2, or 2 more": (cropped(2), cropped(-2)),
-    "blur of 1 pixel": (lambda image: image.filter(ImageFilter.GaussianBlur(1)),),
+    "blur of 1 pixel": (lambda image: image.filter(ImageFilter.GaussianBlur(in_pixels(1, image))),),
     "contrast 0.6 or 1.4": (exposed(contrast=0.6), exposed(contrast=1.4)),
     "brightness ±0.15": (exposed(brightness=0.15), exposed(brightness=-0.15)),
 }
@@ -86,7 +90,7 @@ class Config:
     weights: tyro.conf.Positional[tuple[Path, ...]]
     """Run directories or weights files; several vote."""
     domain: str
-    """A folder under ROOT/digits."""
+    """A folder under ROOT/digits, or of your own in ROOT (docs/data.md)."""
     split: Literal["val", "test"] = "test"
     """Split of the domain."""
     data: Path = Path("datasets/real")
@@ -104,7 +108,9 @@ def main(config: Config) -> None:
     if not config.weights:
         raise UserError("give a run directory or a weights file")
     classifier = Classifier.load(*config.weights, vote=config.vote, device=config.device)
-    images, labels = load_digits(config.data, config.domain, config.split, labelled=True)
+    if class_names(config.data, config.domain) != classifier.classes:
+        raise UserError(f"{config.domain} has other classes than these weights: give a domain of theirs")
+    images, labels = load_digits(config.data, config.domain, config.split, labelled=True, size=classifier.size)
     accuracies = robustness(classifier.classify, images, labels)
     for name, accuracy in accuracies.items():
         print(f"{name:24} {accuracy:6.1%} {accuracy - accuracies['none']:+6.1%}")
@@ -115,7 +121,7 @@ def main(config: Config) -> None:
 def robustness(
     classify: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """For each of CHANGES the share, in [0, 1], of uint8 images (N, 28, 28, 3) that get their label (N,)."""
+    """For each of CHANGES the share, in [0, 1], of uint8 images (N, H, H, 3) that get their label (N,)."""
     pictures = [Image.fromarray(image) for image in images]
 
     def accuracy(change: Change) -> float:

@@ -3,7 +3,6 @@
 They are the mean `mu` (D,) and the covariance `sigma` (D, D) of the Inception features; `count` is ours.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from metrics import Unavailable, passport
 from metrics.distances import gaussian
 from metrics.inception import InceptionSettings, reference_features
 from runtime.errors import UserError, run_command
-from runtime.files import write_arrays
+from runtime.files import read_arrays, write_arrays
 
 
 @dataclass
@@ -47,12 +46,9 @@ def read_statistics(path: Path, dims: int) -> tuple[np.ndarray, np.ndarray]:
     Raises UserError for a file that is missing, damaged or of features of another width.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, covariance = file["mu"], file["sigma"]
+        mean, covariance = read_arrays(path, "give statistics of pytorch-fid's format", "mu", "sigma").values()
     except FileNotFoundError as error:
         raise UserError(f"no such statistics: {path}") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} holds no statistics of pytorch-fid's format (mu, sigma): make them anew") from error
     if mean.shape != (dims,) or covariance.shape != (dims, dims):
         raise UserError(f"{path} is of {mean.size} dimensions: give --dims {mean.size}, or statistics of {dims}")
     return mean, covariance

@@ -3,7 +3,6 @@
 van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,7 @@ from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
-from runtime.files import write_arrays
+from runtime.files import read_arrays, write_arrays
 from runtime.settings import Range, Settings
 
 FEWEST = 40  # points, more than t-SNE's perplexity asks for
@@ -101,12 +100,10 @@ def face_latents(path: Path, count: int) -> dict[str, np.ndarray]:
     Features are posterior means in their posteriors' deviations: the more a component matters to the image, the smaller
     its deviation. Raises UserError for a damaged file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            features = file["latents"][:count].astype(np.float32) / file["deviations"]
-            return {"features": features, "attributes": file["attributes"][:count], "names": file["attribute_names"]}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged: resume the run, whose next checkpoint writes it again") from error
+    names, remedy = ("latents", "deviations", "attributes", "attribute_names"), "resume the run, which writes it again"
+    latents, deviations, attributes, attribute_names = read_arrays(path, remedy, *names).values()
+    features = latents[:count].astype(np.float32) / deviations
+    return {"features": features, "attributes": attributes[:count], "names": attribute_names}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
 import shlex
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from report.gallery import Gallery
 from report.page import Block, Film, Note, Picture
 from runtime.device import Execution
 from runtime.errors import UserError
+from runtime.files import read_arrays
 from runtime.settings import Settings
 from training.directory import Run
 
@@ -112,8 +112,4 @@ def points_of(run: Run) -> dict[str, np.ndarray]:
         raise UserError(f"features were not measured: {remedy}")
     if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
         raise UserError(f"the weights are newer than the measured features: {remedy}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"its `tsne.npz` is damaged: {remedy}") from error
+    return read_arrays(path, remedy)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,20 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
+
+
+def read_arrays(path: Path, remedy: str, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of these names, or all, of an npz; raises UserError with the remedy for a damaged file.
+
+    Raises FileNotFoundError where there is none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names or file.files}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged: {remedy}") from error
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -3,4 +3,4 @@
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 bash "$here/install.sh" requirements-watch.txt
-exec "$here/python.sh" -m report.watch "$@"
+exec "$here/python.sh" -m training.watch "$@"

@@ -58,7 +58,7 @@ def test_statistics_that_cannot_serve_end_in_a_line(tmp_path, error_of):
     file = tmp_path / "real.npz"
     assert "no such statistics" in error_of(lambda: statistics.read_statistics(file, 64))
     file.write_bytes(b"damaged")
-    assert "holds no statistics of pytorch-fid's format" in error_of(lambda: statistics.read_statistics(file, 64))
+    assert "is damaged: give statistics of" in error_of(lambda: statistics.read_statistics(file, 64))
     np.savez(file, mu=np.zeros(64), sigma=np.eye(64))
     assert "is of 64 dimensions: give --dims 64" in error_of(lambda: statistics.read_statistics(file, 2048))
 

@@ -21,6 +21,11 @@ def test_shifts_repeat_the_border(picture):
     assert (up[:-1] == before[1:]).all() and (up[-1] == before[-1]).all()
 
 
+def test_lengths_are_shares_of_the_side(picture):
+    large = Image.fromarray(np.asarray(picture).repeat(2, 0).repeat(2, 1))
+    assert (np.asarray(shifted(3, 0)(large))[:, 6:] == np.asarray(large)[:, :-6]).all()
+
+
 def test_crops_enlarge_or_shrink_what_is_inside():
     square = np.zeros((28, 28, 3), np.uint8)
     square[10:18, 10:18] = 255

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report import watch
+from training import watch
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

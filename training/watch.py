@@ -1,4 +1,4 @@
-"""Watch runs in TensorBoard: `python -m report.watch --runs runs`, or `bash scripts/watch.sh`.
+"""Watch runs in TensorBoard: `python -m training.watch --runs runs`, or `bash scripts/watch.sh`.
 
 Beside the metrics.jsonl of every run an event file repeats its scalars and the sample grids, and goes on as they do.
 metrics.jsonl stays the truth: event files are made anew each time, so that those of a resumed run fit it.
