@@ -1,7 +1,8 @@
-"""Commands that are killed or asked to end at random moments: `tests/faults/interruptions.py FOLDER TIMES KIND …`.
+"""Commands that are killed, asked to end or called twice at once: `tests/faults/interruptions.py FOLDER TIMES KIND …`.
 
-KIND is a recipe's name, for runs that are killed and resumed, or the name of a command in COMMANDS, which is stopped by
-Ctrl-C and by SIGTERM and called again. Every process is a fork of this one, which never computes a gradient itself:
+KIND is a recipe's name, for runs that are killed and resumed at random moments, or the name of a command in COMMANDS,
+which is stopped by Ctrl-C and by SIGTERM and called again, or "two NAME" of such a command, which two processes call at
+once. Every process is a fork of this one, which never computes a gradient itself:
 PyTorch is imported once. Prints a line of JSON for each kind: its name, how often it was stopped, what went wrong.
 """
 
@@ -9,6 +10,7 @@ import importlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -24,6 +26,7 @@ from recipes import RECIPES, small, state, write_data, write_pictures, write_usp
 from tqdm import tqdm
 
 import training.provenance
+from data.cache import cache_folder
 from runtime.errors import run_command
 from training.config import parse_command_line
 
@@ -31,8 +34,8 @@ SCRIPT_OF = {recipe: script for script, recipe in RECIPES}
 STOPPED = (-signal.SIGKILL, -signal.SIGINT, -signal.SIGTERM, 130, 143)
 
 
-def started(module, words, die_at=None, die_after=None):
-    """The id of a process that runs a command.
+def started(module, words, die_at=None, die_after=None, errors=None):
+    """The id of a process that runs a command, its standard error going to the file `errors` if there is one.
 
     It is killed as its `die_at`-th file is about to be on disk, or after `die_after` seconds of its own computing, by a
     signal that nothing in it catches.
@@ -48,6 +51,8 @@ def started(module, words, die_at=None, die_after=None):
             signal.setitimer(signal.ITIMER_PROF, max(die_after, 1e-6))  # however busy the machine is
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
+        if errors is not None:
+            os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2)
         if die_at is not None:
             left = iter([True] * die_at)
             synced = os.fsync
@@ -132,14 +137,51 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def undisturbed(name, root):
+    """How many seconds a command takes, and what it leaves."""
+    module, words_of = COMMANDS[name]
+    begun = time.monotonic()
+    assert not ended(started(module, [str(word) for word in words_of(root, root / name / "whole")])), name
+    seconds, left = time.monotonic() - begun, contents(root / name / "whole")
+    assert left, name
+    return seconds, left
+
+
+def call_together(name, root, times, draw):
+    """Call a command from two processes at once, `times` times into one folder and `times` into two; what differs.
+
+    The cache is empty, so that both would fill it. A second process may wait, or be refused in one line.
+    """
+    module, words_of = COMMANDS[name]
+    seconds, expected = undisturbed(name, root)
+    for number in range(2 * times):
+        outs = [root / name / str(number)] * 2 if number % 2 else [root / name / f"{number} {one}" for one in "ab"]
+        shutil.rmtree(cache_folder(), ignore_errors=True)
+        errors = [root / f"{name} {number} {one}.txt" for one in "ab"]
+        processes = []
+        for out, file in zip(outs, errors, strict=True):
+            processes.append(started(module, [str(word) for word in words_of(root, out)], errors=file))
+            time.sleep(draw.uniform(0, seconds / 4))
+        statuses = [ended(process) for process in processes]
+        if sorted(statuses) not in ([0, 0], [0, 1] if outs[0] == outs[1] else [0, 0]):
+            return number, f"ended with {statuses}"
+        for status, file in zip(statuses, errors, strict=True):
+            said = file.read_text()
+            if (
+                "Traceback" in said
+                or [line[:7] for line in said.splitlines() if "error" in line] != ["error: "] * status
+            ):
+                return number, said
+        for out in outs:
+            if contents(out) != expected or left_over(out):
+                return number, f"differs: {out}"
+    return 2 * times, ""
+
+
 def stop_commands(name, root, times, draw):
     """Stop a command `times` times, by Ctrl-C and by SIGTERM in turns, and call it again; what differs at the end."""
     module, words_of = COMMANDS[name]
-    begun = time.monotonic()
-    if ended(started(module, [str(word) for word in words_of(root, root / name / "whole")])):
-        return 0, "the command that is not stopped failed"
-    seconds, expected = time.monotonic() - begun, contents(root / name / "whole")
-    assert expected, name
+    seconds, expected = undisturbed(name, root)
     stopped, number = 0, 0
     while stopped < times:
         out = root / name / str(number)
@@ -207,12 +249,13 @@ def main(folder, times, names):
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     draw = random.Random(0)
     for name in names:
-        if name in NEEDED:
-            script, recipe, runs, run = NEEDED[name]
+        kind = name.removeprefix("two ")
+        if kind in NEEDED:
+            script, recipe, runs, run = NEEDED[kind]
             if not (folder / runs / run).exists():
                 assert not ended(started(script, small(script, recipe, folder / "data", folder / runs, run)))
-        stop = stop_commands if name in COMMANDS else kill_runs
-        print(json.dumps([name, *stop(name, folder, times, draw)]), flush=True)
+        disturb = kill_runs if kind not in COMMANDS else stop_commands if kind == name else call_together
+        print(json.dumps([name, *disturb(kind, folder, times, draw)]), flush=True)
 
 
 if __name__ == "__main__":

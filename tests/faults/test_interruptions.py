@@ -50,6 +50,14 @@ def test_what_is_stopped_is_not_taken_for_whole(fault, root, tmp_path, campaign)
                 assert stopped == 10 and not problem, problem
 
 
+def test_two_processes_at_once_mix_nothing(fault, root, tmp_path, campaign):
+    times, kinds = (5, ("train", "generate", "prepare", "classify", "score", "report")) if campaign else (1, ("train",))
+    for kind, called, problem in interrupt(root, tmp_path, times, [f"two {kind}" for kind in kinds]):
+        for number in range(2 * times):
+            with fault("two processes at once", f"{kind} {number}"):
+                assert called == 2 * times and not problem, problem
+
+
 TRAINING = """
 import pathlib, signal, sys, time
 folder = pathlib.Path(sys.argv[1])
