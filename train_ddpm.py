@@ -31,8 +31,7 @@ from training.config import GeneratorConfig, parse_command_line
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
-# What an option acts with.
-OF_DIGITS = OnlyWith("images", values=("digits",))
+OF_DIGITS = OnlyWith("images", values=("digits",))  # what an option acts with
 DISCRETE = OnlyWith("prediction", values=("epsilon", "v"))  # times, where EDM has noise levels
 
 
@@ -67,6 +66,8 @@ class Config(GeneratorConfig):
     """Last noise level of EDM's sampling: noise below it that the network cannot yet remove does not stay in images."""
     label_dropout: Annotated[float, SHARE, OF_DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
+    estimate_batch_norm: Annotated[bool, OnlyWith("network", values=("context-unet",))] = True
+    """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw: with weight decay 0.01."""

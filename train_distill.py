@@ -60,6 +60,8 @@ class Config(TrainConfig):
     """Highest learning rate."""
     max_gradient_norm: Annotated[float, AT_LEAST_0] = 1.0
     """Clip the gradient's norm at this value (0: no clipping)."""
+    sample_every: Annotated[int, AT_LEAST_1] = 500
+    """Steps between sample grids."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""

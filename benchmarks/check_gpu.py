@@ -89,7 +89,7 @@ class Checks:
 
     def train(self, recipe: str, name: str, *options: object) -> Path:
         """Train as a user does, on noise; gives the run's directory."""
-        always = ("--data", self.data, "--runs", self.work / "runs", "--name", name, "--sample-every", 10**6)
+        always = ("--data", self.data, "--runs", self.work / "runs", "--name", name)
         script, config = load_recipe(recipe, *always, *RECIPES[recipe], *self.options, *options)
         script.main(config)
         return config.folder

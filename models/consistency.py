@@ -36,9 +36,9 @@ class Consistency(EDM):
         inner = self.edges[1:-1]
         falling = all(high > low for high, low in pairwise(self.edges))
         if len(self.edges) < 2 or self.edges[0] != self.sigma_max or self.edges[-1] != 0 or not falling:
-            raise UserError(f"--edges {_words(self.edges)}: give noise levels that fall from {self.sigma_max:g} to 0")
+            raise UserError(f"edges {_words(self.edges)}: give noise levels that fall from {self.sigma_max:g} to 0")
         if inner and inner[-1] <= self.sigma_min:
-            raise UserError(f"--edges {_words(self.edges)}: only the last may be below {self.sigma_min:g}")
+            raise UserError(f"edges {_words(self.edges)}: only the last may be below {self.sigma_min:g}")
 
     # Training.
 
@@ -102,11 +102,11 @@ class Consistency(EDM):
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for anything that the student was not made for."""
         if sampling.is_guided:
-            raise UserError("--guidance is built into these weights: leave out every option that begins so")
+            raise UserError("guidance is built into these weights: leave out every setting that begins so")
         if sampling.steps not in (0, self.most_steps):
-            raise UserError(f"--steps {sampling.steps}: these weights were distilled for {self.most_steps} steps")
+            raise UserError(f"steps {sampling.steps}: these weights were distilled for {self.most_steps} steps")
         if sampling.sampler is not None or sampling.eta:
-            raise UserError("these weights were distilled for steps of their own: leave out --sampler and --eta")
+            raise UserError("these weights were distilled for steps of their own: leave out sampler and eta")
 
 
 def _words(edges: tuple[float, ...]) -> str:

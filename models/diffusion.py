@@ -105,10 +105,10 @@ class Diffusion(Process):
         super().check(sampling)
         steps = self._sampling_steps(sampling)
         if not 1 <= steps <= self.steps or self.steps % steps:
-            raise UserError(f"--steps {steps} does not divide the {self.steps} steps that the network was trained for")
+            raise UserError(f"steps {steps} does not divide the {self.steps} steps that the network was trained for")
         low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high <= 1:
-            raise UserError(f"--guidance-interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
+            raise UserError(f"guidance interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
         if sampling.steps or sampling.sampler == "ddpm":

@@ -89,10 +89,10 @@ class EDM(Process):
         """Raise UserError for settings that cannot work with continuous noise levels."""
         super().check(sampling)
         if self._sampling_steps(sampling) < 1:
-            raise UserError(f"--steps {sampling.steps} is not positive")
+            raise UserError(f"steps {sampling.steps} is not positive")
         low, high = sampling.guidance_interval or self.default_interval
         if not 0 <= low <= high:
-            raise UserError(f"--guidance-interval {low} {high}: give two noise levels sigma, the smaller first")
+            raise UserError(f"guidance interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
         return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 12)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from models.samplers import DEFAULT, Process, Sampling
 from runtime.errors import UserError
-from runtime.settings import option
 
 DrawNoise = Callable[[], Tensor]
 
@@ -53,9 +52,7 @@ class Generator(nn.Module):
         """Raise UserError for settings that this network cannot be sampled with."""
         for field in fields(sampling):
             if field.name != "truncation" and getattr(sampling, field.name) != field.default:
-                raise UserError(
-                    f"{option(field.name)} is for diffusion networks: these weights make an image in one step"
-                )
+                raise UserError(f"{field.name} is for diffusion networks: these weights make an image in one step")
 
 
 class DiffusionModel(Generator):
@@ -84,4 +81,4 @@ class DiffusionModel(Generator):
         """Raise UserError for settings that this process, or a network without classes, cannot be sampled with."""
         self.diffusion.check(sampling)
         if not self.classes and sampling.is_guided:
-            raise UserError("--guidance needs classes, which these weights have not: leave it out")
+            raise UserError("guidance needs classes, which these weights have not: leave it out")

@@ -13,9 +13,7 @@ def check_groups(batch_size: int) -> None:
     """Raise UserError for a batch of which this process's share does not divide into groups for the deviation."""
     count = len(range(batch_size)[share_of(batch_size)])
     if count < 2 or count % min(GROUP, count):
-        raise UserError(
-            f"--batch-size: {count} images a process do not divide into groups of {GROUP} for the deviation"
-        )
+        raise UserError(f"{count} images a process do not divide into groups of {GROUP}: give another batch size")
 
 
 def minibatch_deviation(features: Tensor, group: int = GROUP) -> Tensor:

@@ -90,9 +90,9 @@ class Process(ABC):
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for settings that cannot work with any process."""
         if sampling.guidance is not None and sampling.guidance < 0:
-            raise UserError(f"--guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
+            raise UserError(f"guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
         if not 0 <= sampling.eta <= 1:
-            raise UserError(f"--eta {sampling.eta} is not between 0 and 1")
+            raise UserError(f"eta {sampling.eta} is not between 0 and 1")
 
     def guidance_at(self, position: float, sampling: Sampling) -> float:
         """The guidance scale at a position that `guidance_interval` counts in.

@@ -10,7 +10,7 @@ from tests.made_by_runs import last, log, same_bits
 from tests.toy_domains import shapes
 from training import adaptation
 
-SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
+SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.made_by_runs import last, log, same_bits
 from training.run import TrainingRun
 
 RECIPES = [*train_dann.RECIPES, *train_dsn.RECIPES, *train_adamatch.RECIPES]
-SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3, "--sample-every", 6)
+SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
 
 
 def test_dann_solves_what_source_only_fails(adapt):
@@ -182,10 +182,10 @@ def test_augmentation_and_seed_change_the_run(adapt):
 
 
 IGNORED = {
-    "supervised": ["--domain-weight", "--ramp", "--alternating", "--confusion-weight", "--pseudo-weight"],
-    "dann": ["--threshold", "--target-ratio", "--reconstruction-weight", "--rotation"],
+    "supervised": ["--domain-weight", "--ramp", "--alternating", "--confusion-weight", "--sample-every"],
+    "dann": ["--threshold", "--target-ratio", "--reconstruction-weight", "--rotation", "--sample-every"],
     "dsn": ["--threshold", "--ramp", "--confusion-weight"],
-    "adamatch": ["--domain-weight", "--alternating", "--ramp", "--reported-losses", "--adversarial-start"],
+    "adamatch": ["--domain-weight", "--alternating", "--ramp", "--reported-losses", "--sample-every"],
 }
 
 

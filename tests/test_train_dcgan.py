@@ -136,9 +136,9 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("r3gan", "--width", 3), "width 3 does not fit this network: give a multiple of 2"),
         (
             ("r3gan", "--batch-size", 12),
-            "--batch-size: 12 images a process do not divide into groups of 8 for the deviation",
+            "12 images a process do not divide into groups of 8: give another batch size",
         ),
-        (("r3gan", "--batch-size", 1), "--batch-size: 1 images a process do not divide"),
+        (("r3gan", "--batch-size", 1), "1 images a process do not divide"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(train, tmp_path, error_of, options, message):

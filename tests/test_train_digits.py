@@ -149,7 +149,7 @@ def test_bf16_is_close_to_float32(train):
 @pytest.mark.parametrize(
     ("recipe", "options", "message"),
     [
-        ("context-unet", ("--sample-steps", 3), "--steps 3 does not divide the 4 steps"),
+        ("context-unet", ("--sample-steps", 3), "steps 3 does not divide the 4 steps"),
         ("context-unet", ("--width", 12), "width 12 does not fit this network: give a multiple of 8"),
         ("attention-unet", ("--width", 6), "width 6 does not fit this network: give a multiple of 4"),
         ("context-unet", ("--guidance", -1), "--guidance must be at least 0"),
@@ -167,6 +167,7 @@ def test_bf16_is_close_to_float32(train):
         ("edm", ("--width", 7), "width 7 does not fit this network: give a multiple of 2"),
         ("edm-faces", ("--fold", 3), "images of 64 pixels cannot be folded by 3"),
         ("edm-faces", ("--domain", "mnistm"), "--domain acts only with --images digits: leave it out"),
+        ("edm", ("--estimate-batch-norm",), "--estimate-batch-norm acts only with --network context-unet"),
         ("edm-faces", (), "--guidance acts only with --images digits: leave it out"),
         ("context-unet", ("--domain", "svhn"), "no domain svhn in "),
         ("context-unet", ("--data", "none"), "no digits in none: "),

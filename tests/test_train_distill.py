@@ -141,11 +141,11 @@ def test_guidance_and_its_interval_change_what_is_learnt(train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--edges", 80, 1, 6, 0), "--edges 80 1 6 0: give noise levels that fall from 80 to 0"),
-        (("--edges", 6, 1, 0), "--edges 6 1 0: give noise levels that fall from 80 to 0"),
+        (("--edges", 80, 1, 6, 0), "edges 80 1 6 0: give noise levels that fall from 80 to 0"),
+        (("--edges", 6, 1, 0), "edges 6 1 0: give noise levels that fall from 80 to 0"),
         (("--substeps", 0), "--substeps must be at least 1"),
         (("--guidance", -1), "--guidance must be at least 0"),
-        (("--guidance-interval", 5, 0.3), "--guidance-interval 5.0 0.3: give two noise levels sigma"),
+        (("--guidance-interval", 5, 0.3), "guidance interval 5.0 0.3: give two noise levels sigma"),
         (("--teacher", "none.safetensors"), "no such weights file: none.safetensors"),
         (("--domain", "svhn"), "no domain svhn in "),
     ],
@@ -173,8 +173,8 @@ def test_teachers_and_students_of_another_kind(train, tmp_path, error_of):
 def test_steps_and_guidance_that_the_student_was_not_made_for(tmp_path, error_of):
     weights = make_weights(tmp_path / "w.safetensors", prediction="consistency")
     for sampling, message in (
-        (Sampling(steps=3), "--steps 3: these weights were distilled for 4 steps"),
-        (Sampling(guidance=2.0), "--guidance is built into these weights"),
+        (Sampling(steps=3), "steps 3: these weights were distilled for 4 steps"),
+        (Sampling(guidance=2.0), "guidance is built into these weights"),
     ):
         options = {"sampling": sampling, "device": "cpu", "per_class": 1}
         assert message in error_of(lambda options=options: generate_digits(Config(weights, tmp_path / "o", **options)))

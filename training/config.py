@@ -76,8 +76,6 @@ class TrainConfig(Schedule, Settings):
 
     log_every: Annotated[int, AT_LEAST_1] = 50
     """Steps between lines of metrics.jsonl, which hold means over these steps."""
-    sample_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between sample grids."""
     checkpoint_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between checkpoints and weights files."""
     checkpoint_seconds: Annotated[float, AT_LEAST_0] = 0.0
@@ -116,6 +114,8 @@ class GeneratorConfig(TrainConfig):
     resized."""
     channels: Annotated[int, OneOf(numbers=(1, 3))] = 3
     """Channels of the images: 3 for RGB, 1 for gray."""
+    sample_every: Annotated[int, AT_LEAST_1] = 500
+    """Steps between sample grids."""
     estimate_batch_norm: bool = True
     """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 

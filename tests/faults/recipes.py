@@ -50,7 +50,7 @@ def small(script, recipe, root, runs, name):
     """The words of a command line that trains `recipe` on the data tree `root`, in four small steps."""
     config = importlib.import_module(script).RECIPES[recipe][1]
     words = [recipe, "--data", root, "--runs", runs, "--name", name, "--device", "cpu", "--precision", "float32"]
-    words += ["--max-steps", 4, "--checkpoint-every", 2, "--sample-every", 4, "--log-every", 1]
+    words += ["--max-steps", 4, "--checkpoint-every", 2, "--log-every", 1]
     words += ["--batch-size", 8 if script in ADAPTING else 4]
     match script:
         case "train_dcgan":

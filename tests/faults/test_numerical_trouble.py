@@ -85,7 +85,7 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize(("script", "recipe"), recipes)
 
 
-SHORT = ("--max-steps", "4", "--sample-every", "100")
+SHORT = ("--max-steps", "4")
 KIND = "numerical trouble"
 
 

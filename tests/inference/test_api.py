@@ -79,7 +79,7 @@ def test_names_are_files_runs_and_shipped_weights(runs, tmp_path, monkeypatch):
         (lambda runs: Classifier.load(runs["faces"]), "but a digit classifier is needed"),
         (lambda runs: Autoencoder.load(runs["faces"]), "but a vae is needed"),
         (lambda runs: Digits.load(runs["acgan"]).sample([10]), "there is no digit 10: ask for 0 to 9"),
-        (lambda runs: Digits.load(runs["acgan"]).sample([1], steps=2), "--steps is for diffusion networks"),
+        (lambda runs: Digits.load(runs["acgan"]).sample([1], steps=2), "steps is for diffusion networks"),
         (lambda runs: Digits.load(runs["acgan"]).process(1), "only diffusion networks have a process to show"),
         (lambda runs: Digits.load(runs["diffusion"]).sample([1], guidance=-1), "--guidance must be from 0 to 100"),
         (lambda runs: Faces.load(runs["faces"]).sample(1, truncation=0), "--truncation must be above 0"),

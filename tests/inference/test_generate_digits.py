@@ -105,8 +105,8 @@ def test_chosen_snapshots(diffusion, tmp_path):
 @pytest.mark.parametrize(
     ("sampling", "options", "message"),
     [
-        (Sampling(steps=20), {}, "--steps 20 does not divide the 10 steps"),
-        (Sampling(steps=3), {}, "--steps 3 does not divide the 10 steps"),
+        (Sampling(steps=20), {}, "steps 20 does not divide the 10 steps"),
+        (Sampling(steps=3), {}, "steps 3 does not divide the 10 steps"),
         (replace(QUICK, guidance=-1.0), {}, "--guidance must be from 0 to 100"),
         (replace(QUICK, eta=2.0), {}, "--eta must be from 0 to 1"),
         (QUICK, {"per_class": 0}, "--per-class must be from 1 to 999"),
@@ -126,7 +126,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(diffusion, tmp_path, error_o
 
 def test_an_acgan_has_no_process(acgan, tmp_path, error_of):
     line = error_of(lambda: generate(acgan, tmp_path / "digits", QUICK))
-    assert line == "error: --sampler is for diffusion networks: these weights make an image in one step"
+    assert line == "error: sampler is for diffusion networks: these weights make an image in one step"
     assert not (tmp_path / "digits").exists()
     line = error_of(lambda: generate(acgan, tmp_path / "digits", snapshots=tmp_path / "s.png"))
     assert line == "error: --snapshots shows the process of a diffusion network: these weights are an ACGAN's"

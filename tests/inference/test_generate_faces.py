@@ -180,9 +180,9 @@ def test_diffusion_makes_faces_alike(diffusion, tmp_path):
 
 def test_settings_that_do_nothing_to_these_weights(weights, diffusion, tmp_path, error_of):
     for file, sampling, message in (
-        (weights, Sampling(steps=5), "--steps is for diffusion networks: these weights make an image in one step"),
-        (weights, Sampling(eta=0.5), "--eta is for diffusion networks: these weights make an image in one step"),
-        (diffusion, Sampling(guidance=2.0), "--guidance needs classes, which these weights have not: leave it out"),
+        (weights, Sampling(steps=5), "steps is for diffusion networks: these weights make an image in one step"),
+        (weights, Sampling(eta=0.5), "eta is for diffusion networks: these weights make an image in one step"),
+        (diffusion, Sampling(guidance=2.0), "guidance needs classes, which these weights have not: leave it out"),
     ):
         line = error_of(lambda file=file, sampling=sampling: generate(file, tmp_path / "faces", sampling=sampling))
         assert line == f"error: {message}"

@@ -92,10 +92,10 @@ def test_noise_is_each_image_s_own():
 
 
 def test_settings_of_another_network_are_refused():
-    with pytest.raises(UserError, match="--steps 4 does not divide the 10 steps"):
+    with pytest.raises(UserError, match="steps 4 does not divide the 10 steps"):
         sample_images(Toy(), SEEDS, CPU, LABELS, Sampling(steps=4))
     for name, value in {"sampler": "ddim", "steps": 3, "guidance": 2.0, "eta": 0.5, "variance": "fixed_small"}.items():
-        with pytest.raises(UserError, match=f"--{name} is for diffusion networks: these weights make an image in one"):
+        with pytest.raises(UserError, match=f"{name} is for diffusion networks: these weights make an image in one"):
             sample_images(ACGAN28Generator(12, 4).eval(), SEEDS, CPU, LABELS, Sampling(**{name: value}))
 
 

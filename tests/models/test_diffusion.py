@@ -222,12 +222,12 @@ def test_default_steps():
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
-        (Sampling(steps=7), "--steps 7 does not divide the 60 steps"),
-        (Sampling(steps=120), "--steps 120 does not divide the 60 steps"),
-        (Sampling(steps=-1), "--steps -1 does not divide"),
-        (Sampling(guidance=-0.5), "--guidance -0.5 is negative"),
+        (Sampling(steps=7), "steps 7 does not divide the 60 steps"),
+        (Sampling(steps=120), "steps 120 does not divide the 60 steps"),
+        (Sampling(steps=-1), "steps -1 does not divide"),
+        (Sampling(guidance=-0.5), "guidance -0.5 is negative"),
         (Sampling(guidance_interval=(0.5, 0.2)), "--guidance-interval 0.5 0.2"),
-        (Sampling(eta=1.5), "--eta 1.5 is not between 0 and 1"),
+        (Sampling(eta=1.5), "eta 1.5 is not between 0 and 1"),
     ],
 )
 def test_settings_that_cannot_work(sampling, message):

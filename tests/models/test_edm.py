@@ -229,11 +229,11 @@ def test_discrete_times_are_guided_across_the_clean_image_too(prediction):
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
-        (Sampling(steps=-1), "--steps -1 is not positive"),
-        (Sampling(guidance=-0.5), "--guidance -0.5 is negative"),
-        (Sampling(guidance_interval=(5.0, 0.3)), "--guidance-interval 5.0 0.3: give two noise levels sigma"),
+        (Sampling(steps=-1), "steps -1 is not positive"),
+        (Sampling(guidance=-0.5), "guidance -0.5 is negative"),
+        (Sampling(guidance_interval=(5.0, 0.3)), "guidance interval 5.0 0.3: give two noise levels sigma"),
         (Sampling(guidance_interval=(-1.0, 0.3)), "--guidance-interval -1.0 0.3"),
-        (Sampling(eta=1.5), "--eta 1.5 is not between 0 and 1"),
+        (Sampling(eta=1.5), "eta 1.5 is not between 0 and 1"),
     ],
 )
 def test_settings_that_cannot_work(sampling, message):
@@ -324,12 +324,12 @@ def test_the_target_has_no_gradient():
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
-        (Sampling(steps=4), "--steps 4: these weights were distilled for 3 steps"),
-        (Sampling(guidance=1.0), "--guidance is built into these weights: leave out"),
-        (Sampling(guidance_interval=(0.3, 5.0)), "--guidance is built into these weights: leave out"),
-        (Sampling(guidance_parallel=0.0), "--guidance is built into these weights: leave out"),
-        (Sampling("heun"), "leave out --sampler and --eta"),
-        (Sampling(eta=0.5), "leave out --sampler and --eta"),
+        (Sampling(steps=4), "steps 4: these weights were distilled for 3 steps"),
+        (Sampling(guidance=1.0), "guidance is built into these weights: leave out"),
+        (Sampling(guidance_interval=(0.3, 5.0)), "guidance is built into these weights: leave out"),
+        (Sampling(guidance_parallel=0.0), "guidance is built into these weights: leave out"),
+        (Sampling("heun"), "leave out sampler and eta"),
+        (Sampling(eta=0.5), "leave out sampler and eta"),
     ],
 )
 def test_a_student_is_sampled_in_one_way(sampling, message):
@@ -343,5 +343,5 @@ def test_a_student_is_sampled_in_one_way(sampling, message):
     [(80.0, 1.0, 6.0, 0.0), (80.0, 6.0), (6.0, 1.0, 0.0), (80.0, 6.0, 6.0, 0.0), (80.0, 0.001, 0.0), ()],
 )
 def test_noise_levels_out_of_order(edges):
-    with pytest.raises(UserError, match=r"--edges .*: "):
+    with pytest.raises(UserError, match=r"edges .*: "):
         Consistency(edges=edges)

@@ -61,7 +61,7 @@ def test_syntax_errors_have_status_2(words, capsys):
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--log-every", "--sample-every", "--checkpoint-every"])
+@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--log-every", "--checkpoint-every"])
 def test_counts_must_be_positive(option):
     with pytest.raises(UserError, match=f"{option} must be at least 1"):
         parse("plain", option, 0)
