@@ -33,7 +33,6 @@ from models.weights import load_weights
 from runtime.device import Execution, Precision, choose_execution
 from runtime.errors import UserError
 from runtime.seeds import image_seeds
-from runtime.settings import check_numbers
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 Network = TypeVar("Network")
@@ -238,7 +237,6 @@ class Autoencoder(Loaded[VAE]):
 
 def _checked(network: Generator, settings: dict[str, Any]) -> Sampling:
     sampling = Sampling(**settings)
-    check_numbers(sampling)
     network.check(sampling)
     return sampling
 

@@ -54,8 +54,8 @@ def main(config: Config) -> None:
 def compare(out: Path, truth: Path, classes: Sequence[str]) -> tuple[np.ndarray, int]:
     """The confusion matrix (K, K) of two tables, rows true and columns given, and how many true ones have no label.
 
-    Raises UserError for a table that is missing or malformed, when one names a picture twice or when they
-    have no picture in common.
+    Raises UserError for a table that is missing or malformed, when one names a picture twice or when they have no
+    picture in common.
     """
     given, true = _by_name(out, classes), _by_name(truth, classes)
     common = [name for name in true if name in given]

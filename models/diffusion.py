@@ -102,12 +102,11 @@ class Diffusion(Process):
 
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for settings that cannot work with this schedule."""
-        super().check(sampling)
         steps = self._sampling_steps(sampling)
-        if not 1 <= steps <= self.steps or self.steps % steps:
+        if self.steps % steps:
             raise UserError(f"steps {steps} does not divide the {self.steps} steps that the network was trained for")
         low, high = sampling.guidance_interval or self.default_interval
-        if not 0 <= low <= high <= 1:
+        if not low <= high <= 1:
             raise UserError(f"guidance interval {low} {high}: give two times t/T, from 0 to 1, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:

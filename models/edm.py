@@ -87,11 +87,8 @@ class EDM(Process):
 
     def check(self, sampling: Sampling) -> None:
         """Raise UserError for settings that cannot work with continuous noise levels."""
-        super().check(sampling)
-        if self._sampling_steps(sampling) < 1:
-            raise UserError(f"steps {sampling.steps} is not positive")
         low, high = sampling.guidance_interval or self.default_interval
-        if not 0 <= low <= high:
+        if low > high:
             raise UserError(f"guidance interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:

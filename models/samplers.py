@@ -16,13 +16,15 @@ from typing import Annotated, ClassVar, Literal
 from torch import Tensor
 
 from models.guidance import Denoiser
-from runtime.errors import UserError
-from runtime.settings import AT_LEAST_0, SHARE, Range
+from runtime.settings import AT_LEAST_0, SHARE, Range, check_numbers
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are made from noise; all but the truncation is for diffusion networks."""
+    """How images are made from noise; all but the truncation is for diffusion networks.
+
+    Raises UserError for numbers out of their ranges.
+    """
 
     sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
     """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
@@ -45,6 +47,9 @@ class Sampling:
     """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""
     truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
     """Scale of the noise that images are made of: below 1 they are more typical and less varied."""
+
+    def __post_init__(self):
+        check_numbers(self)
 
     @property
     def is_guided(self) -> bool:
@@ -87,12 +92,9 @@ class Process(ABC):
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x, each (N, C, H, W), as the guided network sees them at `time`."""
 
+    @abstractmethod
     def check(self, sampling: Sampling) -> None:
-        """Raise UserError for settings that cannot work with any process."""
-        if sampling.guidance is not None and sampling.guidance < 0:
-            raise UserError(f"guidance {sampling.guidance} is negative: 1 is none, larger is stronger")
-        if not 0 <= sampling.eta <= 1:
-            raise UserError(f"eta {sampling.eta} is not between 0 and 1")
+        """Raise UserError for settings that cannot work with this process."""
 
     def guidance_at(self, position: float, sampling: Sampling) -> float:
         """The guidance scale at a position that `guidance_interval` counts in.

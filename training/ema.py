@@ -29,7 +29,7 @@ class EMA:
 
     @property
     def network(self) -> nn.Module:
-        """The averaged network."""
+        """The network with the EMA of the weights."""
         if self._followed is not None:
             for average, live in zip(self._network.buffers(), self._followed.buffers(), strict=True):
                 average.copy_(live)
@@ -45,11 +45,11 @@ class EMA:
         self._followed = network
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averaged network's state."""
+        """The state of `network`."""
         return self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take the averaged network's state back."""
+        """Take a state of `network` back."""
         self._network.load_state_dict(state)
         self._followed = None
 

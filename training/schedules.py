@@ -17,8 +17,8 @@ class Schedule:
 
     lr_schedule: Literal["constant", "halved", "linear", "cosine", "fixmatch", "annealed", "one-cycle"] = "constant"
     """Learning-rate schedule, as a factor at the share p of the run: linear and cosine decay to 0, fixmatch
-    cos(7 pi p / 16), annealed 1 / (1 + 10 p)^0.75; halved every
-    --halve-every-epochs or -steps; one-cycle rises over 30 % of the run, then decays."""
+    cos(7 pi p / 16), annealed 1 / (1 + 10 p)^0.75; halved every --halve-every-epochs or -steps; one-cycle rises over
+    30 % of the run, then decays."""
     warmup_steps: Annotated[int, AT_LEAST_0, WARMED_UP] = 0
     """Steps of linear warm-up before the schedule; one-cycle has its own."""
     halve_every_epochs: Annotated[int, AT_LEAST_0, HALVED] = 0

@@ -210,7 +210,6 @@ def test_latents_between_two_turn_at_equal_angles():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampling": Sampling(truncation=0.0)}, "--truncation must be above 0 and at most 2"),
         ({"interpolate": (0, 1)}, "--interpolate needs two numbers from 0 up and a --count from 2 to 200"),
         ({"interpolate": (-1, 1), "count": 5}, "--interpolate needs two numbers from 0 up"),
     ],

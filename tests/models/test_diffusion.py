@@ -224,15 +224,28 @@ def test_default_steps():
     [
         (Sampling(steps=7), "steps 7 does not divide the 60 steps"),
         (Sampling(steps=120), "steps 120 does not divide the 60 steps"),
-        (Sampling(steps=-1), "steps -1 does not divide"),
-        (Sampling(guidance=-0.5), "guidance -0.5 is negative"),
-        (Sampling(guidance_interval=(0.5, 0.2)), "--guidance-interval 0.5 0.2"),
-        (Sampling(eta=1.5), "eta 1.5 is not between 0 and 1"),
+        (Sampling(guidance_interval=(0.5, 0.2)), "guidance interval 0.5 0.2"),
+        (Sampling(guidance_interval=(0.5, 1.2)), "guidance interval 0.5 1.2"),
     ],
 )
 def test_settings_that_cannot_work(sampling, message):
     with pytest.raises(UserError, match=message):
         Diffusion(T).times(sampling)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": -1}, "--steps must be at least 0"),
+        ({"guidance": -0.5}, "--guidance must be from 0 to 100"),
+        ({"guidance_interval": (-1.0, 0.3)}, "--guidance-interval must be at least 0"),
+        ({"eta": 1.5}, "--eta must be from 0 to 1"),
+        ({"truncation": 0.0}, "--truncation must be above 0 and at most 2"),
+    ],
+)
+def test_numbers_out_of_their_ranges(settings, message):
+    with pytest.raises(UserError, match=message):
+        Sampling(**settings)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
