@@ -44,3 +44,16 @@ def test_the_report_imports_no_command():
 def test_every_package_is_a_room():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"benchmarks"} == set(ROOMS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "most"),
+    [("train_*.py", 230), ("experiments/__main__.py", 150), ("README.md", 180), ("CONTRIBUTING.md", 10)],
+)
+def test_what_is_read_in_one_sitting_stays_short(pattern, most):
+    lengths = {path.name: len(path.read_text().splitlines()) for path in ROOT.glob(pattern)}
+    assert lengths and {name: length for name, length in lengths.items() if length > most} == {}
+
+
+def test_the_report_is_small():
+    assert sum(len(path.read_text().splitlines()) for path in (ROOT / "report").rglob("*.py")) <= 1100
