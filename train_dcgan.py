@@ -18,7 +18,7 @@ from data.faces import load_faces
 from inference.sampling import sample_grid
 from models import NETWORKS
 from models.minibatch import check_groups
-from models.weights import not_defaults
+from models.weights import blueprint, not_defaults
 from runtime.errors import run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, OnlyWith
@@ -62,8 +62,7 @@ class Config(AdversarialConfig):
         """Raise UserError for settings that cannot work."""
         super().check()
         generator, arguments, *_ = self.network_arguments()
-        with torch.device("meta"):  # without memory: UserError says what the network cannot be built with
-            NETWORKS[generator](**arguments)
+        blueprint(generator, **arguments)
 
     def network_arguments(self) -> tuple[str, dict[str, Any], str, dict[str, Any]]:
         """Names in NETWORKS and arguments of the generator and of the discriminator of pixels."""

@@ -23,7 +23,7 @@ from models.diffusion import Schedule
 from models.edm import EDM, pixel_deviation
 from models.guidance import drop_labels
 from models.samplers import Sampling
-from models.weights import not_defaults
+from models.weights import blueprint, not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OneOf, OnlyWith, Range
@@ -93,8 +93,7 @@ class Config(GeneratorConfig):
         super().check()
         if self.prediction == "edm" and self.network != "residual-unet":
             raise UserError(f"--prediction edm needs --network residual-unet: {self.network} is built for whole steps")
-        with torch.device("meta"):  # without memory: UserError says what the network cannot be built with
-            NETWORKS[self.network](**self.network_arguments()).check(self.sampling())
+        blueprint(self.network, **self.network_arguments()).check(self.sampling())
 
     @property
     def image_size(self) -> int:

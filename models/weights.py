@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -21,6 +22,15 @@ def not_defaults(name: str, **arguments: Any) -> dict[str, Any]:
     """Those `arguments` that are not the defaults of the network `NETWORKS[name]`: files need not name the others."""
     defaults = inspect.signature(NETWORKS[name]).parameters
     return {key: value for key, value in arguments.items() if value != defaults[key].default}
+
+
+def blueprint(name: str, **arguments: Any) -> nn.Module:
+    """The network of `NETWORKS` without memory for its weights; raises UserError for what it cannot be built with."""
+    try:
+        with torch.device("meta"):
+            return NETWORKS[name](**arguments)
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # of sizes beyond the machine's numbers
+        raise UserError(f"{name} cannot be built so large: give smaller sizes") from error
 
 
 def save_weights(

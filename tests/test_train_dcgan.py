@@ -133,6 +133,7 @@ def test_bf16_trains_like_float32(train, tmp_path):
         (("--r1", -1), "--r1 must be at least 0"),
         (("--penalty-every", 0), "--penalty-every must be at least 1"),
         (("--ema-share", -0.1), "--ema-share must be at least 0"),
+        (("--width", 2**62), "dcgan-generator cannot be built so large"),
         (("r3gan", "--width", 3), "width 3 does not fit this network: give a multiple of 2"),
         (
             ("r3gan", "--batch-size", 12),

@@ -165,6 +165,7 @@ def test_bf16_is_close_to_float32(train):
         ("edm", ("--fold", 3), "images of 28 pixels cannot be folded by 3: twice as much must divide them"),
         ("edm", ("--fold", 0), "--fold must be at least 1"),
         ("edm", ("--width", 7), "width 7 does not fit this network: give a multiple of 2"),
+        ("edm", ("--width", 2**62), "residual-unet cannot be built so large: give smaller sizes"),
         ("edm-faces", ("--fold", 3), "images of 64 pixels cannot be folded by 3"),
         ("edm-faces", ("--domain", "mnistm"), "--domain acts only with --images digits: leave it out"),
         ("edm", ("--estimate-batch-norm",), "--estimate-batch-norm acts only with --network context-unet"),
