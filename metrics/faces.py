@@ -1,9 +1,10 @@
 """All scores of a folder of generated faces against a folder of real ones.
 
 python -m metrics.faces OUT --reference DIR [--dims 2048|768|192|64] [--json FILE] [--inception-weights FILE]
-python -m metrics.faces OUT --reference DIR --features dlib
+python -m metrics.faces OUT --reference DIR --features dlib|dinov2
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from scipy.spatial.distance import pdist
 
 from data.decoded import image_names
 from metrics import Unavailable, passport
+from metrics.dinov2 import DINOv2
 from metrics.distances import fid, frechet_distance, gaussian, inception_score, kid, precision_recall
 from metrics.face_embedding import FaceEmbedding
 from metrics.hog import hog_face_rate
@@ -50,8 +52,8 @@ class Config(InceptionSettings):
     reference: Path
     """Folder of the real faces, e.g. ROOT/face/val; for FID alone also statistics of them, FILE.npz, by
     metrics.statistics or pytorch-fid."""
-    features: Literal["inception", "dlib"] = "inception"
-    """Feature space of FID, precision and recall: Inception features, or dlib's embedding of faces."""
+    features: Literal["inception", "dlib", "dinov2"] = "inception"
+    """Feature space of FID, precision and recall: Inception features, dlib's embedding of faces, or DINOv2's."""
     seed: int | None = None
     """Seed that the faces were generated with, to be written beside their scores."""
     json: Path | None = None
@@ -112,15 +114,17 @@ def score_faces(
     return scores
 
 
-def score_identities(images: np.ndarray, reference: Path, seed: int | None = None) -> dict:
-    """Scores in dlib's embedding of generated faces, uint8 RGB (N, 64, 64, 3), against the faces in `reference`.
+def score_embedded(
+    images: np.ndarray, reference: Path, embed: Callable[[], passport.Extractor], seed: int | None = None
+) -> dict:
+    """Scores in another feature space of generated faces, uint8 RGB (N, H, W, 3), against the faces in `reference`.
 
     `frechet_distance`, `precision` and `recall` as `score_faces` has them for Inception features; `median_distance`
     between two generated faces and `reference_median_distance` between two real ones: how varied the people are.
-    Raises UserError for faces of another size, fewer than two on a side, and where the embedding is not installed.
+    Raises UserError for faces of a size that it is not for, fewer than two on a side, and where it is not installed.
     """
     try:
-        embedding = FaceEmbedding()
+        embedding = embed()
     except Unavailable as reason:
         raise UserError(str(reason)) from reason
     generated, real = embedding.features(images), reference_features(embedding, reference)
@@ -153,8 +157,9 @@ def main() -> None:
     """Read the folder, score it, print the table and write the JSON."""
     config = tyro.cli(Config)
     images = read_generated(config.out)
-    if config.features == "dlib":
-        scores = score_identities(images, config.reference, config.seed)
+    if config.features != "inception":
+        embed = FaceEmbedding if config.features == "dlib" else lambda: DINOv2(config.device)
+        scores = score_embedded(images, config.reference, embed, config.seed)
     else:
         how = (config.dims, config.inception_weights, config.device, config.seed)
         scores = score_faces(images, config.reference, *how)

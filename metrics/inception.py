@@ -21,7 +21,6 @@ from tqdm import tqdm
 from data.cache import cached_array
 from data.decoded import image_names
 from metrics import Unavailable, passport
-from metrics.face_embedding import FaceEmbedding
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
 from runtime.errors import UserError
@@ -175,7 +174,7 @@ def weights_file(given: Path | None = None) -> Path:
     return default
 
 
-def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np.ndarray:
+def reference_features(extractor: passport.Extractor, folder: Path) -> np.ndarray:
     """`extractor.features` of all pictures in `folder`, float32 (N, D), kept in the user's cache folder.
 
     They are extracted anew once a name, size or modification time in the folder, or the weights file, has changed; the
@@ -188,7 +187,7 @@ def reference_features(extractor: Inception | FaceEmbedding, folder: Path) -> np
     return np.array(cached_array(subject, files, lambda: extractor.features(read_reference(folder))))
 
 
-def reference_passport(extractor: Inception | FaceEmbedding, folder: Path) -> passport.Passport:
+def reference_passport(extractor: passport.Extractor, folder: Path) -> passport.Passport:
     """The part of a passport about features and what they are compared with, the pictures in `folder`."""
     folder = folder.resolve()
     files = [folder / name for name in image_names(folder)]

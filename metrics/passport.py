@@ -29,6 +29,9 @@ class Extractor(Protocol):
     resizing: str
     weights: Path
 
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features float32 (N, dims) of pictures uint8 RGB (N, H, W, 3)."""
+
 
 def pictures_hash(images: np.ndarray) -> str:
     """The hash of pictures uint8 (N, H, W, 3)."""
