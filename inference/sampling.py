@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from models.generator import DiffusionModel, Generator
 from models.samplers import DEFAULT, Sampling
@@ -41,14 +42,16 @@ def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Executio
     It always sees `chunk` of each, the last chunk filled up with zeros: a picture then does not depend on how many
     others were asked for.
     """
-    pictures = []
-    for start in range(0, len(parts[0]), chunk):
-        cut = [part[start : start + chunk] for part in parts]
-        count = len(cut[0])
-        filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in cut]
-        with execution.autocast():
-            images = make(*filled)
-        pictures.append(to_uint8(images[:count]))
+    pictures, total = [], len(parts[0])
+    with tqdm(desc="generating", total=total, unit="pictures", leave=False, disable=None) as bar:
+        for start in range(0, total, chunk):
+            cut = [part[start : start + chunk] for part in parts]
+            count = len(cut[0])
+            filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in cut]
+            with execution.autocast():
+                images = make(*filled)
+            pictures.append(to_uint8(images[:count]))
+            bar.update(count)
     return np.concatenate(pictures)
 
 

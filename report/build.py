@@ -7,6 +7,7 @@ and PDF. What has no run is not shown; a line names the command that would make 
 import sys
 
 import tyro
+from tqdm import tqdm
 
 from experiments.runs import find_runs
 from report.context import Config, Context
@@ -31,7 +32,7 @@ def main(config: Config) -> None:
     context = Context(config, found.runs, found.votes, gallery, choose_execution(config.device, "float32"))
     shown = [reported_section] * bool(config.report) + [scores_section, faces_section, vae_section, digits_section]
     shown += [adaptation_section, curves_section, settings_section, networks_section]
-    sections = [make(context) for make in shown]
+    sections = [make(context) for make in tqdm(shown, "sections", leave=False, disable=None)]
     sections.insert(0, runs_section(context, found.skipped))  # made last, when all that is damaged was found
     for run in found.runs:
         for problem in run.problems:
