@@ -73,12 +73,11 @@ def load_networks(config: Config) -> Networks:
         if kind in found:
             raise UserError(f"{found[kind]} and {path} are both of the kind {kind}: give one of them")
         found[kind] = path
-    vae = find_weights(found.get("vae", "vae"))
     return Networks(
         Digits.load(found.get("digits", ""), **where),
         Faces.load(found.get("faces", ""), **where),
-        Autoencoder.load(vae, **where),
-        read_directions(vae),
+        Autoencoder.load(found.get("vae", ""), **where),
+        read_directions(find_weights(found.get("vae", "vae"))),
         {"Your classifiers": own} if own else shipped_classifiers(where),
     )
 
@@ -87,9 +86,9 @@ def shipped_classifiers(where: dict[str, str]) -> dict[str, dict[str, Classifier
     """For each source, the source-only classifier and those that adapted from it, as far as they are shipped."""
     rows = {}
     for source, title in SOURCES.items():
-        names = {"before adaptation": source}
-        names |= {f"after adaptation to {name}": f"{source}-{target}" for target, name in SOURCES.items()}
-        shipped = {said: name for said, name in names.items() if (SHIPPED / f"{name}.safetensors").is_file()}
+        adapted = {f"after adaptation to {name}": f"{source}-{target}" for target, name in SOURCES.items()}
+        names = {"before adaptation": source, **adapted}.items()
+        shipped = {said: name for said, name in names if (SHIPPED / f"{name}.safetensors").is_file()}
         rows[f"Trained with labels of {title}"] = {said: Classifier.load(shipped[said], **where) for said in shipped}
     return rows
 

@@ -7,6 +7,7 @@ import gradio as gr
 import numpy as np
 
 from data.decoded import fitted
+from data.digits import DIGITS
 from inference.demo import Networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models.generator import Generator
@@ -15,7 +16,6 @@ from runtime.errors import UserError
 from runtime.images import as_picture, rgb, sheet
 
 WALK = 8  # pictures from one face to another
-DIGITS = [str(digit) for digit in range(10)]
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # the reader's fonts: none is fetched
 CSS = ".image-container {padding-top: 32px}"  # below its label
 
@@ -38,10 +38,8 @@ def digits(networks: Networks) -> None:
     guided, stepped = takes(network, guidance=1.5), takes(network, steps=12)
     with gr.Row():
         with gr.Column(scale=1):
-            names = list(networks.digits.classes)
-            which = gr.CheckboxGroup(
-                names, value=["3", "1", "4"] if names == DIGITS else names[:3], label="Which digits"
-            )
+            names = networks.digits.classes
+            which = gr.CheckboxGroup(names, value=list("314") if names == DIGITS else names[:3], label="Which digits")
             count = gr.Slider(1, 10, 5, step=1, label="How many of each")
             seed = gr.Number(999, label="Seed", precision=0, minimum=0)
             scale = process.default_guidance if process else 1
@@ -63,8 +61,7 @@ def digits(networks: Networks) -> None:
         if not which:
             raise UserError("no digit is chosen: choose at least one")
         asked = [digit for digit in sorted(which) for _ in range(count)]
-        drawn = networks.digits.sample(asked, seed, **dict(zip(settings, values, strict=True)))
-        return enlarged(drawn, count, 3)
+        return enlarged(networks.digits.sample(asked, seed, **dict(zip(settings, values, strict=True))), count, 3)
 
     def show(digit: str, seed: int, *values: Any) -> tuple[Any, ...]:
         _, pictures = networks.digits.process(digit, seed, **dict(zip(settings, values, strict=True)))
@@ -110,10 +107,8 @@ def autoencoder(networks: Networks) -> None:
             gr.Markdown("For directions run `python -m inference.attributes RUN`.", visible=not names)
             show = gr.Button("Encode and decode", variant="primary")
         with gr.Column(scale=2):
-            pair, along = (
-                picture("Given, and reconstructed", "pair"),
-                picture("Less and more of the attribute", "along"),
-            )
+            pair = picture("Given, and reconstructed", "pair")
+            along = picture("Less and more of the attribute", "along")
             between = picture("On the way to the other", "between")
 
     def make(path: str | None, seed: int, last: int, attribute: str | None, strength: float) -> list[Any]:
