@@ -13,7 +13,6 @@ import matplotlib
 import numpy as np
 import tyro
 from PIL import Image, ImageDraw, ImageFont
-from sklearn import datasets
 from tqdm import tqdm
 
 from data.drawn_faces import ATTRIBUTES, draw_face
@@ -84,7 +83,9 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
 
 def photographs() -> list[np.ndarray]:
     """scikit-learn's two photographs, uint8 RGB (213, 320, 3): halved, a patch shows about as much as MNIST-M's do."""
-    return [np.asarray(Image.fromarray(image).reduce(2)) for image in datasets.load_sample_images().images]
+    from sklearn.datasets import load_sample_images  # here: it takes a second, which `--help` need not wait for
+
+    return [np.asarray(Image.fromarray(image).reduce(2)) for image in load_sample_images().images]
 
 
 def handwritten() -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +93,9 @@ def handwritten() -> tuple[np.ndarray, np.ndarray]:
 
     Source: E. Alpaydin and C. Kaynak's optical digits (8x8, 0 to 16), as scikit-learn carries them.
     """
-    digits = datasets.load_digits()
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
     small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     # The 8x8 pictures are cropped to the ink; a margin makes them like MNIST's.
     return np.pad(resize_digits(small, 22), ((0, 0), (3, 3), (3, 3))), digits.target

@@ -9,8 +9,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
-from sklearn.datasets import load_svmlight_file
 
 from data.decoded import image_names, read_image
 from runtime.errors import UserError
@@ -48,6 +46,8 @@ def read_mnist(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """SVHN's cropped digits: uint8 images (N, 32, 32, 3) and int64 labels (N,) 0 to 9 (the file writes 0 as 10)."""
+    from scipy.io import loadmat
+
     try:
         content = loadmat(path)
     except Exception as error:  # on a broken file scipy raises whatever its parser stumbles over
@@ -66,6 +66,8 @@ def read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     The file writes label 1 to 10 for digit 0 to 9, and gray values from -1 (paper) to 1 (ink).
     """
+    from sklearn.datasets import load_svmlight_file  # here: it takes a second, which `--help` need not wait for
+
     try:
         values, labels = load_svmlight_file(path, n_features=256, zero_based=False)
     except (OSError, EOFError, ValueError) as error:

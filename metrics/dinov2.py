@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
 from tqdm import tqdm
 
 from metrics import Unavailable
@@ -27,6 +26,8 @@ class DINOv2:
     dims = 1024
 
     def __init__(self, device: str = "auto") -> None:
+        from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
+
         self.weights = weights_file()
         self.execution = choose_execution(device, "float32")
         self.network = self.execution.place(FeatureExtractorDinoV2("dinov2-vit-l-14", ["dinov2"]))

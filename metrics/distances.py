@@ -2,14 +2,11 @@
 
 Features are those of `metrics.inception`: rows are pictures, columns the 64, 192, 768 or 2048 dimensions asked for; all
 scores of one table use the same ones. Only at 2048 dimensions do FID, KID and the Inception score compare with
-published values.
+published values. torch-fidelity is imported where it is used: it takes a second, which `--help` need not wait for.
 """
 
 import numpy as np
 import torch
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from runtime.errors import UserError
 
@@ -57,6 +54,8 @@ def kid(
     equal distributions give about 0, slightly negative included. A subset holds `subset_size` pictures of each side,
     or as many as the smaller side has. Needs at least two of each.
     """
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
     scores = kid_features_to_metric(
         torch.from_numpy(generated).double(),  # cubes of sums over D: float32 would lose the small differences
         torch.from_numpy(reference).double(),
@@ -75,6 +74,8 @@ def precision_recall(generated: np.ndarray, reference: np.ndarray, neighbours: i
     `neighbours`-th nearest neighbour), recall the share of reference pictures within the generated one. With fewer
     than `neighbours` + 1 pictures on a side, all its others count as neighbours.
     """
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     scores = prc_features_to_metric(
         torch.from_numpy(generated),  # first since torch-fidelity 0.4; before, precision and recall were the other way
         torch.from_numpy(reference),
@@ -91,5 +92,7 @@ def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]
     Salimans et al., "Improved Techniques for Training GANs" (2016), section 4: exp of the mean KL(p(y|x) ‖ p(y)),
     between 1 and 1008, higher is better. With fewer than `splits` pictures each is a part of its own, which scores 1.
     """
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
+
     scores = isc_features_to_metric(torch.from_numpy(logits), splits=min(splits, len(logits)))
     return scores[KEY_METRIC_ISC_MEAN], scores[KEY_METRIC_ISC_STD]

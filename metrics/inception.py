@@ -3,7 +3,8 @@
 Network and weights are pytorch-fid's (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
 Nash Equilibrium", 2017, appendix A1), and so are the input (bilinear to 299x299, [-1, 1]) and the float32 arithmetic.
 It is faster because batch normalisation is folded into the convolutions, memory is channels-last, no layer past the
-needed one is built, and no worker processes carry decoded pictures about. Nothing is ever downloaded.
+needed one is built, and no worker processes carry decoded pictures about. Nothing is ever downloaded. torchvision is
+imported where it is used: it takes a second, which `--help` need not wait for.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torchvision
-from pytorch_fid.inception import FIDInceptionA, FIDInceptionC, FIDInceptionE_1, FIDInceptionE_2
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
@@ -104,8 +103,10 @@ class Inception:
     @torch.no_grad()
     def _prepared(self, module: nn.Module) -> nn.Module:
         """`module` on the device, channels-last, each batch normalisation folded into the convolution before it."""
+        from torchvision.models.inception import BasicConv2d
+
         for block in module.modules():
-            if isinstance(block, torchvision.models.inception.BasicConv2d):
+            if isinstance(block, BasicConv2d):
                 block.conv = fuse_conv_bn_eval(block.conv, block.bn)
                 block.bn = nn.Identity()
         return self.execution.place(module.float())
@@ -137,13 +138,16 @@ class Inception:
         return pooled
 
 
-def fid_inception() -> torchvision.models.Inception3:
+def fid_inception() -> nn.Module:
     """pytorch-fid's `fid_inception_v3` without weights, and so without its download, on the meta device.
 
     No time is spent on initial values, which the weights replace.
     """
+    from pytorch_fid.inception import FIDInceptionA, FIDInceptionC, FIDInceptionE_1, FIDInceptionE_2
+    from torchvision.models import inception_v3
+
     with torch.device("meta"):
-        network = torchvision.models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+        network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
         network.Mixed_5b = FIDInceptionA(192, pool_features=32)
         network.Mixed_5c = FIDInceptionA(256, pool_features=64)
         network.Mixed_5d = FIDInceptionA(288, pool_features=64)
@@ -195,7 +199,7 @@ def reference_passport(extractor: passport.Extractor, folder: Path) -> passport.
     return passport.of_extractor(extractor) | {"reference": str(described[0])}
 
 
-def _load(path: Path) -> torchvision.models.Inception3:
+def _load(path: Path) -> nn.Module:
     """`fid_inception` with the weights of `path`; what the file lacks stays on the meta device."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -212,7 +216,7 @@ def _load(path: Path) -> torchvision.models.Inception3:
     return network.eval()
 
 
-def _reachable_widths(network: torchvision.models.Inception3) -> list[int]:
+def _reachable_widths(network: nn.Module) -> list[int]:
     """The feature widths before the first stage with a value that the file lacks or that is not finite."""
     reachable = []
     for width, layers in LAYERS.items():

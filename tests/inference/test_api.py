@@ -131,8 +131,12 @@ def test_the_card_of_a_file(runs, capsys):
     assert told["SHA-256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_help_comes_at_once(run):
-    """Without the packages that only metrics, data and figures need."""
-    heavy = {"sklearn", "matplotlib", "pandas", "scipy", "dlib", "torchvision"}
-    done = run("-c", f"import sys, inference.generate; print(*{heavy} & set(sys.modules))")
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [("inference.generate", ()), ("data.prepare", ()), ("metrics.faces", ("scipy", "dlib"))],
+)
+def test_help_comes_at_once(run, module, needed):
+    """Without the packages that only computing needs."""
+    heavy = {"sklearn", "matplotlib", "pandas", "scipy", "dlib", "torchvision", "torch_fidelity"} - {*needed}
+    done = run("-c", f"import sys, {module}; print(*{heavy} & set(sys.modules))")
     assert (done.returncode, done.stdout.split()) == (0, [])

@@ -119,7 +119,7 @@ def test_kid_takes_a_hundred_subsets_of_a_thousand(monkeypatch):
         asked.update(options)
         return {"kernel_inception_distance_mean": 0, "kernel_inception_distance_std": 0}
 
-    monkeypatch.setattr("metrics.distances.kid_features_to_metric", spy)
+    monkeypatch.setattr("torch_fidelity.metric_kid.kid_features_to_metric", spy)
     kid(features(1200, 2), features(1500, 2))
     assert (asked["kid_subset_size"], asked["kid_subsets"]) == (1000, 100)
     kid(features(1200, 2), features(700, 2))
