@@ -12,7 +12,7 @@ import tyro
 
 from training.config import parse_command_line
 
-# Notes its arguments; fails where one of them is $FAIL_AT; makes the config.json of a training.
+# Notes its arguments; fails where one of them is $FAIL_AT; makes the config.json of a training; reads given programs.
 PYTHON = f"""#!{sys.executable} -S
 import json, os, sys
 open("calls.jsonl", "a").write(json.dumps(sys.argv[1:]) + "\\n")
@@ -20,6 +20,8 @@ if "--name" in sys.argv:
     folder = f"outputs/quickstart/runs/{{sys.argv[sys.argv.index('--name') + 1]}}"
     os.makedirs(folder, exist_ok=True)
     open(f"{{folder}}/config.json", "w").close()
+if sys.argv[1] == "-":
+    compile(sys.stdin.read(), "standard input", "exec")
 sys.exit(os.environ.get("FAIL_AT") in sys.argv)
 """
 
@@ -58,6 +60,8 @@ def test_every_command_is_accepted(quickstart):
     for call in calls:
         if call[0] == "-c":
             compile(call[1], "", "exec")
+        elif call[0] == "-":
+            assert call == ["-", "datasets/embedded", "outputs/quickstart"]
         elif call[0] == "-m":
             tyro.cli(importlib.import_module(call[1]).Config, args=call[2:])
         else:
