@@ -39,7 +39,7 @@ def digits(networks: Networks) -> None:
     with gr.Row():
         with gr.Column(scale=1):
             names = networks.digits.classes
-            which = gr.CheckboxGroup(names, value=list("314") if names == DIGITS else names[:3], label="Which digits")
+            which = gr.CheckboxGroup(names, value=list("314" if names == DIGITS else names[:3]), label="Which digits")
             count = gr.Slider(1, 10, 5, step=1, label="How many of each")
             seed = gr.Number(999, label="Seed", precision=0, minimum=0)
             scale = process.default_guidance if process else 1
