@@ -77,7 +77,7 @@ class Faces(Loaded[Generator]):
     """A generator of faces: of a GAN, a VAE or a diffusion model.
 
     >>> faces = Faces.load("faces", device="cpu")
-    >>> faces.sample(2, seed=7, truncation=0.8).shape
+    >>> faces.sample(2, seed=7, truncation=0.8, steps=2).shape
     (2, 64, 64, 3)
     """
 
@@ -98,7 +98,7 @@ class Faces(Loaded[Generator]):
         """Faces uint8 (count, H, W, C) on the way from number `first` of a seed to number `last`, or of two seeds.
 
         >>> faces = Faces.load("faces", device="cpu")
-        >>> bool((faces.between(1, 0, count=3)[-1] == faces.sample(1)[0]).all())
+        >>> bool((faces.between(1, 0, count=3, steps=2)[-1] == faces.sample(1, steps=2)[0]).all())
         True
         """
         seeds = seed if isinstance(seed, tuple) else (seed, seed)
