@@ -62,7 +62,7 @@ class Config(GeneratorConfig):
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
     """What the network predicts: the noise, the velocity v, or the image as EDM's preconditioning has it, over
     continuous noise levels (residual-unet only)."""
-    sigma_min: Annotated[float, Range(0, 1, open_low=True), OnlyWith("prediction", values=("edm",))] = EDM.sigma_min
+    sigma_min: Annotated[float, Range(0, 1, open_low=True), OnlyWith("prediction", values=("edm",))] = 0.02
     """Last noise level of EDM's sampling: noise below it that the network cannot yet remove does not stay in images."""
     label_dropout: Annotated[float, SHARE, OF_DIGITS] = 0.1
     """Probability of dropping the label, for classifier-free guidance."""
