@@ -47,7 +47,7 @@ data() {
 
 faces() {
     $python -m inference.generate_faces --weights weights/faces.safetensors --out "$out/faces" --count 32 \
-        --sheet "$out/faces.png"
+        --precision auto --sheet "$out/faces.png"
 }
 
 digits() {
@@ -116,8 +116,8 @@ acgan() {
 
 diffusion() { # DDPM's noise levels: of pictures this smooth, EDM's lower ones hide too little to learn classes by
     train train_ddpm.py edm diffusion --domain handwritten --prediction v --diffusion-steps 1000 --width 32 --direct \
-        --batch-size 32 --max-steps 600 --lr 1.5e-3 --warmup-steps 100 --guidance 2 --sample-steps 8 --sample-every 150 \
-        --checkpoint-every 150
+        --batch-size 32 --max-steps 600 --lr 1.5e-3 --warmup-steps 100 --guidance 2 --sample-steps 8 \
+        --sample-every 150 --checkpoint-every 150
 }
 
 guidance() {
