@@ -135,7 +135,7 @@ EDM_DIGITS = Config(
     guidance=EDM.default_guidance,
 )
 EDM_FACES = replace(
-    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.15, epochs=24, batch_size=64, lr=4e-4, warmup_steps=312
+    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.08, epochs=44, batch_size=64, lr=4e-4, warmup_steps=312
 )
 RECIPES = {
     "context-unet": ("Report 002: DDPM with a convolutional U-Net (300 epochs).", CONTEXT_UNET),
@@ -149,7 +149,7 @@ RECIPES = {
         replace(ATTENTION_UNET, **SHORT_ATTENTION_UNET, max_gradient_norm=1.0, ema_decay=0.998),
     ),
     "edm": ("EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).", EDM_DIGITS),
-    "edm-faces": ("EDM of faces folded to 16x16 (24 epochs are 304,000 images).", EDM_FACES),
+    "edm-faces": ("EDM of faces folded to 16x16 (44 epochs are 558,000 images).", EDM_FACES),
     "edm-faces-guide": (
         "A narrower edm-faces, trained for less long, to guide it (inference.autoguide).",
         replace(EDM_FACES, width=48, epochs=6),
