@@ -126,7 +126,8 @@ guidance() {
 }
 
 gan() {
-    train train_dcgan.py dcgan-ema gan --width 16 --batch-size 32 --max-steps 500 --sample-every 100 --checkpoint-every 100
+    train train_dcgan.py dcgan-ema gan --width 16 --batch-size 32 --max-steps 500 --d-lr 1e-3 --g-lr 1e-3 \
+        --ema-decay 0.98 --sample-every 100 --checkpoint-every 100
 }
 
 report() {
