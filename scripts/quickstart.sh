@@ -17,18 +17,18 @@ judge=$out/runs/on-target/weights.safetensors # reads generated digits
 # What is done, in this order: the function's name, its seconds on two cores, and what is said of it.
 plan=(
     "data 7 Writing a data tree from what the packages carry: real MNIST-M and UCI digits, drawn faces"
-    "faces 14 The shipped diffusion model makes 32 faces that nobody has"
-    "digits 7 The shipped diffusion model draws ten of each digit"
-    "autoencoder 5 The shipped VAE compresses those faces to 1,024 numbers and restores them"
+    "faces 6 The shipped diffusion model makes 32 faces that nobody has"
+    "digits 5 The shipped diffusion model draws ten of each digit"
+    "autoencoder 3 The shipped VAE compresses those faces to 1,024 numbers and restores them"
     "classify 6 The shipped classifiers read digits, before and after adapting to another domain without its labels"
-    "source_only 16 A small classifier learns MNIST-M, and is asked about UCI digits: the source-only baseline"
+    "source_only 18 A small classifier learns MNIST-M, and is asked about UCI digits: the source-only baseline"
     "adapted 28 The same with DANN adapts to the UCI digits, without any of their labels"
-    "on_target 16 The same learns the UCI digits with their labels: the upper bound, and the judge of generated ones"
-    "acgan 47 A generator learns to draw the UCI digit that it is asked for, and the judge reads 500 of its digits (ACGAN)"
-    "diffusion 47 A diffusion model learns to draw the UCI digits from noise (v-prediction)"
-    "guidance 14 Its digits at guidance scales 0, 1, 2 and 4: more of them are what was asked for"
-    "gan 44 A generator and a discriminator play against each other over drawn faces (DCGAN)"
-    "report 18 All of it becomes one page"
+    "on_target 22 The same learns the UCI digits with their labels: the upper bound, and the judge of generated ones"
+    "acgan 64 A generator learns to draw the UCI digit that it is asked for, and the judge reads 500 of its digits (ACGAN)"
+    "diffusion 70 A diffusion model learns to draw the UCI digits from noise (v-prediction)"
+    "guidance 9 Its digits at guidance scales 0, 1, 2 and 4: more of them are what was asked for"
+    "gan 30 A generator and a discriminator play against each other over drawn faces (DCGAN)"
+    "report 12 All of it becomes one page"
 )
 
 train() { # script recipe name [options]: begin the run, or go on with it
@@ -108,7 +108,7 @@ on_target() {
 }
 
 acgan() {
-    train train_acgan.py acgan28-r1 acgan --domain handwritten --width 14 --batch-size 32 --max-steps 1500 --d-lr 4e-4 \
+    train train_acgan.py acgan28-r1 acgan --domain handwritten --width 14 --batch-size 32 --max-steps 1200 --d-lr 4e-4 \
         --g-lr 4e-4 --uniform-weight 0 --ema-decay 0.99 --sample-every 250 --checkpoint-every 250
     $python -m inference.generate_digits --weights "$out/runs/acgan/weights.safetensors" --per-class 50 --out "$out/acgan"
     $python -m metrics.digits "$out/acgan" --classifier "$judge" --json "$out/runs/acgan/scores.json"
@@ -116,7 +116,7 @@ acgan() {
 
 diffusion() { # DDPM's noise levels: of pictures this smooth, EDM's lower ones hide too little to learn classes by
     train train_ddpm.py edm diffusion --domain handwritten --prediction v --diffusion-steps 1000 --width 32 --direct \
-        --batch-size 32 --max-steps 600 --lr 1.5e-3 --warmup-steps 100 --guidance 2 --sample-steps 8 \
+        --batch-size 32 --max-steps 500 --lr 1.5e-3 --warmup-steps 100 --guidance 2 --sample-steps 8 \
         --sample-every 150 --checkpoint-every 150
 }
 
