@@ -16,6 +16,7 @@ from typing import Annotated
 
 import torch
 import tyro
+from tqdm.asyncio import tqdm
 
 from experiments import adaptation, claims, digits, faces, reports, results, tables
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
@@ -120,7 +121,7 @@ async def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
 
     for voting in (False, True):
         missing = [task for task in tasks if task.voting == voting and task.state != "scored"]
-        await asyncio.gather(*map(attempt, missing))
+        await tqdm.gather(*map(attempt, missing), desc="rows", unit="row", disable=None)
     return failed
 
 
