@@ -1,10 +1,12 @@
 """Confusion matrices: counts, the scores they give, and a figure."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def confusion_matrix(true: list[int], given: list[int], classes: int = 10) -> np.ndarray:
@@ -25,8 +27,10 @@ def label_scores(matrix: np.ndarray, missing: int = 0) -> dict:
     }
 
 
-def confusion_figure(matrix: np.ndarray, title: str, classes: Sequence[str] = ()) -> Figure:
+def confusion_figure(matrix: np.ndarray, title: str, classes: Sequence[str] = ()) -> "Figure":
     """A confusion matrix (K, K): counts, shaded by their share of the row; `classes` are other names than numbers."""
+    import matplotlib.pyplot as plt  # here: scores without a figure need not wait for it
+
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

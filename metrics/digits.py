@@ -27,7 +27,6 @@ from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
-from runtime.figures import save_figure
 from runtime.files import write_json
 from runtime.settings import Range
 
@@ -72,6 +71,8 @@ def main(config: Config) -> None:
     print(table(scores))
     print(passport.line(about))
     if config.confusion:
+        from runtime.figures import save_figure
+
         save_figure(confusion_figure(matrix, f"classified as requested: {scores['accuracy']:.2%}"), config.confusion)
     if config.json:
         write_json(config.json, scores)

@@ -11,7 +11,6 @@ from data.digits import read_labels, table_classes
 from metrics import passport
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from runtime.errors import UserError, run_command
-from runtime.figures import save_figure
 from runtime.files import write_json
 
 
@@ -46,6 +45,8 @@ def main(config: Config) -> None:
     print("by class  " + "  ".join(shares))
     print(passport.line(scores["passport"]))
     if config.confusion:
+        from runtime.figures import save_figure
+
         save_figure(confusion_figure(matrix, f"accuracy {scores['accuracy']:.2%}", classes), config.confusion)
     if config.json:
         write_json(config.json, scores)

@@ -71,7 +71,7 @@ def features_in_the_plane(context: Context, run: Run) -> list[Block]:
     """t-SNE of validation digits by class and by domain."""
     points = points_of(run)
     figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
-    scatter(left, points["plane"], points["labels"], [f"{digit}" for digit in range(10)], digits=True)
+    scatter(left, points["plane"], points["labels"], list(map(str, range(points["labels"].max() + 1))), digits=True)
     scatter(right, points["plane"], points["domains"], points["names"].tolist())
     left.set_title("by class", fontsize=LETTERING + 1)
     right.set_title("by domain", fontsize=LETTERING + 1, loc="right")

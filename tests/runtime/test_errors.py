@@ -1,4 +1,6 @@
 import errno
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -50,3 +52,15 @@ def test_ctrl_c_ends_in_one_word(capsys):
 def test_a_command_without_errors_just_ends(capsys):
     run_command(lambda: None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_output_that_nobody_reads_any_more(root):
+    code = "from runtime.errors import run_command; run_command(lambda: [print('line') for _ in range({lines})])"
+    for lines in 1, 100_000:  # found at the end, or on the way
+        command = [sys.executable, "-c", "import sys; sys.stdin.read(); " + code.format(lines=lines)]
+        pipe = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, cwd=root, **pipe) as process:
+            process.stdout.close()
+            process.stdin.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 141
