@@ -28,7 +28,8 @@ def run_command(main: Callable[[], None]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where it was closed
+            sys.stdout.flush()
     except UserError as error:
         _end(str(error))
     except BrokenPipeError:  # who read the output, `head` say, has seen enough

@@ -64,3 +64,9 @@ def test_output_that_nobody_reads_any_more(root):
             process.stdin.close()
             assert process.stderr.read() == b""
         assert process.returncode == 141
+
+
+def test_a_closed_output_is_none(root):
+    code = "from runtime.errors import run_command; run_command(lambda: print('line'))"
+    done = subprocess.run(f'{sys.executable} -c "{code}" >&-', shell=True, cwd=root, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
