@@ -1,15 +1,15 @@
 """Print what a weights file is: `python -m inference.weights FILE`."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from safetensors.torch import load
 from torch import nn
 
 from inference.api import find_weights
-from models.weights import load_weights, read_weights
+from models.weights import load_weights
 from runtime.errors import run_command
 
 
@@ -23,16 +23,16 @@ class Config:
 
 def card(path: Path) -> dict[str, str]:
     """What a weights file is, by what is told; raises UserError as `load_weights`."""
-    metadata, tensors = read_weights(path)
     network, about = load_weights(path, nn.Module)
-    stored = {str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.is_floating_point()}
-    parameters = sum(value.numel() for value in network.parameters())
+    name, arguments = network.origin
     content = path.read_bytes()
+    stored = {str(value.dtype).removeprefix("torch.") for value in load(content).values() if value.is_floating_point()}
+    parameters = sum(value.numel() for value in network.parameters())
     classes = {"classes": ", ".join(map(str, about["classes"]))} if "classes" in about else {}
     return {
         "file": str(path),
-        "network": metadata["network"],
-        "arguments": ", ".join(f"{name} {value}" for name, value in json.loads(metadata["arguments"]).items()),
+        "network": name,
+        "arguments": ", ".join(f"{name} {value}" for name, value in arguments.items()),
         **classes,
         "recipe": about.get("recipe", "not told"),
         "training": f"{about.get('step', 0):,} steps, {about.get('epochs', 0):g} epochs",

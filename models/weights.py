@@ -65,11 +65,8 @@ def _in_fixed_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[start:]
 
 
-def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """What a weights file says of itself (`network`, and as JSON `arguments` and `about`), and its tensors.
-
-    Raises UserError when the file is missing or no weights file.
-    """
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a weights file says of itself (`network`, and as JSON `arguments` and `about`), and its tensors."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
@@ -84,9 +81,9 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
     """The float32 network of a weights file, in evaluation mode on the CPU, and how it was made.
 
     `kind` is the class that the network must be of. Its `origin` is (name, arguments): it is `NETWORKS[name]` of these.
-    Raises UserError as `read_weights`, and when the file holds another network.
+    Raises UserError when the file is missing, no weights file, or holds another network.
     """
-    metadata, tensors = read_weights(path)
+    metadata, tensors = _read(path)
     name = metadata.get("network")
     needed = re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
     another = UserError(f"{path} holds the network {name!r}, but a {needed} is needed")
