@@ -139,7 +139,7 @@ def cut_out(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
 
 
 def add_noise(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:
-    """Images with normal noise, kept in [-1, 1], its strength and what noise it is by `draws` (N, 3)."""
+    """Images with normal noise, kept in [-1, 1], its deviation and where it is cut from by `draws` (N, 3)."""
     windows = _noise(*images.shape[1:], images.device)
     top, left = (NOISE_OFFSETS * draws[:, 1:]).long().unbind(1)
     noise = windows[:, top, left].transpose(0, 1)

@@ -13,7 +13,7 @@ from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models.generator import Generator
 from models.samplers import Sampling
 from runtime.errors import UserError
-from runtime.images import as_picture, rgb, sheet
+from runtime.images import as_picture, image_grid, rgb
 
 WALK = 8  # pictures from one face to another
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # the reader's fonts: none is fetched
@@ -103,7 +103,7 @@ def autoencoder(networks: Networks) -> None:
             seed = gr.Number(7, label="Or a generated one, of seed", precision=0, minimum=0)
             last = gr.Number(11, label="On the way to that of seed", precision=0, minimum=0)
             attribute = gr.Dropdown(names, value=[*names, None][0], label="Attribute", visible=bool(names))
-            strength = gr.Slider(0.5, 4, 2, step=0.5, label="How far along its direction", visible=bool(names))
+            weight = gr.Slider(0.5, 4, 2, step=0.5, label="Largest weight of its direction", visible=bool(names))
             gr.Markdown("For directions run `python -m inference.attributes RUN`.", visible=not names)
             show = gr.Button("Encode and decode", variant="primary")
         with gr.Column(scale=2):
@@ -111,7 +111,7 @@ def autoencoder(networks: Networks) -> None:
             along = picture("Less and more of the attribute", "along")
             between = picture("On the way to the other", "between")
 
-    def make(path: str | None, seed: int, last: int, attribute: str | None, strength: float) -> list[Any]:
+    def make(path: str | None, seed: int, last: int, attribute: str | None, weight: float) -> list[Any]:
         vae = networks.autoencoder
         size, channels = vae.shape
         face, other = (fitted(as_picture(networks.faces.sample(1, of)[0]), size, channels) for of in (seed, last))
@@ -121,12 +121,12 @@ def autoencoder(networks: Networks) -> None:
         way = vae.decode([start + share * (end - start) for share in np.linspace(0, 1, WALK)])
         pictures = [enlarged(np.stack([face, vae.reconstruct(face[None])[0][0]]), 2, 4), None, enlarged(way, WALK, 2)]
         if attribute:
-            shares = strength * np.linspace(-1, 1, WALK - 1)
-            changed = vae.decode([start + share * networks.directions[attribute] for share in shares])
+            weights = weight * np.linspace(-1, 1, WALK - 1)
+            changed = vae.decode([start + weight * networks.directions[attribute] for weight in weights])
             pictures[1] = enlarged(changed, WALK - 1, 2)
         return pictures
 
-    on(show.click, make, [upload, seed, last, attribute, strength], [pair, along, between])
+    on(show.click, make, [upload, seed, last, attribute, weight], [pair, along, between])
 
 
 def adaptation(networks: Networks) -> None:
@@ -178,7 +178,7 @@ def takes(network: Generator, **sampling: float) -> bool:
 
 def enlarged(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     """Pictures uint8 (N, H, W, C) side by side in RGB, each pixel `scale` wide."""
-    return rgb(sheet(images.repeat(scale, axis=1).repeat(scale, axis=2), columns, gap=4))
+    return rgb(image_grid(images.repeat(scale, axis=1).repeat(scale, axis=2), columns, gap=4))
 
 
 def picture(label: str, name: str) -> gr.Image:
