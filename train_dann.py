@@ -67,9 +67,9 @@ class Config(AdaptationConfig):
 
 
 def bound(config: Config) -> Supervised:
-    """The two bounds of an adaptation: its classifier and settings, on one domain; in report 003 for 20 epochs."""
+    """The two bounds of an adaptation: its classifier and settings, on one domain."""
     shared = {field.name: getattr(config, field.name) for field in fields(Supervised) if field.name != "method"}
-    return Supervised(**shared | ({"epochs": 20} if config.network.startswith("dann-cnn") else {}))
+    return Supervised(**shared)
 
 
 DANN28 = Config(network="dann28", lr=2e-4, epochs=30, ramp=False)
@@ -126,6 +126,11 @@ RECIPES = {
     ),
     **REPORTED,
     **{f"supervised-{name}": (f"Bounds of {name}.", bound(config)) for name, (_, config) in REPORTED.items()},
+    "supervised-dann-cnn": ("Bounds of dann-cnn (20 epochs).", replace(bound(DANN_CNN), epochs=20)),
+    "supervised-dann-cnn-wide": (
+        "Bounds of dann-cnn-wide (20 epochs).",
+        replace(bound(DANN_CNN), network="dann-cnn-wide", epochs=20),
+    ),
 }
 
 
