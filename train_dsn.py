@@ -17,7 +17,7 @@ from models import NETWORKS
 from models.dsn import dsn_loss
 from models.weights import not_defaults
 from runtime.errors import run_command
-from runtime.images import sheet, to_uint8
+from runtime.images import image_grid, to_uint8
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
 from training.adaptation import AdaptationConfig, Domains, update_domain_classifier
@@ -101,7 +101,7 @@ def main(config: Config) -> None:
         with torch.inference_mode(), execution.autocast():
             restored = average.network.reconstructions(images)
         restored = restored.unflatten(0, (2, -1)).transpose(1, 2)
-        return {"samples": sheet(to_uint8(restored.flatten(0, 2)), columns=restored.shape[2])}
+        return {"samples": image_grid(to_uint8(restored.flatten(0, 2)), columns=restored.shape[2])}
 
     def measure() -> dict[str, float]:
         """Validation accuracies, for the curves."""

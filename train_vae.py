@@ -25,7 +25,7 @@ from models.weights import not_defaults
 from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_arrays
-from runtime.images import from_uint8, sheet
+from runtime.images import from_uint8, image_grid
 from runtime.processes import is_first, share_weights
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
@@ -131,7 +131,7 @@ def main(config: Config) -> None:
         """A sample grid of new faces, and one of ten held-out faces over their reconstructions."""
         faces, originals = sample_grid(average.network, config.seed, execution), validation[:10]
         pairs = np.concatenate([originals, reconstruct(average.network, originals, execution)[0]])
-        return {"samples": faces, "reconstructions": sheet(pairs, columns=len(originals))}
+        return {"samples": faces, "reconstructions": image_grid(pairs, columns=len(originals))}
 
     def measure() -> dict[str, float]:
         """The mean squared error of the validation faces; their latents are saved for the report."""

@@ -18,7 +18,7 @@ PYTHON = (sys.executable, "-P")  # -P: the caller's folder must not shadow our p
 
 # Commands that score a run: a module and its arguments. {run}, {data}, {dims}, {classifier} and {voters} are filled in.
 FACES = (
-    "inference.generate_faces --weights {run}/weights.safetensors --out {run}/generated --sheet {run}/generated.png",
+    "inference.generate_faces --weights {run}/weights.safetensors --out {run}/generated --grid {run}/generated.png",
     "metrics.faces {run}/generated --reference {data}/face/val --dims {dims} --json {run}/scores.json",
 )
 IDENTITIES = (

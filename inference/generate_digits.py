@@ -12,7 +12,7 @@ from inference.sampling import FRAMES, nearest
 from models.samplers import Sampling
 from runtime.device import Precision
 from runtime.errors import UserError, run_command
-from runtime.images import claimed, save_animation, save_images, save_png, sheet
+from runtime.images import claimed, image_grid, save_animation, save_images, save_png
 from runtime.settings import Range, Settings
 
 ENLARGEMENT = 8  # of a pixel in snapshots
@@ -80,7 +80,7 @@ def save_snapshots(config: Config, digits: Digits) -> None:
     times, pictures = digits.process(config.snapshot_digit, config.seed, **vars(sampling))
     pictures = pictures.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
     shown = nearest(times, config.snapshot_times or process.snapshot_times)
-    save_png(config.snapshots, sheet(pictures[shown], columns=len(shown), gap=ENLARGEMENT))
+    save_png(config.snapshots, image_grid(pictures[shown], columns=len(shown), gap=ENLARGEMENT))
     frames = np.linspace(0, len(times) - 1, min(len(times), FRAMES)).round().astype(int)
     save_animation(config.snapshots.with_suffix(".gif"), pictures[frames])
 

@@ -10,7 +10,7 @@ from inference.api import Faces
 from models.samplers import Sampling
 from runtime.device import Precision
 from runtime.errors import UserError, run_command
-from runtime.images import claimed, save_animation, save_images, save_png, sheet
+from runtime.images import claimed, image_grid, save_animation, save_images, save_png
 from runtime.settings import Range, Settings
 
 
@@ -30,7 +30,7 @@ class Config(Settings):
     """Settings of sampling."""
     interpolate: tuple[int, int] | None = None
     """Numbers A B of two faces of this seed: write --count interpolations from one to the other instead."""
-    sheet: Path | None = None
+    grid: Path | None = None
     """Also write a grid of the first 32 faces to this PNG, or with --interpolate all of them to this PNG or GIF."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -51,10 +51,10 @@ def main(config: Config) -> None:
         else:
             images = faces.sample(config.count, config.seed, **vars(config.sampling))
         save_images(config.out, names, images)
-    if config.sheet and config.interpolate and config.sheet.suffix == ".gif":
-        save_animation(config.sheet, images)
-    elif config.sheet:
-        save_png(config.sheet, sheet(images if config.interpolate else images[:32]))
+    if config.grid and config.interpolate and config.grid.suffix == ".gif":
+        save_animation(config.grid, images)
+    elif config.grid:
+        save_png(config.grid, image_grid(images if config.interpolate else images[:32]))
 
 
 if __name__ == "__main__":

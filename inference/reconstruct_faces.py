@@ -13,7 +13,7 @@ from inference.api import Autoencoder
 from runtime.device import Precision
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
-from runtime.images import claimed, save_images, save_png, sheet
+from runtime.images import claimed, image_grid, save_images, save_png
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Config:
     """Also write the error of each image to this table, image_name,mse."""
     json: Path | None = None
     """Also write the mean error, its standard deviation and the number of images to this file."""
-    sheet: Path | None = None
+    grid: Path | None = None
     """Also write the first ten images above their reconstructions to this PNG."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -61,8 +61,8 @@ def main(config: Config) -> None:
     scores = {"images": len(names), "mse": float(errors.mean()), "mse_std": float(errors.std())}
     if config.json:
         write_json(config.json, scores)
-    if config.sheet:
-        save_png(config.sheet, sheet(np.concatenate([images[:10], pictures[:10]]), columns=min(10, len(images))))
+    if config.grid:
+        save_png(config.grid, image_grid(np.concatenate([images[:10], pictures[:10]]), columns=min(10, len(images))))
     print(f"mean squared error {scores['mse']:.5f} ± {scores['mse_std']:.5f} over {len(names)} pictures")
 
 

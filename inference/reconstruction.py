@@ -1,4 +1,4 @@
-"""The one way from faces to latents and back, for training curves, sheets, inference and scores alike."""
+"""The one way from faces to latents and back, for training curves, grids, inference and scores alike."""
 
 import numpy as np
 import torch

@@ -15,10 +15,10 @@ from models.samplers import DEFAULT, Sampling
 from models.weights import load_weights
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.images import sheet, to_uint8
+from runtime.images import image_grid, to_uint8
 from runtime.seeds import image_noise, image_seeds
 
-MOST_ROWS = 20  # of a sheet of classes
+MOST_ROWS = 20  # of a grid of classes
 FRAMES = 100  # of an animation of the reverse process
 
 
@@ -135,7 +135,7 @@ def request_seeds(seed: int, labels: Sequence[int], classes: int = 10) -> Tensor
 
 
 def grid_requests(seed: int, classes: int = 10) -> tuple[Tensor, Tensor]:
-    """Seeds and labels, each int64 (10·rows,), of a sheet of ten columns: a row a class, a noise down a column.
+    """Seeds and labels, each int64 (10·rows,), of a grid of ten columns: a row a class, a noise down a column.
 
     Of many classes the first MOST_ROWS are shown.
     """
@@ -149,8 +149,8 @@ def sample_grid(
     """A grid from fixed noise vectors, uint8 (H, W, C): a row a class, the same noise down a column; or `faces`."""
     if generator.classes:
         seeds, labels = grid_requests(seed, generator.classes)
-        return sheet(sample_images(generator, seeds, execution, labels, sampling), columns=10)
-    return sheet(sample_images(generator, image_seeds(seed, range(faces)), execution, sampling=sampling))
+        return image_grid(sample_images(generator, seeds, execution, labels, sampling), columns=10)
+    return image_grid(sample_images(generator, image_seeds(seed, range(faces)), execution, sampling=sampling))
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Pictures from tensors to files: uint8 conversion, numbered PNGs, sheets."""
+"""Pictures from tensors to files: uint8 conversion, numbered PNGs, grids."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -91,7 +91,7 @@ def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
         list(in_threads(save, zip(names, temporaries, images, strict=True)))
 
 
-def sheet(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
+def image_grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
     """Pictures (N, H, W, C) side by side in rows of `columns`, on white, as one uint8 picture."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)

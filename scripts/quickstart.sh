@@ -47,7 +47,7 @@ data() {
 
 faces() {
     $python -m inference.generate_faces --weights weights/faces.safetensors --out "$out/faces" --count 32 \
-        --precision auto --sheet "$out/faces.png"
+        --precision auto --grid "$out/faces.png"
 }
 
 digits() {
@@ -57,7 +57,7 @@ Image.fromarray(Digits.load("digits", precision="auto").grid()).save(sys.argv[1]
 
 autoencoder() {
     $python -m inference.reconstruct_faces --weights weights/vae.safetensors --images "$out/faces" \
-        --out "$out/reconstructions" --sheet "$out/reconstructions.png"
+        --out "$out/reconstructions" --grid "$out/reconstructions.png"
 }
 
 classify() { # shipped classifiers, source only and adapted, on digits of the target, or UCI's where those are not here

@@ -139,7 +139,7 @@ def commands(root, networks):
 
     def generate_faces(out, number):
         words = ("--weights", networks("dcgan-generator", number), "--out", out / "faces", "--count", 8)
-        return (*words, "--sheet", out / "sheet.png", *cpu)
+        return (*words, "--grid", out / "grid.png", *cpu)
 
     def reconstruct_faces(out, number):
         words = ("--weights", networks("vae", number), "--images", root / "data/face/val", "--out", out / "faces")

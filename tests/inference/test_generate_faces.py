@@ -61,9 +61,9 @@ def test_faces_are_the_generator_s(weights, tmp_path):
             np.testing.assert_allclose(np.asarray(image).astype(int), picture.astype(int), atol=1)
 
 
-def test_a_sheet_shows_the_first_32_faces(weights, tmp_path):
-    generate(weights, tmp_path / "faces", count=33, sheet=tmp_path / "new" / "sheet.png")
-    page = np.asarray(Image.open(tmp_path / "new" / "sheet.png"))
+def test_a_grid_shows_the_first_32_faces(weights, tmp_path):
+    generate(weights, tmp_path / "faces", count=33, grid=tmp_path / "new" / "grid.png")
+    page = np.asarray(Image.open(tmp_path / "new" / "grid.png"))
     assert page.shape == (4 * 66 + 2, 8 * 66 + 2, 3)
     last = np.asarray(Image.open(tmp_path / "faces" / "0031.png"))
     np.testing.assert_array_equal(page[-66:-2, -66:-2], last)
@@ -192,8 +192,8 @@ def test_settings_that_do_nothing_to_these_weights(weights, diffusion, tmp_path,
 def test_interpolation_begins_and_ends_at_its_faces(weights, tmp_path):
     faces = list(generate(weights, tmp_path / "faces", count=8).values())
     gif, png = tmp_path / "way.gif", tmp_path / "way.png"
-    way = list(generate(weights, tmp_path / "way", count=5, interpolate=(7, 2), sheet=gif).values())
-    generate(weights, tmp_path / "again", count=5, interpolate=(7, 2), sheet=png)
+    way = list(generate(weights, tmp_path / "way", count=5, interpolate=(7, 2), grid=gif).values())
+    generate(weights, tmp_path / "again", count=5, interpolate=(7, 2), grid=png)
     assert (way[0], way[-1], len(set(way))) == (faces[7], faces[2], 5)
     with Image.open(gif) as animation, Image.open(png) as strip:
         assert animation.n_frames == 5 and strip.width == 8 * 66 + 2

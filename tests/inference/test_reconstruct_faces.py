@@ -36,7 +36,7 @@ def reconstruct(weights, images, out, **options):
 
 
 def test_reconstructions_and_errors_are_the_network_s(weights, faces, tmp_path):
-    files = {"csv": tmp_path / "new" / "errors.csv", "json": tmp_path / "errors.json", "sheet": tmp_path / "sheet.png"}
+    files = {"csv": tmp_path / "new" / "errors.csv", "json": tmp_path / "errors.json", "grid": tmp_path / "grid.png"}
     pictures = reconstruct(weights, faces, tmp_path / "out", **files)
     names = sorted(os.listdir(faces))
     assert list(pictures) == names
@@ -56,10 +56,10 @@ def test_reconstructions_and_errors_are_the_network_s(weights, faces, tmp_path):
     np.testing.assert_allclose([float(row[1]) for row in rows], errors, atol=1e-6)
     scores = json.loads(files["json"].read_text())
     assert scores == {"images": 48, "mse": pytest.approx(errors.mean()), "mse_std": pytest.approx(errors.std())}
-    sheet = np.asarray(Image.open(files["sheet"]))
-    assert sheet.shape == (2 * 66 + 2, 10 * 66 + 2, 3)
-    np.testing.assert_array_equal(sheet[2:66, 68:132], np.asarray(Image.open(faces / names[1])))
-    np.testing.assert_array_equal(sheet[68:132, 68:132], pictures[names[1]])
+    grid = np.asarray(Image.open(files["grid"]))
+    assert grid.shape == (2 * 66 + 2, 10 * 66 + 2, 3)
+    np.testing.assert_array_equal(grid[2:66, 68:132], np.asarray(Image.open(faces / names[1])))
+    np.testing.assert_array_equal(grid[68:132, 68:132], pictures[names[1]])
 
 
 def test_a_reconstruction_does_not_depend_on_the_other_pictures(weights, faces, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from runtime.errors import UserError
-from runtime.images import claimed, from_uint8, save_images, save_png, sheet, to_uint8
+from runtime.images import claimed, from_uint8, image_grid, save_images, save_png, to_uint8
 
 
 def test_every_level_survives_the_way_to_numbers_and_back():
@@ -29,9 +29,9 @@ def test_channels_are_kept_apart():
     assert (pictures == [255, 0, 153]).all()
 
 
-def test_a_sheet_has_rows_of_columns_on_white():
+def test_a_grid_has_rows_of_columns_on_white():
     pictures = np.stack([np.full((4, 6, 3), index, np.uint8) for index in range(5)])
-    page = sheet(pictures, columns=3, gap=2)
+    page = image_grid(pictures, columns=3, gap=2)
     expected = np.full((2 + 2 * (4 + 2), 2 + 3 * (6 + 2), 3), 255, np.uint8)
     for index, (top, left) in enumerate([(2, 2), (2, 10), (2, 18), (8, 2), (8, 10)]):
         expected[top : top + 4, left : left + 6] = index
