@@ -1,4 +1,4 @@
-"""How the report draws: curves smoothed over raw, sheets of pictures with labels, points in the plane."""
+"""How the report draws: curves smoothed over raw, grids of pictures with labels, points in the plane."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.ndimage import gaussian_filter1d
 
 from runtime.figures import COLOURS
-from runtime.images import rgb, sheet
+from runtime.images import image_grid, rgb
 
 LETTERING = 8  # points; figures are drawn as wide as they are printed
 PAGE_WIDTH = 7.2  # inches
 SCREEN_DPI = 115  # an inch of a figure, in pixels of the page
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
-GAP = 2  # pixels between the pictures of a sheet, as in runtime.images.sheet
+GAP = 2  # pixels between the pictures of a grid, as in runtime.images.image_grid
 
 
 def panels(count: int, columns: int = 3, height: float = 2.2, width: float = 2.4) -> tuple[Figure, list[Axes]]:
@@ -94,7 +94,7 @@ def scatter(axes: Axes, plane: np.ndarray, groups: np.ndarray, names: Sequence[s
         axes.legend(fontsize=LETTERING, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
-def sheet_figure(
+def grid_figure(
     pictures: np.ndarray,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
@@ -110,7 +110,7 @@ def sheet_figure(
     widened for it when it is saved.
     """
     _, column_count, height, width = pictures.shape[:4]
-    page = rgb(sheet(pictures.reshape(-1, *pictures.shape[2:]), column_count, GAP))
+    page = rgb(image_grid(pictures.reshape(-1, *pictures.shape[2:]), column_count, GAP))
     page_height, page_width = (scale * size for size in page.shape[:2])
     dpi = max(SCREEN_DPI, page_width / (PAGE_WIDTH - 0.8))  # no wider than a page
     figure = plt.figure(figsize=(page_width / dpi, page_height / dpi), dpi=dpi)
@@ -127,8 +127,8 @@ def sheet_figure(
     return figure
 
 
-def cut_sheet(page: np.ndarray, columns: int) -> np.ndarray:
-    """The square pictures uint8 (R, C, H, H, 3) of a sheet of runtime.images.sheet with so many columns."""
+def cut_grid(page: np.ndarray, columns: int) -> np.ndarray:
+    """The square pictures uint8 (R, C, H, H, 3) of a grid of runtime.images.image_grid with so many columns."""
     step = (page.shape[1] - GAP) // columns  # from one picture to the next
     rows = (page.shape[0] - GAP) // step
     cells = page[GAP : GAP + rows * step, GAP : GAP + columns * step].reshape(rows, step, columns, step, 3)

@@ -25,7 +25,7 @@ from models import NETWORKS
 from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from runtime.errors import UserError
-from runtime.images import sheet
+from runtime.images import image_grid
 from training.config import parse_command_line
 
 TINY = ("--batch-size", 8, "--max-steps", 2, "--device", "cpu", "--precision", "float32")
@@ -134,8 +134,8 @@ def test_unknown_shapes_end_in_one_line(train, pictures, error_of, tmp_path, scr
     assert not (tmp_path / "runs").exists()
 
 
-def test_sheets_are_gray_of_gray_pictures():
-    assert sheet(np.zeros((3, 4, 4, 1), np.uint8), columns=2).shape == (14, 14, 1)
+def test_grids_are_gray_of_gray_pictures():
+    assert image_grid(np.zeros((3, 4, 4, 1), np.uint8), columns=2).shape == (14, 14, 1)
 
 
 def test_pictures_are_taken_upright_and_on_white(tmp_path):
@@ -202,7 +202,7 @@ def test_seven_classes_of_gray_pictures_are_generated(train, classes, tmp_path, 
     assert card(folder / "weights.safetensors")["classes"] == ", ".join(CLASSES)
 
 
-def test_sheets_show_some_of_many_classes():
+def test_grids_show_some_of_many_classes():
     seeds, labels = grid_requests(0, 300)
     assert len(seeds) == len(labels) == 200 and labels.tolist()[::10] == list(range(20))
 

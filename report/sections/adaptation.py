@@ -7,9 +7,9 @@ from experiments.reported import ON_TARGET, SOURCE_ONLY, best
 from experiments.runs import ADAPTATION, of_kind, repetitions
 from metrics.confusion import confusion_figure
 from report.context import Context, attempt, not_run, points_of
-from report.figures import LETTERING, cut_sheet, label_axes, panels, scatter, sheet_figure
+from report.figures import LETTERING, cut_grid, grid_figure, label_axes, panels, scatter
 from report.page import Block, Heading, Note, Section
-from report.sections.samples import read_sheets
+from report.sections.samples import read_grids
 from runtime.errors import UserError
 from training.directory import Run
 
@@ -98,13 +98,13 @@ def confusion(context: Context, run: Run) -> list[Block]:
 
 
 def reconstructions(context: Context, run: Run) -> list[Block]:
-    """DSN's last sheet: digits of each domain, restored from all features, the shared and the private only."""
-    sheets = read_sheets(run)
-    if not sheets:
-        return [Note(f"`{run.name}` has no sheet of reconstructions yet.")]
-    step, page = sheets[-1]
-    cells = cut_sheet(page, 8)
+    """DSN's last grid: digits of each domain, restored from all features, the shared and the private only."""
+    grids = read_grids(run)
+    if not grids:
+        return [Note(f"`{run.name}` has no grid of reconstructions yet.")]
+    step, page = grids[-1]
+    cells = cut_grid(page, 8)
     names = [f"{domain}, {row}" for domain in (run.settings["source"], run.settings["target"]) for row in DSN_ROWS]
-    figure = sheet_figure(cells, names[: len(cells)], scale=2)
+    figure = grid_figure(cells, names[: len(cells)], scale=2)
     caption = f"digits at step {step}, and what is restored from both features, the shared and the private only."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]

@@ -11,7 +11,7 @@ from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse
 from models.generator import DiffusionModel, Generator
 from models.samplers import Sampling
 from report.context import Context, attempt, not_run
-from report.figures import LETTERING, label_axes, panels, sheet_figure
+from report.figures import LETTERING, grid_figure, label_axes, panels
 from report.page import Block, Film, Heading, Note, Section
 from report.sections.overview import commands_of, table_of
 from report.sections.samples import over_training
@@ -44,7 +44,7 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     digits = sample_images(network, seeds, context.execution, labels)
     digits = digits.reshape(-1, 10, *digits.shape[1:])
     rows, columns = ([str(number) for number in range(count)] for count in digits.shape[:2])
-    figure = sheet_figure(digits, rows, columns, scale=2, row_title="class asked for", column_title="noise")
+    figure = grid_figure(digits, rows, columns, scale=2, row_title="class asked for", column_title="noise")
     caption = f"{len(labels)} digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
@@ -61,7 +61,7 @@ def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> lis
     times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
     names = [f"t = {time:.3g}" for time in times]
     at = nearest(times, network.diffusion.snapshot_times)
-    figure = sheet_figure(pictures[at][None], columns=[names[index] for index in at], scale=4)
+    figure = grid_figure(pictures[at][None], columns=[names[index] for index in at], scale=4)
     caption = f"the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps."
     frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
     film = Film(pictures[frames], [names[index] for index in frames], scale=8)

@@ -9,7 +9,7 @@ from inference.sampling import sample_between, sample_images
 from models.generator import Generator
 from models.vae import VAE
 from report.context import Context, attempt, not_run, points_of
-from report.figures import label_axes, panels, scatter, sheet_figure
+from report.figures import grid_figure, label_axes, panels, scatter
 from report.page import Block, Heading, Section
 from report.sections.samples import over_training
 from runtime.errors import UserError
@@ -44,7 +44,7 @@ def first_faces(context: Context, run: Run) -> list[Block]:
     """The first faces of a run; none of them was chosen."""
     network, seeds = context.network_of(run, Generator), image_seeds(context.config.seed, range(FIRST))
     faces = sample_images(network, seeds, context.execution)
-    figure = sheet_figure(faces.reshape(-1, COLUMNS, *faces.shape[1:]))
+    figure = grid_figure(faces.reshape(-1, COLUMNS, *faces.shape[1:]))
     caption = f"the first {FIRST} faces (seed {context.config.seed}); none was chosen."
     return [context.draw(run, "faces", figure, caption, chart=False)]
 
@@ -74,7 +74,7 @@ def between_latents(context: Context, run: Run) -> list[Block]:
         sample_between(network, image_seeds(context.config.seed, pair), STEPS, context.execution) for pair in pairs
     ]
     names = [f"{share:.3g}" for share in np.linspace(0, 1, STEPS)]
-    figure = sheet_figure(np.stack(faces), columns=names, column_title="share of the second latent")
+    figure = grid_figure(np.stack(faces), columns=names, column_title="share of the second latent")
     return [context.draw(run, "interpolation", figure, "faces between two latents, a row each.", chart=False)]
 
 
@@ -94,7 +94,7 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
     pictures, errors = reconstruct(network, faces, context.execution)
     columns = [f"{error:.4f}" for error in errors]
     rows, names = np.stack([faces, pictures]), ["original", "restored"]
-    figure = sheet_figure(rows, names, columns, column_title="MSE of values in [0, 1]")
+    figure = grid_figure(rows, names, columns, column_title="MSE of values in [0, 1]")
     caption = f"the first {len(faces)} validation faces over their reconstructions, mean MSE {errors.mean():.4f}."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]
 

@@ -1,47 +1,47 @@
-"""How the samples of a run changed over its training: some sheets as a picture, more as a film."""
+"""How the samples of a run changed over its training: some grids as a picture, more as a film."""
 
 import numpy as np
 
 from data.decoded import read_image
 from report.context import Context
-from report.figures import cut_sheet, sheet_figure
+from report.figures import cut_grid, grid_figure
 from report.page import Block, Film
 from runtime.errors import UserError
-from runtime.images import sheet
+from runtime.images import image_grid
 from training.directory import Run
 
 FRAMES = 16  # of a film
 STILLS = 6  # rows of the picture
 
 
-def read_sheets(run: Run) -> list[tuple[int, np.ndarray]]:
-    """Step and sheet, uint8 (H, W, 3), of all sample sheets of a run that can be read, the oldest first."""
-    sheets = []
+def read_grids(run: Run) -> list[tuple[int, np.ndarray]]:
+    """Step and grid, uint8 (H, W, 3), of all sample grids of a run that can be read, the oldest first."""
+    grids = []
     for path in sorted((run.folder / "samples").glob("*.png")):
         try:
-            sheets.append((int(path.stem), read_image(path)))
+            grids.append((int(path.stem), read_image(path)))
         except (UserError, ValueError):
             run.complain(f"has a damaged picture `samples/{path.name}`, which is left out")
-    return [(step, page) for step, page in sheets if page.shape == sheets[-1][1].shape]
+    return [(step, page) for step, page in grids if page.shape == grids[-1][1].shape]
 
 
 def over_training(context: Context, run: Run, columns: int, every: int, what: str) -> list[Block]:
-    """The samples of a run from the same noise over its training, from sheets of so many `columns`.
+    """The samples of a run from the same noise over its training, from grids of so many `columns`.
 
-    A row of the picture has as many samples of a sheet, each `every`-th; the film the first 32, or of digits all.
+    A row of the picture has as many samples of a grid, each `every`-th; the film the first 32, or of digits all.
     """
-    sheets = read_sheets(run)
-    if len(sheets) < 2:
+    grids = read_grids(run)
+    if len(grids) < 2:
         return []
-    steps, pages = zip(*evenly(sheets, FRAMES), strict=True)
-    samples = np.stack([cut_sheet(page, columns) for page in pages])
+    steps, pages = zip(*evenly(grids, FRAMES), strict=True)
+    samples = np.stack([cut_grid(page, columns) for page in pages])
     samples = samples.reshape(len(pages), -1, *samples.shape[3:])
     names = [f"epoch {run.epochs(step):.3g}" for step in steps]
     stills = evenly(list(range(len(pages))), STILLS)
     rows = samples[stills][:, : columns * every : every]
     shown, scale = (32, 1) if columns == 8 else (None, 2)
-    film = Film(np.stack([sheet(of_a_sheet[:shown], columns) for of_a_sheet in samples]), names, scale)
-    figure = sheet_figure(rows, [names[index] for index in stills], scale=scale)
+    film = Film(np.stack([image_grid(of_a_grid[:shown], columns) for of_a_grid in samples]), names, scale)
+    figure = grid_figure(rows, [names[index] for index in stills], scale=scale)
     caption = f"{what} from the same noise vectors over the training."
     return [context.draw(run, "samples", figure, caption, chart=False, film=film)]
 

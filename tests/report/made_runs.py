@@ -9,7 +9,7 @@ import torch
 from metrics import tsne
 from models import NETWORKS
 from models.weights import save_weights
-from runtime.images import save_png, sheet
+from runtime.images import image_grid, save_png
 from training.provenance import printout
 
 FACES = {"steps_per_epoch": 5, "network": "dcgan-generator", "arguments": {"latent_size": 4, "width": 1}}
@@ -19,8 +19,8 @@ VAE = {"steps_per_epoch": 5, "network": "vae", "arguments": {"latent_size": 8, "
 DSN = {"steps_per_epoch": 5, "network": "dsn-classifier", "arguments": {"network": "dann-lenet", "width": 4}}
 
 
-def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), steps_per_epoch=5):
-    """A run directory of ten steps; `sheets` are (columns, size) of its two sample sheets."""
+def write_run(folder, recipe, settings, network, arguments, lines, grids=(), steps_per_epoch=5):
+    """A run directory of ten steps; `grids` are (columns, size) of its two sample grids."""
     folder.mkdir(parents=True)
     config = {"recipe": recipe, "seed": 1, "total_steps": 10, "steps_per_epoch": steps_per_epoch}
     config |= {"settings": {"seed": 1, "batch_size": 8, **settings}, "commands": [f"python train.py {recipe}"]}
@@ -32,10 +32,10 @@ def write_run(folder, recipe, settings, network, arguments, lines, sheets=(), st
     (folder / "networks.txt").write_text(printout({"network": layers}))
     save_weights(folder / "weights.safetensors", layers, network, arguments, {})
     random = np.random.default_rng(0)
-    for step in (5, 10) if sheets else ():
-        columns, size = sheets
+    for step in (5, 10) if grids else ():
+        columns, size = grids
         pictures = random.integers(0, 256, (columns**2, size, size, 3), np.uint8)
-        save_png(folder / "samples" / f"{step:07d}.png", sheet(pictures, columns))
+        save_png(folder / "samples" / f"{step:07d}.png", image_grid(pictures, columns))
     return folder
 
 
@@ -51,13 +51,13 @@ def write_runs(root, faces, digits, adapted):
     """A run of each kind under `root`, and copies of the run directories `adapted` in a folder of their own."""
     losses = [(step, {"d_loss": 1 / step, "g_loss": step / 5}) for step in range(1, 11)]
     settings = {"networks": "dcgan", "width": 1, "bias": False, "data": str(faces)}
-    folder = write_run(root / "dcgan", "dcgan", settings, lines=losses, sheets=(8, 64), **FACES)
+    folder = write_run(root / "dcgan", "dcgan", settings, lines=losses, grids=(8, 64), **FACES)
     point = {"step": 10, "epochs": 2.0, "dims": 768, "fid": 0.5, "kid": None, "hog_face_rate": 0.25}
     (folder / "curve.json").write_text(json.dumps([point | {"step": 5, "epochs": 1.0, "fid": 0.75}, point]))
 
     losses = [(step, {"mse": 1 / step, "kl": step / 5}) for step in range(1, 11)]
     losses += [(10, {"val_mse": 0.0123})]
-    vae = write_run(root / "vae", "vae", {"data": str(faces)}, lines=losses, sheets=(8, 64), **VAE)
+    vae = write_run(root / "vae", "vae", {"data": str(faces)}, lines=losses, grids=(8, 64), **VAE)
     random = np.random.default_rng(0)
     np.savez(
         vae / "latents.npz",
@@ -70,7 +70,7 @@ def write_runs(root, faces, digits, adapted):
 
     settings = {"networks": "acgan28", "width": 1, "domain": "a", "data": str(digits)}
     losses = [(step, {"d_loss": 1.0, "g_loss": 1.0, "real_accuracy": step / 10}) for step in range(1, 11)]
-    folder = write_run(root / "acgan28", "acgan28", settings, lines=losses, sheets=(10, 28), **DIGITS)
+    folder = write_run(root / "acgan28", "acgan28", settings, lines=losses, grids=(10, 28), **DIGITS)
     score = {"pictures": 10, "missing": 0, "accuracy": 0.625, "by_class": [1.0] * 10}
     (folder / "scores.json").write_text(json.dumps(score))
 
@@ -90,4 +90,4 @@ def write_runs(root, faces, digits, adapted):
     write_scores(root / "sweep" / "dann1", "dann", "a", "b", 0.5)
     settings = {"method": "dsn", "network": "dann-lenet", "width": 4, "source": "a", "target": "b", "data": str(digits)}
     losses = [(step, {"class_loss": 1.0, "domain_loss": 1.0, "mask_rate": 0.5}) for step in range(1, 11)]
-    write_run(root / "sweep" / "dsn", "dsn", settings, lines=losses, sheets=(8, 32), **DSN)
+    write_run(root / "sweep" / "dsn", "dsn", settings, lines=losses, grids=(8, 32), **DSN)

@@ -17,12 +17,12 @@ from experiments.runs import find_runs, kind_of_recipe, repetitions
 from models import NETWORKS
 from report.build import Config, main
 from report.context import points_of
-from report.figures import cut_sheet
+from report.figures import cut_grid
 from report.page import Note, Section, Table, render
 from report.sections.overview import commands_of
 from report.sections.training import panels_of, shares
 from runtime.errors import UserError
-from runtime.images import sheet
+from runtime.images import image_grid
 from training.directory import Run
 
 
@@ -240,9 +240,9 @@ def test_runs_in_a_folder_of_a_folder_of_runs_are_named(runs, one):
     assert [run.name for run in deeper.runs] == ["no-ramp"] and deeper.skipped == []
 
 
-def test_a_sheet_is_cut_where_it_was_joined():
+def test_a_grid_is_cut_where_it_was_joined():
     pictures = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
-    assert (cut_sheet(sheet(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
+    assert (cut_grid(image_grid(pictures, 10), 10) == pictures.reshape(2, 10, 8, 8, 3)).all()
 
 
 def test_every_training_script_is_about_something():
