@@ -18,7 +18,7 @@ import torch
 import tyro
 from tqdm.asyncio import tqdm
 
-from experiments import adaptation, claims, digits, faces, reports, results, tables
+from experiments import adaptation, claims, digits, documents, faces, reports, results
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
@@ -66,7 +66,7 @@ class Config(Settings):
 def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
     """Do as `config` says; raises UserError for an unknown experiment or row, and when a row failed."""
     if config.name == "tables":
-        return tables.write_tables()
+        return documents.write_tables()
     if config.name not in EXPERIMENTS:
         raise UserError(f"no experiment {config.name}: there are {', '.join(EXPERIMENTS)}, and tables")
     rows = {row.name(config.full, overrides): row for row in EXPERIMENTS[config.name]()}  # equal ones are made once
@@ -87,7 +87,7 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
     records = [one | {"system": row.system or row.recipe, "recipe": row.recipe} for row, one in reached if one]
     if records:
         results.save(runs / "results.json", records)
-        print(tables.markdown(config.name, records))
+        print(documents.markdown(config.name, records))
     if config.record:
         results.record(config.name, records)
         for table in ("guidance", "samplers"):

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 import tyro
 
+from experiments.documents import lines_of
 from experiments.reports import REPORTS
 from experiments.rows import scripts, settings_of
-from experiments.tables import lines_of, table
+from experiments.tables import table
 from models import NETWORKS
 from runtime.errors import UserError, run_command
 from training.provenance import printout

@@ -1,59 +1,30 @@
-"""Tables of results beside what was reported, and their places in README.md and docs/: `python -m experiments tables`.
-
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
-"""
+"""Tables of results beside what was reported: which lines there are, and what stands in them."""
 
 import math
-import re
-from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
 from experiments import results
+from experiments.cells import (
+    METRICS,
+    accuracies,
+    cell,
+    duration,
+    epochs_of,
+    in_words,
+    metric_of,
+    place_of,
+    scenario,
+    scores_of,
+)
 from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import REPORTS
 from experiments.results import Record
-from experiments.rows import ROOT, scripts
+from experiments.rows import scripts
 from experiments.runs import ADAPTATION, kind_of_recipe
-from runtime.errors import UserError
-from runtime.files import write_atomically
-
-DOMAINS = {"mnistm": "MNIST-M", "svhn": "SVHN", "usps": "USPS"}
-MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-class Metric(NamedTuple):
-    """How the scores are written whose names begin so."""
-
-    name: str
-    factor: float
-    form: str
-    arrow: str
-
-
-METRICS = (
-    Metric("FID", 1, ".3f", "↓"),
-    Metric("KID", 1, ".4f", "↓"),
-    Metric("Fréchet", 1, ".3f", "↓"),
-    Metric("precision", 1, ".3f", "↑"),
-    Metric("recall", 1, ".3f", "↑"),
-    Metric("IS", 1, ".2f", "↑"),
-    Metric("HOG face rate", 100, ".1f", "% ↑"),
-    Metric("accuracy", 100, ".1f", "% ↑"),
-    Metric("MSE", 1, ".5f", "↓"),
-    Metric("spread", 1, ".3f", "↑"),
-    Metric("s per 1000", 1, ".0f", "↓"),
-    Metric("", 100, ".1f", ""),  # accuracy on a domain's split
-)
-
-
-def metric_of(score: str) -> Metric:
-    """How a score of this name is written."""
-    return next(metric for metric in METRICS if score.startswith(metric.name))
 
 
 def systems(records: list[Record]) -> pd.DataFrame:
@@ -139,7 +110,7 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
     measured = list(zip(summary.itertuples(), conditions_of(summary), strict=True))
     lines = []
     for one in (one for one in reported() if one.report == report):
-        place = " → ".join(DOMAINS.get(domain, domain) for domain in one.scenario.split("-") if domain)
+        place = scenario(*one.scenario.split("-"))
         found = []
         for line, conditions in measured:
             if _is_of(line, one):
@@ -210,74 +181,6 @@ def result_of(lines: list[NamedTuple], place: str) -> str:
     return scores_of(chosen, "FID", "HOG face rate", "accuracy", "MSE")
 
 
-class Table(NamedTuple):
-    """A table that documents may hold."""
-
-    make: Callable[[list[Record]], pd.DataFrame]
-    experiment: str
-    """Whose rows make its numbers; empty where there are several."""
-    sources: tuple[str, ...]
-    """The files of results that it is made from."""
-
-
-TABLES = {
-    "systems": Table(
-        all_systems,
-        "",
-        ("faces", "vae", "digits", "adaptation", "adamatch", *(f"report-{report}" for report in REPORTS)),
-    ),
-    **{name: Table(systems, name, (name,)) for name in ("faces", "face-ablation", "vae", "digits")},
-    **{name: Table(systems, "digits", (name,)) for name in ("guidance", "samplers")},
-    **{name: Table(scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
-    "ablation": Table(ablation, "ablation", ("ablation",)),
-    "claims": Table(claims, "claims", ("claims", "guidance")),
-    **{
-        f"report-{report}": Table(partial(beside_reported, report=report), f"report-{report}", (f"report-{report}",))
-        for report in REPORTS
-    },
-}
-
-
-def markdown(name: str, records: list[Record]) -> str:
-    """The table of an experiment, and under it its hardware, its command and what is to be said of single rows."""
-    lines, experiment = lines_of(TABLES[name].make(records)), TABLES[name].experiment
-    below = ["Mean ± standard deviation over runs."]
-    if experiment:
-        hardware = "; ".join(dict.fromkeys(record["hardware"] for record in records if record.get("hardware")))
-        below[0] += f" {hardware}{': ' if hardware else ''}`bash scripts/reproduce.sh {experiment}`."
-        below += dict.fromkeys(f"† {record['note']}" for record in records if record.get("note"))
-    return "\n".join([*lines, "", "  \n".join(below)]) + "\n"
-
-
-def lines_of(frame: pd.DataFrame) -> list[str]:
-    """A data frame of texts as the lines of a Markdown table."""
-    header, *lines = (f"| {' | '.join(line)} |" for line in (list(frame), *frame.to_numpy().tolist()))
-    return [header, "|---" * len(frame.columns) + "|", *lines]
-
-
-def documents() -> list[Path]:
-    """The files that tables may stand in."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def with_tables(text: str) -> str:
-    """`text` with every marked table as the committed results have it; raises UserError for a table that is none."""
-
-    def marked(match: re.Match) -> str:
-        if match[2] not in TABLES:
-            raise UserError(f"no table {match[2]}: there are {', '.join(TABLES)}")
-        records = [record for source in TABLES[match[2]].sources for record in results.load(source)]
-        return f"{match[1]}\n{markdown(match[2], records)}\n{match[3]}"
-
-    return MARKS.sub(marked, text)
-
-
-def write_tables() -> None:
-    """Bring the tables of all documents up to date."""
-    for path in documents():
-        write_atomically(path, with_tables(path.read_text()).encode())
-
-
 def table(columns: list[str], lines: Iterable[list[str]]) -> pd.DataFrame:
     """Lines of cells, without the columns in which no line has anything."""
     frame = pd.DataFrame(lines, columns=columns, dtype=object)
@@ -290,57 +193,6 @@ def conditions_of(summary: pd.DataFrame, ignored: tuple[str, ...] = ()) -> list[
     return [
         {name: str(settings[name] or "off") for name in names if name in settings} for settings in summary["settings"]
     ]
-
-
-def in_words(conditions: dict[str, str]) -> str:
-    """Settings as a cell tells them."""
-    return ", ".join(f"{name.replace('_', ' ')} {value.replace('True', 'on')}" for name, value in conditions.items())
-
-
-def cell(line: NamedTuple, name: str, sign: str = "", bold: bool = False) -> str:
-    """A score of a line of a summary, as mean ± std; empty where it has none."""
-    metric, mean, std = metric_of(name), line.mean.get(name), line.std.get(name)
-    if pd.isna(mean):
-        return ""
-    text = f"{metric.factor * mean:{sign}{metric.form}}"
-    if not pd.isna(std):
-        text += f" ± {metric.factor * std:{metric.form}}"
-    return f"**{text}**" if bold else text
-
-
-def scores_of(line: NamedTuple, *beginnings: str) -> str:
-    """The scores of a line whose names begin so, with their names."""
-    return ", ".join(f"{name} {cell(line, name)}" for name in line.mean if name.startswith(beginnings))
-
-
-def accuracies(line: NamedTuple, domain: str) -> str:
-    """Accuracy on test.csv and, in brackets, on val.csv, each as mean ± std."""
-    test, val = (cell(line, f"{domain} {split}") or "–" for split in ("test", "val"))
-    return f"{test} ({val})"
-
-
-def epochs_of(line: NamedTuple) -> str:
-    """How many epochs the runs of a line took."""
-    return f"{line.epochs:.4g}" if pd.notna(line.epochs) else ""
-
-
-def duration(seconds: float | None) -> str:
-    """A time in the unit that suits it; empty for none."""
-    if pd.isna(seconds):
-        return ""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def scenario(source: str, target: str) -> str:
-    """A scenario, its domains as papers call them."""
-    return f"{DOMAINS.get(source, source)} → {DOMAINS.get(target, target)}"
-
-
-def place_of(settings: dict[str, Any]) -> tuple[str, str]:
-    """Source and target of an adaptation, each empty where there is none."""
-    return settings.get("source") or "", settings.get("target") or ""
 
 
 def _is_of(line: NamedTuple, one: NamedTuple) -> bool:
