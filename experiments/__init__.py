@@ -5,7 +5,8 @@
 - `reported`: what the five course reports state (reported.csv)
 - `results`: what runs reached, read from run directories or from experiments/results/, summarised over seeds
 - `runs`: the run directories in a folder, by problem
-- `tables`: the tables of README.md and docs/
+- `tables`: tables of results beside what was reported, their cells by `cells`
+- `documents`: these tables in README.md and docs/
 - `recipes`: the list of all systems, and printed networks
 - `python -m experiments NAME` runs what has no score yet
 """

@@ -8,8 +8,8 @@ import pytest
 import tyro
 
 from experiments.__main__ import EXPERIMENTS
+from experiments.documents import MARKS
 from experiments.rows import ROOT
-from experiments.tables import MARKS
 from training.config import parse_command_line
 
 DOCUMENTS = [

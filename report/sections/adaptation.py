@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments import tables
+from experiments import cells, tables
 from experiments.reported import ON_TARGET, SOURCE_ONLY, best
 from experiments.runs import ADAPTATION, of_kind, repetitions
 from metrics.confusion import confusion_figure
@@ -58,7 +58,7 @@ def bars(context: Context) -> list[Block]:
                 axes.hlines(stated, left - width / 2, left + width / 2, color="black")
     for number, name in enumerate(names):
         axes.bar(0, 0, color=f"C{number}", label=name)
-    labels = [f"{tables.scenario(*place[:2])}\n{tables.in_words(dict(place[2]))}" for place in rows]
+    labels = [f"{cells.scenario(*place[:2])}\n{cells.in_words(dict(place[2]))}" for place in rows]
     axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], labels, fontsize=LETTERING - 1)
     axes.set_ylim(0, 100)
     label_axes(axes, "", "accuracy / %")

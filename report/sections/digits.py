@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import tables
+from experiments import cells, tables
 from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
 from experiments.runs import DIGITS, of_kind, repetitions
@@ -93,7 +93,7 @@ def guidance_figure(records: list[Record], real_spread: float | None) -> Figure:
     names = [name for name in records[0]["scores"] if not name.startswith(("precision", "s per"))]
     figure, grid = panels(len(names))
     for number, (axes, name) in enumerate(zip(grid, names, strict=True)):
-        factor = tables.metric_of(name).factor
+        factor = cells.metric_of(name).factor
         means, stds = ([factor * record[of].get(name, 0) for record in records] for of in ("scores", "spread"))
         axes.errorbar(scales, means, stds, marker="o", markersize=3, color=COLOURS[number])
         axes.set_ylim(0, 100 if name == "accuracy" else 1.2 * max(means) or 1)

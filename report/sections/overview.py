@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from experiments import rows, tables
+from experiments import cells, rows, tables
 from experiments.results import record_of
 from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, kind_of, of_kind
 from report.context import Context
@@ -43,7 +43,7 @@ def runs_section(context: Context, skipped: list[str]) -> Section:
     lines = []
     for run in context.runs:
         state = "finished" if run.finished else f"still going or interrupted at step {run.step} of {run.total}"
-        about = [state, f"{run.step} of {run.total}", f"{run.epochs(run.step):.3g}", tables.duration(run.seconds)]
+        about = [state, f"{run.step} of {run.total}", f"{run.epochs(run.step):.3g}", cells.duration(run.seconds)]
         lines.append([f"`{run.name}`", run.recipe, *about, *(str(run.config.get(key, "")) for key in header[-2:])])
     blocks: list[Block] = [Table(header, lines), *(Note(line) for line in skipped)]
     blocks += [Note(f"`{run.name}` {problem}.") for run in context.runs for problem in run.problems]

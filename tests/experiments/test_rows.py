@@ -4,9 +4,9 @@ import pytest
 
 from experiments import results
 from experiments.__main__ import EXPERIMENTS
+from experiments.documents import TABLES
 from experiments.reported import BOUNDS, best, of_system, reported
 from experiments.rows import module_of, script_of, scripts
-from experiments.tables import TABLES
 from runtime.errors import UserError
 from training.config import parse_command_line
 

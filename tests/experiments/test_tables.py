@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments import results, tables
+from experiments import documents, results, tables
 from experiments.rows import scripts
 from runtime.errors import UserError
 from training.directory import read_run
@@ -109,27 +109,27 @@ def test_every_number_of_a_report_has_a_line():
 def test_the_tables_of_all_documents_are_those_of_the_results():
     """After a change of results or of tables: python -m experiments tables."""
     marks = 0
-    for path in tables.documents():
+    for path in documents.documents():
         text = path.read_text()
-        assert tables.with_tables(text) == text, f"{path} has a stale table: python -m experiments tables"
+        assert documents.with_tables(text) == text, f"{path} has a stale table: python -m experiments tables"
         marks += text.count("<!-- table: ")
-        assert text.count("<!-- table: ") == len(tables.MARKS.findall(text))
+        assert text.count("<!-- table: ") == len(documents.MARKS.findall(text))
     assert marks > 0
 
 
 def test_a_table_of_scores_stands_between_marks():
     """So that each of its numbers is of a row: where a header says which direction is better, the table is written."""
-    for path in tables.documents():
-        by_hand = re.sub(tables.MARKS, "", path.read_text())
+    for path in documents.documents():
+        by_hand = re.sub(documents.MARKS, "", path.read_text())
         assert not re.search(r"^\|.*[↑↓].*\|\n\|---", by_hand, re.MULTILINE), f"{path} has scores that no row makes"
 
 
 def test_a_mark_without_a_table_ends_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="no table x: there are systems, faces"):
-        tables.with_tables("<!-- table: x -->\n<!-- end -->")
+        documents.with_tables("<!-- table: x -->\n<!-- end -->")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     with pytest.raises(UserError, match=r"no results in .*make them with `python -m experiments faces --record`"):
-        tables.with_tables("<!-- table: faces -->\n<!-- end -->")
+        documents.with_tables("<!-- table: faces -->\n<!-- end -->")
 
 
 def test_a_run_is_recorded_with_its_settings(tmp_path):
