@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from models.diffusion import Diffusion, Prediction, Schedule
-from models.generator import DiffusionModel, check_width
+from models.generator import check_width
 from models.guidance import label_vectors
+from models.samplers import DiffusionModel
 
 
 class DoubleConvolution(nn.Module):

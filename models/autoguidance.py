@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from models.edm import EDM
-from models.generator import DiffusionModel
 from models.residual_unet import ResidualUNet
-from models.samplers import Process
+from models.samplers import DiffusionModel, Process
 from runtime.errors import UserError
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from models.edm import EDM
+from models.generator import Sampling
 from models.guidance import Denoiser
-from models.samplers import Sampling
 from runtime.errors import UserError
 
 

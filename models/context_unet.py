@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.diffusion import Diffusion, Prediction, Schedule
-from models.generator import DiffusionModel, check_width
+from models.generator import check_width
 from models.guidance import label_vectors
+from models.samplers import DiffusionModel
 
 
 def convolution(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from models.generator import Sampling
 from models.guidance import Denoiser, guided
-from models.samplers import Process, Sampling
+from models.samplers import Process
 from runtime.errors import UserError
 
 Schedule = Literal["linear", "cosine"]

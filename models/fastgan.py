@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from models.dcgan import initialise_dcgan
-from models.generator import DrawNoise, Generator, check_width
-from models.samplers import DEFAULT, Sampling
+from models.generator import DEFAULT, DrawNoise, Generator, Sampling, check_width
 
 
 class SkipLayerExcitation(nn.Module):

@@ -1,14 +1,59 @@
-"""What every generator has in common, whatever it is trained by: noise goes in, images come out."""
+"""What every generator has in common, whatever it is trained by: noise goes in, images come out, by some settings."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import Tensor, nn
 
-from models.samplers import DEFAULT, Process, Sampling
 from runtime.errors import UserError
+from runtime.settings import AT_LEAST_0, SHARE, Range, check_numbers
+
+if TYPE_CHECKING:
+    from models.samplers import Process
 
 DrawNoise = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are made from noise; all but the truncation is for diffusion networks.
+
+    Raises UserError for numbers out of their ranges.
+    """
+
+    sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
+    """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
+    the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
+    steps: Annotated[int, AT_LEAST_0] = 0
+    """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM); for
+    the others 20 or the next smaller divisor of T, 12 for EDM."""
+    guidance: Annotated[float | None, Range(0, 100)] = None
+    """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
+    discrete times, 5 for EDM; a distilled network has guidance built in."""
+    guidance_interval: Annotated[tuple[float, float] | None, AT_LEAST_0] = None
+    """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
+    costs half. By default everywhere for discrete times, from sigma 0.4 to 12 for EDM."""
+    guidance_parallel: Annotated[float | None, SHARE] = None
+    """Share that is kept of the part of guidance parallel to the predicted image, which raises contrast and saturation.
+    By default 1 for discrete times (plain classifier-free guidance), 0 for EDM (adaptive projected guidance)."""
+    eta: Annotated[float, SHARE] = 0.0
+    """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
+    """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""
+    truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
+    """Scale of the noise that images are made of: below 1 they are more typical and less varied."""
+
+    def __post_init__(self):
+        check_numbers(self)
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether anything is said about guidance."""
+        return (self.guidance, self.guidance_interval, self.guidance_parallel) != (None, None, None)
+
+
+DEFAULT = Sampling()
 
 
 def check_width(width: int, multiple: int) -> None:
@@ -28,7 +73,7 @@ class Generator(nn.Module):
     image_size: int = 64
     channels: int = 3
     latent_size: int
-    diffusion: Process | None = None
+    diffusion: "Process | None" = None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -53,32 +98,3 @@ class Generator(nn.Module):
         for field in fields(sampling):
             if field.name != "truncation" and getattr(sampling, field.name) != field.default:
                 raise UserError(f"{field.name} is for diffusion networks: these weights make an image in one step")
-
-
-class DiffusionModel(Generator):
-    """A denoiser of images (N, channels, image_size, image_size), times (N,) and labels, with its process."""
-
-    diffusion: Process
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """That of the image."""
-        return (self.channels, self.image_size, self.image_size)
-
-    def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
-        """As of every generator: where the reverse process ends."""
-        self.check(sampling)
-        return self.diffusion.sample(self, sampling.truncation * draw_noise(), labels, sampling, draw_noise)
-
-    def reverse(
-        self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT
-    ) -> Iterator[tuple[float, Tensor]]:
-        """The reverse process of the arguments of `sample`: (t, x_t) from pure noise to (0, images)."""
-        self.check(sampling)
-        return self.diffusion.reverse(self, sampling.truncation * draw_noise(), labels, sampling, draw_noise)
-
-    def check(self, sampling: Sampling) -> None:
-        """Raise UserError for settings that this process, or a network without classes, cannot be sampled with."""
-        self.diffusion.check(sampling)
-        if not self.classes and sampling.is_guided:
-            raise UserError("guidance needs classes, which these weights have not: leave it out")

@@ -17,8 +17,9 @@ from models.attention_unet import sinusoids
 from models.consistency import Consistency
 from models.diffusion import Diffusion, Schedule
 from models.edm import EDM
-from models.generator import DiffusionModel, check_width
+from models.generator import check_width
 from models.guidance import label_vectors
+from models.samplers import DiffusionModel
 from runtime.errors import UserError
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)

@@ -8,56 +8,44 @@ image and the noise that the network sees in x_t. `models.diffusion` and `models
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
+from models.generator import DEFAULT, DrawNoise, Generator, Sampling
 from models.guidance import Denoiser
-from runtime.settings import AT_LEAST_0, SHARE, Range, check_numbers
+from runtime.errors import UserError
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How images are made from noise; all but the truncation is for diffusion networks.
+class DiffusionModel(Generator):
+    """A denoiser of images (N, channels, image_size, image_size), times (N,) and labels, with its process."""
 
-    Raises UserError for numbers out of their ranges.
-    """
-
-    sampler: Literal["ddpm", "ddim", "heun", "dpm++"] | None = None
-    """Ancestral DDPM, DDIM (without noise: Euler's method), Heun's second-order method with two evaluations a step, or
-    the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
-    steps: Annotated[int, AT_LEAST_0] = 0
-    """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM); for
-    the others 20 or the next smaller divisor of T, 12 for EDM."""
-    guidance: Annotated[float | None, Range(0, 100)] = None
-    """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
-    discrete times, 5 for EDM; a distilled network has guidance built in."""
-    guidance_interval: Annotated[tuple[float, float] | None, AT_LEAST_0] = None
-    """Times t/T, or noise levels sigma of EDM, between which guidance acts; outside, sampling is plain conditional and
-    costs half. By default everywhere for discrete times, from sigma 0.4 to 12 for EDM."""
-    guidance_parallel: Annotated[float | None, SHARE] = None
-    """Share that is kept of the part of guidance parallel to the predicted image, which raises contrast and saturation.
-    By default 1 for discrete times (plain classifier-free guidance), 0 for EDM (adaptive projected guidance)."""
-    eta: Annotated[float, SHARE] = 0.0
-    """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_large"
-    """Variance of ddpm's noise: that of the posterior, or the forward step's beta."""
-    truncation: Annotated[float, Range(0, 2, open_low=True)] = 1.0
-    """Scale of the noise that images are made of: below 1 they are more typical and less varied."""
-
-    def __post_init__(self):
-        check_numbers(self)
+    diffusion: "Process"
 
     @property
-    def is_guided(self) -> bool:
-        """Whether anything is said about guidance."""
-        return (self.guidance, self.guidance_interval, self.guidance_parallel) != (None, None, None)
+    def latent_shape(self) -> tuple[int, ...]:
+        """That of the image."""
+        return (self.channels, self.image_size, self.image_size)
 
+    def sample(self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT) -> Tensor:
+        """As of every generator: where the reverse process ends."""
+        ((_, images),) = deque(self.reverse(draw_noise, labels, sampling), maxlen=1)
+        return images
 
-DEFAULT = Sampling()
+    def reverse(
+        self, draw_noise: DrawNoise, labels: Tensor | None = None, sampling: Sampling = DEFAULT
+    ) -> Iterator[tuple[float, Tensor]]:
+        """The reverse process of the arguments of `sample`: (t, x_t) from pure noise to (0, images)."""
+        self.check(sampling)
+        return self.diffusion.reverse(self, sampling.truncation * draw_noise(), labels, sampling, draw_noise)
+
+    def check(self, sampling: Sampling) -> None:
+        """Raise UserError for settings that this process, or a network without classes, cannot be sampled with."""
+        self.diffusion.check(sampling)
+        if not self.classes and sampling.is_guided:
+            raise UserError("guidance needs classes, which these weights have not: leave it out")
 
 
 class Process(ABC):
@@ -114,28 +102,13 @@ class Process(ABC):
         alpha_bar = self.alpha_bar_at(time)
         return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
-    def sample(
-        self,
-        network: Denoiser,
-        noise: Tensor,
-        labels: Tensor | None,
-        sampling: Sampling,
-        draw_noise: Callable[[], Tensor],
-    ) -> Tensor:
-        """Images (N, C, H, W), about [-1, 1], from noise (N, C, H, W), and labels (N,) if any.
-
-        Raises UserError as `check`.
-        """
-        ((_, images),) = deque(self.reverse(network, noise, labels, sampling, draw_noise), maxlen=1)
-        return images
-
     def reverse(
         self,
         network: Denoiser,
         noise: Tensor,
         labels: Tensor | None,
         sampling: Sampling,
-        draw_noise: Callable[[], Tensor],
+        draw_noise: DrawNoise,
     ) -> Iterator[tuple[float, Tensor]]:
         """The process run backwards: (t, x_t) from the first time, where x is `noise`, to (0, images).
 
@@ -163,7 +136,7 @@ class Process(ABC):
             yield next_time, x
 
     def _ddpm_step(
-        self, x: Tensor, clean: Tensor, time: float, next_time: float, variance: str, draw_noise: Callable[[], Tensor]
+        self, x: Tensor, clean: Tensor, time: float, next_time: float, variance: str, draw_noise: DrawNoise
     ) -> Tensor:
         """x at `next_time`, drawn from the posterior given x and the clean image.
 
@@ -182,7 +155,7 @@ class Process(ABC):
         return mean + math.sqrt(beta) * draw_noise()
 
     def _ddim_step(
-        self, clean: Tensor, noise: Tensor, time: float, next_time: float, eta: float, draw_noise: Callable[[], Tensor]
+        self, clean: Tensor, noise: Tensor, time: float, next_time: float, eta: float, draw_noise: DrawNoise
     ) -> Tensor:
         """x at `next_time`, made of the same clean image and noise, a share `eta` of it fresh.
 

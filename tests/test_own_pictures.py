@@ -22,7 +22,7 @@ from inference.sampling import grid_requests
 from inference.weights import card
 from metrics import adaptation
 from models import NETWORKS
-from models.samplers import Sampling
+from models.generator import Sampling
 from models.weights import load_weights, save_weights
 from runtime.errors import UserError
 from runtime.images import image_grid

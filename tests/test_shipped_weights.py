@@ -19,7 +19,8 @@ from inference import Digits
 from metrics.digits import colours
 from models.acgan import ACGAN28Generator
 from models.digit_classifiers import DigitClassifier
-from models.generator import DiffusionModel, Generator
+from models.generator import Generator
+from models.samplers import DiffusionModel
 from models.vae import VAE
 from models.weights import load_weights
 from tests.conftest import ROOT

@@ -14,8 +14,8 @@ from inference.generate_digits import Config
 from inference.generate_digits import main as generate_digits
 from models import NETWORKS
 from models.consistency import Consistency
-from models.generator import DiffusionModel
-from models.samplers import Sampling
+from models.generator import Sampling
+from models.samplers import DiffusionModel
 from models.weights import load_weights, save_weights
 from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line

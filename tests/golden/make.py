@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
-from models.generator import DiffusionModel
+from models.samplers import DiffusionModel
 from models.vae import VAE
 from models.weights import load_weights
 from runtime.files import write_atomically

@@ -16,7 +16,7 @@ from inference.generate_digits import main as generate_digits
 from inference.weights import Config as CardConfig
 from inference.weights import main as print_card
 from models import NETWORKS
-from models.samplers import Sampling
+from models.generator import Sampling
 from models.weights import save_weights
 from runtime.errors import UserError
 

@@ -11,7 +11,7 @@ from inference.generate_digits import Config, main
 from inference.generate_faces import Config as FaceConfig
 from inference.generate_faces import main as generate_faces
 from models import NETWORKS
-from models.samplers import Sampling
+from models.generator import Sampling
 from models.weights import save_weights
 
 QUICK = Sampling("dpm++", 2, 1.0)

@@ -10,9 +10,8 @@ from inference.generate_faces import Config, main
 from inference.sampling import interpolate_noise
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
 from models.fastgan import FastGANGenerator
-from models.generator import Generator
+from models.generator import Generator, Sampling
 from models.residual_unet import ResidualUNet
-from models.samplers import Sampling
 from models.weights import load_weights, save_weights
 from runtime.device import Execution
 from runtime.images import to_uint8

@@ -7,8 +7,8 @@ import torch
 from inference.sampling import make_images, reverse_process, sample_between, sample_images
 from models.acgan import ACGAN28Generator, ACGAN64Generator
 from models.context_unet import ContextUNet
-from models.generator import DiffusionModel
-from models.samplers import Sampling
+from models.generator import Sampling
+from models.samplers import DiffusionModel
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.seeds import image_noise, image_seeds

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.autoguidance import AutoGuided
+from models.generator import Sampling
 from models.residual_unet import ResidualUNet
-from models.samplers import Sampling
 
 FACES = {"classes": 0, "fold": 4, "size": 64, "sigma_data": 0.6}
 

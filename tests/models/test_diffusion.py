@@ -7,8 +7,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from models.diffusion import Diffusion
+from models.generator import Sampling
 from models.guidance import NO_LABEL, drop_labels, guided, label_vectors
-from models.samplers import Sampling
 from runtime.errors import UserError
 
 T = 60
@@ -44,7 +44,8 @@ def noises(shape, count=T):
 
 def sampled(diffusion, network, noise, labels, sampling, fresh=()):
     fresh = iter(fresh)
-    return diffusion.sample(network, noise, labels, sampling, lambda: next(fresh))
+    *_, (_, images) = diffusion.reverse(network, noise, labels, sampling, lambda: next(fresh))
+    return images
 
 
 def by_diffusers(scheduler, steps, noise, labels, step):
@@ -155,7 +156,7 @@ def test_gaussian_data_come_back(prediction, sampling, tolerance):
         return torch.randn(5_000, 1, 1, 1, generator=generator, dtype=torch.float64)
 
     labels = torch.zeros(5_000, dtype=torch.long)
-    pixels = diffusion.sample(gaussian_denoiser(diffusion), draw(), labels, sampling, draw)
+    *_, (_, pixels) = diffusion.reverse(gaussian_denoiser(diffusion), draw(), labels, sampling, draw)
     assert pixels.mean().item() == pytest.approx(MEAN, abs=tolerance)
     assert pixels.std().item() == pytest.approx(DEVIATION, abs=tolerance)
 

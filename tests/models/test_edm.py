@@ -10,8 +10,8 @@ from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from models.consistency import Consistency
 from models.diffusion import Diffusion
 from models.edm import EDM
+from models.generator import Sampling
 from models.guidance import NO_LABEL, guided
-from models.samplers import Sampling
 from runtime.errors import UserError
 
 PROCESS = EDM(sigma_data=0.6)
@@ -30,9 +30,10 @@ def toy(x, times, labels):
 
 def sampled(process, network, noise, labels, sampling):
     generator = torch.Generator().manual_seed(1)
-    return process.sample(
+    *_, (_, images) = process.reverse(
         network, noise, labels, sampling, lambda: torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
     )
+    return images
 
 
 # Preconditioning and the loss.
