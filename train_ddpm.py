@@ -21,8 +21,8 @@ from inference.sampling import sample_grid
 from models import NETWORKS
 from models.diffusion import Schedule
 from models.edm import EDM, pixel_deviation
+from models.generator import Sampling
 from models.guidance import drop_labels
-from models.samplers import Sampling
 from models.weights import blueprint, not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed

@@ -20,8 +20,8 @@ from inference.sampling import sample_grid
 from models import NETWORKS
 from models.consistency import Consistency
 from models.edm import EDM
+from models.generator import Sampling
 from models.residual_unet import ResidualUNet
-from models.samplers import Sampling
 from models.weights import load_weights
 from runtime.errors import UserError, run_command
 from runtime.processes import share_of

@@ -26,8 +26,7 @@ from inference.sampling import (
     sample_images,
 )
 from models.digit_classifiers import DigitClassifier
-from models.generator import Generator
-from models.samplers import Sampling
+from models.generator import Generator, Sampling
 from models.vae import VAE
 from models.weights import load_weights
 from runtime.device import Execution, Precision, choose_execution
@@ -87,7 +86,7 @@ class Faces(Loaded[Generator]):
     def sample(self, count: int, seed: int = 999, **sampling: Any) -> np.ndarray:
         """Faces uint8 (count, H, W, C): number 17 of a seed never changes.
 
-        `sampling` are settings of `models.samplers.Sampling`; raises UserError for those that these weights lack.
+        `sampling` are settings of `models.generator.Sampling`; raises UserError for those that these weights lack.
         """
         seeds = image_seeds(seed, range(count))
         return sample_images(self.network, seeds, self.execution, sampling=_checked(self.network, sampling))
@@ -126,7 +125,7 @@ class Digits(Loaded[Generator]):
     def sample(self, digits: Sequence[int | str], seed: int = 999, **sampling: Any) -> np.ndarray:
         """The digits asked for, or classes by name, uint8 (N, H, W, C): the first 3 of a seed never changes.
 
-        `sampling` are settings of `models.samplers.Sampling`, `guidance` and `steps` say; raises UserError for those
+        `sampling` are settings of `models.generator.Sampling`, `guidance` and `steps` say; raises UserError for those
         that these weights lack.
         """
         labels = [self._label(digit) for digit in digits]

@@ -10,8 +10,7 @@ from data.decoded import fitted
 from data.digits import DIGITS
 from inference.demo import Networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
-from models.generator import Generator
-from models.samplers import Sampling
+from models.generator import Generator, Sampling
 from runtime.errors import UserError
 from runtime.images import as_picture, image_grid, rgb
 

@@ -10,8 +10,7 @@ from torch import nn
 from inference import classify_digits, generate_digits, generate_faces, reconstruct_faces
 from inference.api import find_weights
 from models.digit_classifiers import DigitClassifier
-from models.generator import Generator
-from models.samplers import DEFAULT, Sampling
+from models.generator import DEFAULT, Generator, Sampling
 from models.vae import VAE
 from models.weights import load_weights
 from runtime.device import Precision

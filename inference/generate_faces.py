@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from inference.api import Faces
-from models.samplers import Sampling
+from models.generator import Sampling
 from runtime.device import Precision
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, image_grid, save_animation, save_images, save_png

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.generator import DiffusionModel, Generator
-from models.samplers import DEFAULT, Sampling
+from models.generator import DEFAULT, Generator, Sampling
+from models.samplers import DiffusionModel
 from models.weights import load_weights
 from runtime.device import Execution
 from runtime.errors import UserError

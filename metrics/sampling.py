@@ -20,8 +20,8 @@ from inference.sampling import requests, sample_images
 from metrics import Unavailable, passport
 from metrics.digits import classify, diversity_scores, load_classifier, real_features
 from metrics.inception import InceptionSettings
-from models.generator import DiffusionModel
-from models.samplers import Process, Sampling
+from models.generator import Sampling
+from models.samplers import DiffusionModel, Process
 from models.weights import load_weights
 from runtime.device import Precision, choose_execution
 from runtime.errors import UserError, run_command

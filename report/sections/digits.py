@@ -8,8 +8,8 @@ from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
 from experiments.runs import DIGITS, of_kind, repetitions
 from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse_process, sample_images
-from models.generator import DiffusionModel, Generator
-from models.samplers import Sampling
+from models.generator import Generator, Sampling
+from models.samplers import DiffusionModel
 from report.context import Context, attempt, not_run
 from report.figures import LETTERING, grid_figure, label_axes, panels
 from report.page import Block, Film, Heading, Note, Section
