@@ -19,7 +19,7 @@ from runtime.processes import mean_over_processes
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE, OnlyWith, Range
 from training.adaptation import AdaptationConfig, Domains
-from training.config import parse_command_line
+from training.config import parse_command_line, varied
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
@@ -73,6 +73,18 @@ RECIPES = {
     ),
     "adamatch-fair": ("AdaMatch with a threshold for each class, as in FreeMatch; width 32, 12,000 steps.", FAIR),
 }
+# Without one of its parts, for the ablation.
+VARIANTS = {
+    "adamatch-weak": ("adamatch", {"augment": "weak"}),
+    "adamatch-unbalanced": ("adamatch", {"balanced": False}),
+    "adamatch-no-interpolation": ("adamatch", {"interpolation": False}),
+    "adamatch-no-alignment": ("adamatch", {"alignment": False}),
+    "adamatch-absolute-threshold": ("adamatch", {"relative_threshold": False}),
+    "adamatch-no-pseudo-labels": ("adamatch", {"pseudo_weight": 0.0}),
+    "adamatch-no-ramp": ("adamatch", {"pseudo_ramp": 0.0}),
+    "adamatch-no-ema": ("adamatch", {"ema_decay": 0.0}),
+}
+RECIPES |= varied(RECIPES, VARIANTS)
 
 
 def main(config: Config) -> None:
@@ -104,10 +116,6 @@ def main(config: Config) -> None:
         if config.ema_decay:
             inputs = (torch.cat(batch(number)[0]) for number in range(20))
             estimate_batch_norm(average.network.classifier, inputs, execution)
-
-    def measure() -> dict[str, float]:
-        """Validation accuracies, for the curves."""
-        return domains.accuracies(average.network.classifier)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
@@ -151,7 +159,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(**values)
-        run.finish_step(refresh, measure=measure)
+        run.finish_step(refresh, measure=lambda: domains.accuracies(average.network.classifier))
 
     run.close()
 

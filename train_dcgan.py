@@ -8,7 +8,6 @@ features of a classifier, or both, each by a network of its own. The recipes are
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor
@@ -23,7 +22,7 @@ from runtime.errors import run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, OnlyWith
 from training.adversarial import AdversarialConfig, Judges
-from training.config import parse_command_line
+from training.config import parse_command_line, varied
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
@@ -82,46 +81,49 @@ class Config(AdversarialConfig):
 
 # What no report states is our choice: docs/faces.md lists it.
 DCGAN = Config(ema_decay=0.0, estimate_batch_norm=False)
-TWO_UPDATES = {"g_steps": 2, "bias": True, "betas": (0.9, 0.999), "lr_schedule": "halved", "halve_every_epochs": 40}
-PIXELSHUFFLE = {"networks": "pixelshuffle", "batch_size": 256, "g_lr": 1e-4, "d_lr": 1e-3, "d_optimizer": "sgd"}
-NOISY_LABELS = {"real_labels": (0.7, 1.03), "fake_labels": (0.0, 0.33)}
+SLOWER = {"batch_size": 256, "d_lr": 1e-4, "g_lr": 1e-4}
+TWO_UPDATES = replace(DCGAN, epochs=120, g_steps=2, bias=True, betas=(0.9, 0.999), lr_schedule="halved")
+TWO_UPDATES = replace(TWO_UPDATES, halve_every_epochs=40)
+PIXELSHUFFLE = replace(DCGAN, networks="pixelshuffle", epochs=300, batch_size=256, g_lr=1e-4, d_lr=1e-3)
+PIXELSHUFFLE = replace(PIXELSHUFFLE, d_optimizer="sgd", real_labels=(0.7, 1.03), fake_labels=(0.0, 0.33))
 SAGAN = replace(DCGAN, networks="sagan", latent_size=128, loss="hinge", batch_size=64)
 SAGAN = replace(SAGAN, betas=(0.0, 0.9), d_lr=4e-4, g_lr=1e-4)
 AVERAGED = {"ema_decay": 0.999, "estimate_batch_norm": True}
 RELATIVISTIC = Config(networks="fastgan", latent_size=128, flip=True, augment=True, loss="relativistic", batch_size=64)
 RELATIVISTIC = replace(RELATIVISTIC, betas=(0.0, 0.99), ema_decay=0.998, ema_share=0.05)
-ON_FEATURES = {"feature_r1": 1.0, "feature_r2": 1.0}
+R3GAN = replace(RELATIVISTIC, r1=1.0, r2=1.0)
+PROJECTED = replace(RELATIVISTIC, discriminator="features", feature_r1=1.0, feature_r2=1.0)
 RECIPES = {
     "dcgan": ("Report 000: DCGAN as its tutorial trains it (139 epochs).", replace(DCGAN, epochs=139)),
     "dcgan-ema": ("dcgan with EMA of the generator's weights (26 epochs).", replace(DCGAN, epochs=26, **AVERAGED)),
-    "dcgan-2g": (
-        "Report 001: DCGAN with biases and two generator updates for one of the discriminator (120 epochs).",
-        replace(DCGAN, epochs=120, **TWO_UPDATES),
-    ),
-    "dcgan-long": (
-        "Report 002: DCGAN, slower and longer (600 epochs).",
-        replace(DCGAN, epochs=600, batch_size=256, d_lr=1e-4, g_lr=1e-4),
-    ),
+    "dcgan-2g": ("Report 001: DCGAN with biases, two updates of G for one of D (120 epochs).", TWO_UPDATES),
+    "dcgan-long": ("Report 002: DCGAN, slower and longer (600 epochs).", replace(DCGAN, epochs=600, **SLOWER)),
     "dcgan-short": ("Report 003: DCGAN in 10 epochs.", replace(DCGAN, epochs=10, d_lr=1e-3, g_lr=1e-3)),
-    "pixelshuffle": (
-        "Report 002: PixelShuffle generator; spectral norm, SGD and noisy labels for the discriminator (300 epochs).",
-        replace(DCGAN, epochs=300, **PIXELSHUFFLE, **NOISY_LABELS),
-    ),
+    "pixelshuffle": ("Report 002: PixelShuffle in G; spectral norm, SGD and noisy labels for D.", PIXELSHUFFLE),
     "sagan": ("Report 004: self-attention GAN with hinge loss (its settings are the SAGAN paper's).", SAGAN),
     "sagan-ema": ("sagan with EMA of the generator's weights (22 epochs).", replace(SAGAN, epochs=22, **AVERAGED)),
-    "r3gan": (
-        "Relativistic loss with R1 and R2 on pixels, DiffAugment, residual discriminator without normalisation.",
-        replace(RELATIVISTIC, r1=1.0, r2=1.0),
-    ),
-    "projected": (
-        "r3gan's loss on frozen ImageNet features of the image.",
-        replace(RELATIVISTIC, discriminator="features", **ON_FEATURES),
-    ),
-    "projected-pixel": (
-        "r3gan's loss on both features and pixels.",
-        replace(RELATIVISTIC, discriminator="both", r1=0.1, r2=0.1, **ON_FEATURES),
-    ),
+    "r3gan": ("Relativistic loss, R1 and R2 on pixels, DiffAugment, no normalisation in D.", R3GAN),
+    "projected": ("r3gan's loss on frozen ImageNet features of the image.", PROJECTED),
+    "projected-pixel": ("projected, and on pixels.", replace(PROJECTED, discriminator="both", r1=0.1, r2=0.1)),
 }
+# With a part changed, for the ablation and the reports' claims.
+VARIANTS = {
+    "dcgan-1g": ("dcgan-2g", {"g_steps": 1}),
+    "dcgan-1g-plain": ("dcgan-2g", {"g_steps": 1, "linear_stem": True, "dcgan_init": False}),
+    "dcgan-3g": ("dcgan-2g", {"g_steps": 3}),
+    "dcgan-2g-leaky": ("dcgan-2g", {"leaky_generator": True}),
+    "dcgan-2g-sgd": ("dcgan-2g", {"d_optimizer": "sgd"}),
+    "dcgan-2g-flip": ("dcgan-2g", {"flip": True}),
+    "pixelshuffle-adam": ("pixelshuffle", {"d_optimizer": "adam", "d_lr": 1e-4, "spectral_norm": False}),
+    "r3gan-r1": ("r3gan", {"r2": 0.0}),
+    "r3gan-no-penalty": ("r3gan", {"r1": 0.0, "r2": 0.0}),
+    "r3gan-bce": ("r3gan", {"loss": "bce"}),
+    "r3gan-dcgan": ("r3gan", {"networks": "dcgan"}),
+    "r3gan-no-augment": ("r3gan", {"augment": False}),
+    "r3gan-fixed-ema": ("r3gan", {"ema_share": 0.0, "ema_decay": 0.999}),
+    "r3gan-no-ema": ("r3gan", {"ema_decay": 0.0}),
+}
+RECIPES |= varied(RECIPES, VARIANTS)
 
 
 def main(config: Config) -> None:
@@ -155,10 +157,6 @@ def main(config: Config) -> None:
         if config.estimate_batch_norm:
             latents = torch.randn(20, 64, config.latent_size, generator=stream("batch norm"))
             estimate_batch_norm(average.network, latents, execution)
-
-    def sample() -> dict[str, np.ndarray]:
-        """A sample grid from fixed noise vectors."""
-        return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"generator": generator, **judges.parts, "average": average}
@@ -216,7 +214,7 @@ def main(config: Config) -> None:
         details = {f"{name}_loss": loss for name, loss in d_losses.items()} if len(d_losses) > 1 else {}
         details |= {"penalty": penalty} if judges.penalise else {}
         run.log(d_loss=d_loss, **details, g_loss=g_loss)
-        run.finish_step(refresh, sample)
+        run.finish_step(refresh, lambda: {"samples": sample_grid(average.network, config.seed, execution)})
 
     run.close()
 

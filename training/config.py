@@ -79,7 +79,7 @@ class TrainConfig(Schedule, Settings):
     checkpoint_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between checkpoints and weights files."""
     checkpoint_seconds: Annotated[float, AT_LEAST_0] = 0.0
-    """Leave out scheduled checkpoints sooner than this after the last (0: none)."""
+    """Skip scheduled checkpoints that come sooner than this after the last one (0: skip none)."""
     keep_every: Annotated[int, AT_LEAST_0] = 0
     """Steps between weights files kept under kept/ (0: none)."""
 
@@ -96,10 +96,6 @@ class TrainConfig(Schedule, Settings):
         device = join_processes(self.device)
         return choose_execution(device, self.precision, self.channels_last, self.compile, self.deterministic)
 
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work together, before any work starts."""
-        self.check_schedule()
-
     def to_json(self) -> dict:
         """The settings as built-in types."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
@@ -110,7 +106,7 @@ class GeneratorConfig(TrainConfig):
     """Settings shared by the scripts whose network makes images."""
 
     size: Annotated[int, OneOf(numbers=(32, 64, 128))] = 64
-    """Height and width of the images, 32, 64 (as reported) or 128; other pictures are cut to their centred square and
+    """Height and width of the images, 32, 64 (as reported) or 128; others are cropped to the central square and
     resized."""
     channels: Annotated[int, OneOf(numbers=(1, 3))] = 3
     """Channels of the images: 3 for RGB, 1 for gray."""
@@ -132,6 +128,23 @@ GROUPS = {
     "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
     "|(log|sample|checkpoint|keep)_every|checkpoint_seconds",
 }
+
+
+def varied(recipes: dict[str, tuple[str, Config]], variants: dict[str, tuple[str, dict]]) -> dict:
+    """Recipes made of others: `variants` maps a name to the recipe that it changes, and the settings in which."""
+    return {
+        name: (f"{recipe} with {_in_words(settings)}.", dataclasses.replace(recipes[recipe][1], **settings))
+        for name, (recipe, settings) in variants.items()
+    }
+
+
+def _in_words(settings: dict[str, typing.Any]) -> str:
+    """Settings as a description names them: `g steps 3, no bias`."""
+    words = []
+    for name, value in settings.items():
+        name = name.replace("_", " ")
+        words.append(("" if value else "no ") + name if isinstance(value, bool) else f"{name} {value}")
+    return ", ".join(words)
 
 
 def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[str] | None = None) -> Config:
@@ -162,7 +175,8 @@ def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[s
 
 
 def _parse(recipes: dict[str, tuple[str, Config]], arguments: list[str]) -> Config:
-    options = {name: (description, _grouped(config)) for name, (description, config) in recipes.items()}
+    named = {name: recipes[name] for name in arguments[:1] if name in recipes}  # others take time and are not asked for
+    options = {name: (about, _grouped(config)) for name, (about, config) in (named or recipes).items()}
     chosen = tyro.extras.overridable_config_cli(options, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     recipe, *groups = vars(chosen).values()
     return dataclasses.replace(recipes[recipe][1], **ChainMap(*map(vars, groups)))
@@ -195,7 +209,7 @@ def _documentation(kind: type) -> dict[str, str]:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         for field, text in pairwise(definition.body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                lines[field.target.id] = inspect.cleandoc(text.value.value)
+                lines[field.target.id] = " ".join(text.value.value.split())
     return lines
 
 

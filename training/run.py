@@ -151,7 +151,7 @@ class TrainingRun:
 
     def finish_step(
         self,
-        refresh: Callable[[], None],
+        refresh: Callable[[], None] = lambda: None,
         sample: Callable[[], dict[str, np.ndarray]] | None = None,
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:

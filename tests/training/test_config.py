@@ -10,7 +10,7 @@ import tyro
 import train_acgan
 from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, OnlyWith
-from training.config import TrainConfig, parse_command_line
+from training.config import TrainConfig, parse_command_line, varied
 
 
 @dataclass
@@ -46,6 +46,12 @@ def test_a_recipe_gives_the_defaults_and_options_change_them():
     changed = parse("fast", "--lr", "0.5", "--loss", "hinge", "--data", "some where", "--no-channels-last")
     expected = replace(RECIPES["fast"][1], recipe="fast", lr=0.5, loss="hinge", data=Path("some where"))
     assert changed == replace(expected, channels_last=False)
+
+
+def test_a_variant_is_another_recipe_with_some_settings_changed():
+    made = varied(RECIPES, {"hinge": ("fast", {"loss": "hinge", "clip": False, "lr": 0.5})})
+    expected = replace(RECIPES["fast"][1], loss="hinge", clip=False, lr=0.5)
+    assert made == {"hinge": ("fast with loss hinge, no clip, lr 0.5.", expected)}
 
 
 def test_the_run_directory_is_named_after_the_recipe_or_as_asked():
