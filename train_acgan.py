@@ -8,7 +8,6 @@ recipes are systems of networks and settings.
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from models.weights import not_defaults
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, OneOf, OnlyWith, Range
-from training.config import GeneratorConfig, parse_command_line
+from training.config import GeneratorConfig, parse_command_line, varied
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
@@ -102,6 +101,8 @@ RECIPES = {
         replace(ACGAN64, epochs=3, batch_size=64, d_lr=2e-4, g_lr=4e-4, **IMPROVED, **UNIFORM_64),
     ),
 }
+VARIANTS = {"acgan28-scalar": ("acgan28", {"scalar_label": True})}  # for a claim of report 001
+RECIPES |= varied(RECIPES, VARIANTS)
 ACTIVATIONS = {"none": nn.Identity(), "softmax": nn.Softmax(dim=1), "sigmoid": nn.Sigmoid()}
 
 
@@ -154,10 +155,6 @@ def main(config: Config) -> None:
         """Re-estimate batch-norm statistics of the EMA."""
         if config.estimate_batch_norm:
             estimate_batch_norm(average.network, (draw_inputs("batch norm", number) for number in range(20)), execution)
-
-    def sample() -> dict[str, np.ndarray]:
-        """A sample grid: a row a class, the same noise down a column."""
-        return {"samples": sample_grid(average.network, config.seed, execution)}
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {
@@ -218,7 +215,7 @@ def main(config: Config) -> None:
             real_accuracy=accuracy(real_classes, real_labels),
             fake_accuracy=accuracy(classes, fake_labels),
         )
-        run.finish_step(refresh, sample)
+        run.finish_step(refresh, lambda: {"samples": sample_grid(average.network, config.seed, execution)})
 
     run.close()
 

@@ -170,10 +170,6 @@ def main(config: Config | Supervised) -> None:
             inputs = (batch(number)[0] for number in range(20))
             estimate_batch_norm(average.network if adapting else average.network.classifier, inputs, execution)
 
-    def measure() -> dict[str, float]:
-        """Validation accuracies, for the curves."""
-        return domains.accuracies(average.network.classifier)
-
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     if alternating:
@@ -212,7 +208,7 @@ def main(config: Config | Supervised) -> None:
         average.update(network, step)
 
         run.log(**values)
-        run.finish_step(refresh, measure=measure)
+        run.finish_step(refresh, measure=lambda: domains.accuracies(average.network.classifier))
 
     run.close()
 

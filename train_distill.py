@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -130,13 +129,6 @@ def main(config: Config) -> None:
         noisy = images + sigma[:, None, None, None] * noise
         return noisy, labels, (sigma, next_sigma, edge)
 
-    def refresh() -> None:
-        """The network has no statistics to estimate."""
-
-    def sample() -> dict[str, np.ndarray]:
-        """A sample grid: a row a class, the same noise down a column."""
-        return {"samples": sample_grid(average.network, config.seed, execution)}
-
     # The run: its directory, and everything that a checkpoint must hold to go on.
     parts = {"network": network, "average": average, "optimizer": optimizer}
     run = TrainingRun(config, execution, digits.per_epoch, parts, (average.network, name, arguments), classes)
@@ -159,7 +151,7 @@ def main(config: Config) -> None:
         average.update(network, step)
 
         run.log(loss=loss, lr=torch.full_like(loss, lr))
-        run.finish_step(refresh, sample)
+        run.finish_step(sample=lambda: {"samples": sample_grid(average.network, config.seed, execution)})
 
     run.close()
 
