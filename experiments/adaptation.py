@@ -4,23 +4,12 @@ from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
-from experiments.rows import ADAPTATION, VOTE, Row
+from experiments.rows import ADAPTATION, VOTE, Row, variants
 
 DOMAINS = ("mnistm", "svhn", "usps")
 SEEDS = (1, 2, 3)
 AUGMENTED = {1000: ("off", "mixed"), 2000: ("mixed",)}  # by steps
 VARIANTS = ("dann28", "dann28-wide", "dann28-strided", "dann28-linear")
-# Parts of AdaMatch, and how each is left out.
-PARTS = {
-    "strong augmentation": "--augment weak",
-    "balanced classes": "--no-balanced",
-    "interpolation": "--no-interpolation",
-    "alignment": "--no-alignment",
-    "relative threshold": "--no-relative-threshold",
-    "pseudo-labels": "--pseudo-weight 0",
-    "ramp": "--pseudo-ramp 0",
-    "EMA": "--ema-decay 0",
-}
 
 
 def rows() -> Iterator[Row]:
@@ -49,9 +38,8 @@ def ablation_rows() -> Iterator[Row]:
     for seed in SEEDS:
         for source in ("mnistm", "usps"):
             options = f"--source {source} --target svhn --max-steps 1000"
-            yield Row("adamatch", options, scores=ADAPTATION, seed=seed)
-            for part, switch in PARTS.items():
-                yield Row("adamatch", f"{options} {switch}", scores=ADAPTATION, seed=seed, system=f"without {part}")
+            for recipe in ("adamatch", *variants("adamatch")):
+                yield Row(recipe, options, scores=ADAPTATION, seed=seed)
 
 
 def bounds(recipe: str, options: str = "", domains: tuple[str, ...] = DOMAINS, **about: Any) -> Iterator[Row]:

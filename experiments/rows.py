@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from runtime.errors import UserError
+from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PYTHON = (sys.executable, "-P")  # -P: the caller's folder must not shadow our packages
@@ -85,12 +85,22 @@ class Row:
 
 
 @cache
+def training_scripts() -> list[ModuleType]:
+    """The training scripts, imported."""
+    return [importlib.import_module(path.stem) for path in sorted(ROOT.glob("train_*.py"))]
+
+
+@cache
 def scripts() -> dict[str, str]:
     """The training script of every recipe, train_dcgan.py say: the one place that knows."""
-    found = {}
-    for path in sorted(ROOT.glob("train_*.py")):
-        found |= dict.fromkeys(importlib.import_module(path.stem).RECIPES, path.name)
-    return found
+    return {recipe: f"{script.__name__}.py" for script in training_scripts() for recipe in script.RECIPES}
+
+
+@cache
+def variants(recipe: str = "") -> list[str]:
+    """The recipes that change a part of this one, or of any: parts of an ablation, and sides of a report's claim."""
+    found = [made for script in training_scripts() for made in getattr(script, "VARIANTS", {}).items()]
+    return [name for name, (base, _) in found if base == recipe or not recipe]
 
 
 def script_of(recipe: str) -> str:
@@ -105,10 +115,9 @@ def module_of(recipe: str) -> ModuleType:
     return importlib.import_module(script_of(recipe).removesuffix(".py"))
 
 
-def settings_of(recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a recipe, and the defaults of its script."""
-    config = module_of(recipe).RECIPES[recipe][1]
-    return config.to_json(), type(config)().to_json()
+def config_of(recipe: str) -> TrainConfig:
+    """The settings of a recipe; raises UserError when no script has it."""
+    return module_of(recipe).RECIPES[recipe][1]
 
 
 @dataclass(frozen=True)

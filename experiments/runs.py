@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.results import Record, record_of
-from experiments.rows import module_of, scripts
+from experiments.rows import config_of, scripts
 from runtime.errors import UserError
 from training.directory import Run, read_run
 
@@ -64,7 +64,7 @@ def kind_of(run: Run) -> str:
 
 def kind_of_recipe(recipe: str) -> str:
     """Which problem a recipe is about."""
-    return module_of(recipe).RECIPES[recipe][1].kind
+    return config_of(recipe).kind
 
 
 def _search(folder: Path, root: Path, found: Found) -> None:

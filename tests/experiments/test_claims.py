@@ -43,8 +43,8 @@ def test_lower_distances_and_higher_accuracies_are_better():
         record("dcgan", 2, "FID-768", 0.94),
         record("dann28", 1, "svhn test", 0.20),
         record("dann28", 2, "svhn test", 0.21),
-        record("dann28 without dropout", 1, "svhn test", 0.30),
-        record("dann28 without dropout", 2, "svhn test", 0.31),
+        record("dann28-no-dropout", 1, "svhn test", 0.30),
+        record("dann28-no-dropout", 2, "svhn test", 0.31),
     ]
     seen = {line[1]: line[-3:] for line in tables.claims(records).to_numpy().tolist()}
     assert seen["SAGAN beats DCGAN"] == ["sagan: 0.810 ± 0.014", "dcgan: 0.920 ± 0.028", "seen"]
