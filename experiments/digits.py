@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from experiments import runs
-from experiments.rows import DIGITS, SAMPLING, Row, scripts
+from experiments.rows import DIGITS, SAMPLING, Row, scripts, variants
 
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
 EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
@@ -14,7 +14,8 @@ GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), " --sampler dpm
 def rows() -> Iterator[Row]:
     """Every generator of digits, one training each; on one network what guidance and samplers do."""
     for recipe, script in scripts().items():
-        if script in ("train_acgan.py", "train_ddpm.py") and runs.kind_of_recipe(recipe) == runs.DIGITS:
+        made_by_itself = script in ("train_acgan.py", "train_ddpm.py") and recipe not in variants()
+        if made_by_itself and runs.kind_of_recipe(recipe) == runs.DIGITS:
             yield generator(recipe, SAMPLING if recipe == "context-unet-64" else ())
 
 

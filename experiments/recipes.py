@@ -6,8 +6,8 @@ import pandas as pd
 import tyro
 
 from experiments.documents import lines_of
-from experiments.reports import REPORTS
-from experiments.rows import scripts, settings_of
+from experiments.reports import reports_of
+from experiments.rows import config_of, scripts
 from experiments.tables import table
 from models import NETWORKS
 from runtime.errors import UserError, run_command
@@ -38,16 +38,12 @@ def recipes() -> pd.DataFrame:
     """A row for every recipe: the reports that have it, script, networks, and the settings in which it has its own."""
     lines = []
     for recipe, script in scripts().items():
-        settings, defaults = settings_of(recipe)
+        config = config_of(recipe)
+        settings, defaults = config.to_json(), type(config)().to_json()
         networks = settings.get("networks") or settings.get("network") or {"train_vae.py": "vae"}.get(script, "")
         own = [f"{name} {value}" for name, value in settings.items() if value != defaults[name]]
         lines.append([recipe, ", ".join(reports_of(recipe)), script, networks, ", ".join(own)])
     return table(["recipe", "reports", "script", "networks", "settings"], lines)
-
-
-def reports_of(recipe: str) -> list[str]:
-    """The reports that have a recipe, 000 to 004."""
-    return [report for report, rows in REPORTS.items() if any(row.recipe == recipe for row in rows())]
 
 
 if __name__ == "__main__":

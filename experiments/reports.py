@@ -18,8 +18,9 @@ def report_000() -> Iterator[Row]:
 
 
 def report_001() -> Iterator[Row]:
-    """DCGAN with two generator updates, ACGAN at 64x64, DANN at 64x64 and at 28x28, there with a vote."""
-    yield gan("dcgan-2g")
+    """DCGAN with two generator updates and with one, ACGAN at 64x64, DANN at 64x64 and at 28x28, there with a vote."""
+    for recipe in ("dcgan-2g", "dcgan-1g", "dcgan-1g-plain"):
+        yield gan(recipe)
     yield generator("acgan64")
     yield from adapted("dann64", ("mnistm-usps", "svhn-mnistm"))
     yield from adapted("dann28", ("usps-svhn",))
@@ -82,3 +83,8 @@ REPORTS: dict[str, Callable[[], Iterator[Row]]] = {
     "003": report_003,
     "004": report_004,
 }
+
+
+def reports_of(recipe: str) -> list[str]:
+    """The reports that have a recipe, 000 to 004."""
+    return [report for report, rows in REPORTS.items() if any(row.recipe == recipe for row in rows())]

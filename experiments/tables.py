@@ -21,9 +21,9 @@ from experiments.cells import (
 )
 from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
-from experiments.reports import REPORTS
+from experiments.reports import reports_of
 from experiments.results import Record
-from experiments.rows import scripts
+from experiments.rows import config_of, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe
 
 
@@ -142,15 +142,14 @@ def claims(records: list[Record]) -> pd.DataFrame:
 
 
 def all_systems(records: list[Record]) -> pd.DataFrame:
-    """A row for every recipe but the bounds: reports, command, result here, and what was reported of the same.
+    """A row for every recipe but bounds and variants: reports, command, result here, and what was reported of it.
 
     Of an adaptation the scenario is MNIST-M → SVHN, or the first that it has.
     """
     summary = list(results.summarise(records).itertuples())
-    shown_in = [(row.recipe, report) for report, rows in REPORTS.items() for row in rows()]
     lines = []
     for recipe, script in scripts().items():
-        if recipe.startswith("supervised"):
+        if recipe in variants() or config_of(recipe).to_json().get("method") == "supervised":
             continue
         found = [line for line in summary if line.system == recipe]
         stated = [one for one in reported() if one.system == recipe]
@@ -163,8 +162,7 @@ def all_systems(records: list[Record]) -> pd.DataFrame:
             found = [line for line in found if place_of(line.settings) == (source, target)]
         figures = ", ".join(f"{one.metric} {one.value}" for one in stated if one.scenario == place)
         cells = [f"{where}{text}" if text else "" for text in (result_of(found, place), figures)]
-        reports = ", ".join(dict.fromkeys(report for name, report in shown_in if name == recipe))
-        lines.append([reports, f"`{recipe}`", f"`{command}`", *cells])
+        lines.append([", ".join(reports_of(recipe)), f"`{recipe}`", f"`{command}`", *cells])
     return table(["reports", "system", "command", "result here", "reported"], lines)
 
 

@@ -56,7 +56,7 @@ def test_each_report_trains_every_system_that_it_states_a_number_of(report):
     rows = ROWS[f"report-{report}"]
     trained = {(row.system or row.recipe) for row in rows}
     for line in reported():
-        if line.report == report and " with" not in line.system:
+        if line.report == report:
             if line.system in BOUNDS:
                 domain = line.scenario.split("-")[line.system == "on target"]
                 bounds = [row.options for row in rows if row.recipe.startswith("supervised-")]
