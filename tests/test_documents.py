@@ -87,6 +87,12 @@ def test_commands_are_found_and_wrong_ones_noticed():
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_are_named_are_there(path):
+    for name in re.findall(r"`(\w+(?:/\w+)*\.py)`", path.read_text()):
+        assert (ROOT / name).is_file(), f"{path.name} names {name}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", path.read_text()):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
