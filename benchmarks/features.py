@@ -30,13 +30,13 @@ class Config:
     """Time feature extraction by pytorch-fid's command and by metrics.inception."""
 
     images: int = 100
-    """64x64 PNGs to read and extract"""
+    """Number of 64x64 PNGs to read."""
     rounds: int = 3
-    """how often each of the two runs, in turn"""
+    """Runs of each of the two, in turn."""
     dims: Literal[2048, 768, 192, 64] = 2048
-    """width of the features"""
+    """Width of the features."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """where both run"""
+    """Device of both."""
 
 
 def main(config: Config) -> None:

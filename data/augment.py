@@ -45,7 +45,6 @@ STRONG = Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4
 AUGMENTATIONS = {
     "off": (UNCHANGED,),
     "weak": (WEAK,),
-    "moderate": (Augmentation(),),
     "rough": (ROUGH,),
     "strong": (STRONG,),
     "mixed": (WEAK, STRONG),

@@ -19,7 +19,7 @@ from runtime.files import read_arrays, write_arrays
 
 @dataclass
 class Config:
-    """Measure the directions and write them beside the weights, as NAME.directions.npz, where the demo looks."""
+    """Measure attribute directions and write them beside the weights as NAME.directions.npz, for the demo."""
 
     weights: tyro.conf.Positional[Path]
     """A run directory, its weights.safetensors, or a shipped file: of a VAE."""

@@ -26,10 +26,10 @@ SOURCES = {"mnistm": "MNIST-M", "svhn": "SVHN", "usps": "USPS"}
 
 @dataclass
 class Config(Settings):
-    """Open a page at 127.0.0.1, on which the shipped networks or runs of yours can be played with."""
+    """Open a page, at 127.0.0.1 only, to try the shipped networks or your own runs."""
 
     weights: tuple[Path, ...] = ()
-    """Run directories, weights files or names of shipped ones: each takes the place of the shipped of its kind."""
+    """Run directories, weights files or names of shipped ones; each replaces the shipped network of its kind."""
     port: Annotated[int, Range(1, 65535)] = 7860
     """Where the page is: http://127.0.0.1:PORT."""
     device: str = "auto"

@@ -20,14 +20,14 @@ from runtime.settings import Range, Settings
 
 @dataclass
 class Config(Settings):
-    """Write what the network of these weights produces: faces, digits of all classes, reconstructions or labels."""
+    """Write what a network produces: faces, digits of all classes, reconstructions or labels."""
 
     weights: tyro.conf.Positional[Path]
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
     """Output folder; created if missing, refused if it holds other files."""
     count: Annotated[int, Range(0, 10_000)] = 0
-    """Number of images, of classes a multiple of their number (0: 1000, or 100 per class)."""
+    """Number of images; with classes, a multiple of their number (0: 1000, or 100 per class)."""
     images: Path | None = None
     """Folder of images: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
     seed: int = 999

@@ -20,7 +20,7 @@ ENLARGEMENT = 8  # of a pixel in snapshots
 
 @dataclass
 class Config(Settings):
-    """Write 28x28 digits, 0_001.png to 9_100.png, into a folder that holds nothing else; so of classes of your own."""
+    """Write digits, 0_001.png to 9_100.png, or images of your own classes, into a folder that holds nothing else."""
 
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""

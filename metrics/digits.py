@@ -97,7 +97,7 @@ def load_classifier(path: Path) -> nn.Module:
 
 
 def read_requested(folder: Path) -> tuple[np.ndarray, list[int]]:
-    """The digits in `folder`, uint8 RGB (N, 28, 28, 3) in file-name order, and those that were asked for (N,).
+    """The digits in `folder`, uint8 RGB (N, 28, 28, 3) in file-name order, and those requested (N,).
 
     As for the graders, every entry counts. Raises UserError for a folder that is missing or without pictures,
     for an entry whose name does not begin with a digit, that is unreadable or no picture, or not 28x28.
@@ -106,7 +106,7 @@ def read_requested(folder: Path) -> tuple[np.ndarray, list[int]]:
     names = sorted(os.listdir(folder))
     for name in names:
         if name[0] not in "0123456789":
-            raise UserError(f"{folder / name} does not begin with the digit asked for: name digits like 7_001.png")
+            raise UserError(f"{folder / name} does not begin with the digit requested: name digits like 7_001.png")
     if unreadable or len(names) != len(images):
         raise UserError(f"{folder} holds something that is no readable picture: remove it, or make the digits anew")
     if images.shape[1:3] != (SIZE, SIZE):

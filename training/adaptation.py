@@ -40,9 +40,9 @@ class AdaptationConfig(TrainConfig):
     width: Annotated[int, AT_LEAST_0] = 0
     """Channels of the network's first convolution; all layers scale with it (0: the reported size)."""
     source: str = ""
-    """The labelled domain, a folder under ROOT/digits; or of your own, a folder in ROOT (docs/data.md)."""
+    """Source domain, labelled: a folder under ROOT/digits, or in ROOT where that has no digits (docs/data.md)."""
     target: str = ""
-    """The domain to adapt to, likewise."""
+    """Target domain, whose labels are not used: likewise."""
     balanced: bool = False
     """Sample the classes of the source equally often."""
     augment: Literal[tuple(AUGMENTATIONS)] = "off"

@@ -26,7 +26,7 @@ class Schedule:
     halve_every_steps: Annotated[int, AT_LEAST_0, HALVED] = 0
     """Steps between halvings of the learning rate, instead of epochs."""
 
-    def check_schedule(self) -> None:
+    def check(self) -> None:
         """Raise UserError for settings that cannot work together."""
         if self.lr_schedule == "halved" and bool(self.halve_every_epochs) == bool(self.halve_every_steps):
             raise UserError("--lr-schedule halved needs --halve-every-epochs or --halve-every-steps")

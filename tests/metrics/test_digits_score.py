@@ -208,7 +208,7 @@ def test_bad_folders(digits, classifier, tmp_path, error_of, damage, capsys, mon
             expected = "no pictures ("
         case "name":
             shutil.copy(digits / "0_001.png", folder / "seven.png")
-            expected = f"{folder}/seven.png does not begin with the digit asked for"
+            expected = f"{folder}/seven.png does not begin with the digit requested"
         case "text":
             (folder / "1_notes.txt").write_text("mine")
             expected = f"{folder} holds something that is no readable picture"

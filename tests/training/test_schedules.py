@@ -7,7 +7,7 @@ from training.schedules import Schedule
 
 def rates(total, peak=2.0, steps_per_epoch=1, **settings):
     schedule = Schedule(**settings)
-    schedule.check_schedule()
+    schedule.check()
     return [schedule.learning_rate(peak, step, total, steps_per_epoch) for step in range(total)]
 
 
