@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.results import Record, identity, record_of
-from experiments.rows import ROOT, scripts
+from experiments.rows import ROOT, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
@@ -92,7 +92,7 @@ def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run]
 def not_run(runs: list[Run], kind: str) -> list[Block]:
     """A line on the recipes of this problem that have no run, and the commands that would make them."""
     recipes = {recipe: script for recipe, script in scripts().items() if kind_of_recipe(recipe) == kind}
-    missing = [recipe for recipe in recipes if recipe not in {run.recipe for run in runs}]
+    missing = [recipe for recipe in recipes if recipe not in {*variants(), *(run.recipe for run in runs)}]
     if not missing:
         return []
     domains = " --source mnistm --target svhn" if kind == ADAPTATION else ""

@@ -24,9 +24,9 @@ plan=(
     "source_only 18 A small classifier learns MNIST-M, and is asked about UCI digits: the source-only baseline"
     "adapted 28 The same with DANN adapts to the UCI digits, without any of their labels"
     "on_target 22 The same learns the UCI digits with their labels: the upper bound, and the judge of generated ones"
-    "acgan 64 A generator learns to draw the UCI digit that it is asked for, and the judge reads 500 of its digits (ACGAN)"
+    "acgan 64 A generator learns to draw UCI digits of a requested class, and the judge classifies 500 of them (ACGAN)"
     "diffusion 70 A diffusion model learns to draw the UCI digits from noise (v-prediction)"
-    "guidance 9 Its digits at guidance scales 0, 1, 2 and 4: more of them are what was asked for"
+    "guidance 9 Its digits at guidance scales 0, 1, 2 and 4: more of them are classified as requested"
     "gan 30 A generator and a discriminator play against each other over drawn faces (DCGAN)"
     "report 12 All of it becomes one page"
 )
@@ -159,10 +159,10 @@ lines |= {
     "DANN: adapted without labels": f"{after:.1%}  ({100 * (after - before):+.1f} points)",
     "trained on them: upper bound and judge": f"{test_accuracy('on-target'):.1%}",
 }
-lines["digits of the ACGAN"] = f"{read('runs/acgan/scores.json')['accuracy']:.1%} read as what was asked for"
+lines["digits of the ACGAN"] = f"{read('runs/acgan/scores.json')['accuracy']:.1%} classified as requested"
 for row in read("runs/diffusion/sampling.json")["rows"]:
     name = f"digits of diffusion, guidance {row['guidance']:g}"
-    lines[name] = f"{row['accuracy']:.1%} read as what was asked for"
+    lines[name] = f"{row['accuracy']:.1%} classified as requested"
 print("\n".join(f"  {name:<42}{value}" for name, value in lines.items()))
 PYTHON
 }
@@ -179,7 +179,7 @@ stopped() {
 trap stopped EXIT
 
 mkdir -p -- "$out/done"
-planned=0 spent=0 # seconds of what this sitting has done
+planned=0 spent=0 # seconds of what this call has done
 for ((number = 0; number < ${#plan[@]}; number++)); do
     read -r name seconds sentence <<<"${plan[number]}"
     if [[ -e $out/done/$name ]]; then

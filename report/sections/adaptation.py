@@ -13,7 +13,7 @@ from report.sections.samples import read_grids
 from runtime.errors import UserError
 from training.directory import Run
 
-DSN_ROWS = ("itself", "restored", "shared only", "private only")
+DSN_ROWS = ("original", "reconstructed", "shared only", "private only")
 
 
 def adaptation_section(context: Context) -> Section:
@@ -98,7 +98,7 @@ def confusion(context: Context, run: Run) -> list[Block]:
 
 
 def reconstructions(context: Context, run: Run) -> list[Block]:
-    """DSN's last grid: digits of each domain, restored from all features, the shared and the private only."""
+    """DSN's last grid: digits of each domain, reconstructed from all features, the shared and the private only."""
     grids = read_grids(run)
     if not grids:
         return [Note(f"`{run.name}` has no grid of reconstructions yet.")]
@@ -106,5 +106,5 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
     cells = cut_grid(page, 8)
     names = [f"{domain}, {row}" for domain in (run.settings["source"], run.settings["target"]) for row in DSN_ROWS]
     figure = grid_figure(cells, names[: len(cells)], scale=2)
-    caption = f"digits at step {step}, and what is restored from both features, the shared and the private only."
+    caption = f"digits at step {step}, and reconstructions from both features, the shared only and the private only."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]

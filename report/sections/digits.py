@@ -44,7 +44,7 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     digits = sample_images(network, seeds, context.execution, labels)
     digits = digits.reshape(-1, 10, *digits.shape[1:])
     rows, columns = ([str(number) for number in range(count)] for count in digits.shape[:2])
-    figure = grid_figure(digits, rows, columns, scale=2, row_title="class asked for", column_title="noise")
+    figure = grid_figure(digits, rows, columns, scale=2, row_title="class requested", column_title="noise vector")
     caption = f"{len(labels)} digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:

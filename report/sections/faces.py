@@ -79,7 +79,7 @@ def between_latents(context: Context, run: Run) -> list[Block]:
 
 
 def vae_section(context: Context) -> Section:
-    """What the VAE restores, and how its latents lie."""
+    """What the VAE reconstructs, and how its latents lie."""
     blocks: list[Block] = []
     for run in (group[0] for group in repetitions(of_kind(context.runs, VAES))):
         for title, make in (("Reconstructions", reconstructions), ("t-SNE of latents", latents_by_attribute)):
@@ -93,7 +93,7 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
     faces = np.array(load_faces(context.data_of(run), "val", network.image_size, network.channels)[:RECONSTRUCTED])
     pictures, errors = reconstruct(network, faces, context.execution)
     columns = [f"{error:.4f}" for error in errors]
-    rows, names = np.stack([faces, pictures]), ["original", "restored"]
+    rows, names = np.stack([faces, pictures]), ["original", "reconstructed"]
     figure = grid_figure(rows, names, columns, column_title="MSE of values in [0, 1]")
     caption = f"the first {len(faces)} validation faces over their reconstructions, mean MSE {errors.mean():.4f}."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]
