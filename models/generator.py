@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, SHARE, Range, check_numbers
-
-if TYPE_CHECKING:
-    from models.samplers import Process
 
 DrawNoise = Callable[[], Tensor]
 
@@ -66,14 +63,15 @@ class Generator(nn.Module):
     """A network that makes images (channels, image_size, image_size) of noise of `latent_shape`.
 
     `classes` is the number of kinds of images that it can be asked for, 0 where it is given no labels. `diffusion` is
-    the process that leads from noise to images in steps, None where one evaluation does.
+    the process that leads from noise to images in steps (`models.samplers.DiffusionModel`), None where one evaluation
+    does.
     """
 
     classes: int = 0
     image_size: int = 64
     channels: int = 3
     latent_size: int
-    diffusion: "Process | None" = None
+    diffusion = None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
