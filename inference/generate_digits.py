@@ -1,6 +1,6 @@
 """Generate digits on request: `python -m inference.generate_digits --weights W --out DIR`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -35,13 +35,13 @@ class Config(Settings):
     grid: Path | None = None
     """Also write a sample grid, ten of each class, to this PNG (rows: classes; columns: noise vectors)."""
     snapshots: Path | None = None
-    """Also write six states of the reverse process of one digit to this PNG, and all of it as a GIF beside it."""
+    """Also write six states of the reverse process of one of them to this PNG, and all of it as a GIF beside it."""
     snapshot_digit: Annotated[int, Range(0, 9)] = 0
     """Class of the digit whose reverse process is shown, the first of its class."""
     snapshot_times: tuple[float, float, float, float, float, float] | None = None
-    """Times of the six states, from noise to image (0): t up to T, by default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T, or
-    noise levels sigma up to 80 of EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its
-    steps by default."""
+    """Times of the six states, from noise to image (0); the nearest that sampling visits are taken. t up to T, by
+    default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T (attention-unet: every fifth of T), or noise levels sigma up to 80 of
+    EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its steps by default."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "float32"
@@ -74,12 +74,10 @@ def check(config: Config, digits: Digits) -> None:
 
 
 def save_snapshots(config: Config, digits: Digits) -> None:
-    """Write the reverse process of a digit, at six times and as a GIF, in as many steps as there are."""
-    process = digits.network.diffusion
-    sampling = replace(config.sampling, steps=process.most_steps)
-    times, pictures = digits.process(config.snapshot_digit, config.seed, **vars(sampling))
+    """Write the reverse process by which the digit in the folder was made, at six times and as a GIF."""
+    times, pictures = digits.process(config.snapshot_digit, config.seed, **vars(config.sampling))
     pictures = pictures.repeat(ENLARGEMENT, axis=1).repeat(ENLARGEMENT, axis=2)
-    shown = nearest(times, config.snapshot_times or process.snapshot_times)
+    shown = nearest(times, config.snapshot_times or digits.network.diffusion.snapshot_times)
     save_png(config.snapshots, image_grid(pictures[shown], columns=len(shown), gap=ENLARGEMENT))
     frames = np.linspace(0, len(times) - 1, min(len(times), FRAMES)).round().astype(int)
     save_animation(config.snapshots.with_suffix(".gif"), pictures[frames])

@@ -15,6 +15,8 @@ from models.generator import check_width
 from models.guidance import label_vectors
 from models.samplers import DiffusionModel
 
+SNAPSHOTS = (1, 0.8, 0.6, 0.4, 0.2, 0)  # shares of T, as reported
+
 
 class DoubleConvolution(nn.Module):
     """Two 3x3 convolutions with group norm, GELU between; with `residual` added to the input, and a GELU after it."""
@@ -100,7 +102,7 @@ class AttentionUNet(DiffusionModel):
         check_width(width, 4)
         self.classes, self.image_size, self.channels = classes, size, channels
         self.embedding_size = 4 * width
-        self.diffusion = Diffusion(steps, schedule, prediction)
+        self.diffusion = Diffusion(steps, schedule, prediction, SNAPSHOTS)
         self.label_embedding = nn.Embedding(classes, self.embedding_size)
 
         def block(in_channels: int, out_channels: int, middle_channels: int = 0) -> Block:

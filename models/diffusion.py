@@ -35,6 +35,8 @@ class Diffusion(Process):
     steps: int = 1000
     schedule: Schedule = "linear"
     prediction: Prediction = "epsilon"
+    snapshots: tuple[float, ...] = (1, 0.6, 0.2, 0.12, 0.08, 0)
+    """Shares of T at which the reverse process is shown; most of the picture comes late."""
 
     @cached_property
     def alpha_bar(self) -> Tensor:
@@ -113,7 +115,7 @@ class Diffusion(Process):
     def _sampling_steps(self, sampling: Sampling) -> int:
         if sampling.steps or sampling.sampler == "ddpm":
             return sampling.steps or self.steps
-        return max(steps for steps in range(1, 21) if self.steps % steps == 0)
+        return max(steps for steps in range(1, 26) if self.steps % steps == 0)
 
     @property
     def most_steps(self) -> int:
@@ -122,8 +124,8 @@ class Diffusion(Process):
 
     @property
     def snapshot_times(self) -> tuple[float, ...]:
-        """Most of the picture comes late."""
-        return tuple(round(share * self.steps) for share in (1, 0.6, 0.2, 0.12, 0.08, 0))
+        """Whole times."""
+        return tuple(round(share * self.steps) for share in self.snapshots)
 
     def predict(
         self, network: Denoiser, x: Tensor, time: int, labels: Tensor | None, sampling: Sampling

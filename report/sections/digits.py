@@ -6,19 +6,17 @@ from matplotlib.figure import Figure
 from experiments import cells, tables
 from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
-from experiments.runs import DIGITS, of_kind, repetitions
-from inference.sampling import FRAMES, grid_requests, nearest, requests, reverse_process, sample_images
+from experiments.runs import DIGITS, commands_of, of_kind, repetitions
+from inference.sampling import FRAMES, grid_requests, nearest, reverse_process, sample_images
 from models.generator import Generator, Sampling
 from models.samplers import DiffusionModel
 from report.context import Context, attempt, not_run
 from report.figures import LETTERING, grid_figure, label_axes, panels
 from report.page import Block, Film, Heading, Note, Section
-from report.sections.overview import commands_of, table_of
+from report.sections.overview import table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
 from training.directory import Run
-
-MANY_STEPS = (100, 50, 25)  # the first that divides the training's is taken
 
 
 def digits_section(context: Context) -> Section:
@@ -29,7 +27,7 @@ def digits_section(context: Context) -> Section:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(context, run, "digits", digits_of)
         blocks += over_training(context, run, 10, 10, "digits")
-    return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
+    return Section("Generated digits", blocks + not_run(context, DIGITS))
 
 
 def digits_of(context: Context, run: Run) -> list[Block]:
@@ -48,21 +46,19 @@ def digits_of(context: Context, run: Run) -> list[Block]:
     caption = f"{len(labels)} digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
-        blocks += making_of_a_zero(context, run, network)
+        blocks += making_of_a_zero(context, run, network, seeds[0].item())
         blocks += settings_of_sampling(context, run)
     return blocks
 
 
-def making_of_a_zero(context: Context, run: Run, network: DiffusionModel) -> list[Block]:
-    """The making of the first 0 of the grid: six snapshots as a picture, all of it as a film."""
-    most = network.diffusion.most_steps
-    steps = next((steps for steps in MANY_STEPS if most % steps == 0), most)
-    seeds, _ = requests(context.config.seed, 1)
-    times, pictures = reverse_process(network, seeds[0].item(), 0, context.execution, Sampling(steps=steps))
-    names = [f"t = {time:.3g}" for time in times]
+def making_of_a_zero(context: Context, run: Run, network: DiffusionModel, seed: int) -> list[Block]:
+    """How the first 0 of the grid was made from this seed: six snapshots as a picture, all of it as a film."""
+    times, pictures = reverse_process(network, seed, 0, context.execution, Sampling())
+    steps = len(times) - 1
+    names = [f"t = {round(time, 3):g}" for time in times]
     at = nearest(times, network.diffusion.snapshot_times)
     figure = grid_figure(pictures[at][None], columns=[names[index] for index in at], scale=4)
-    caption = f"the reverse process of the first 0, t from {times[0]:g} (noise) to 0 in {steps} steps."
+    caption = f"the reverse process of the first 0 of the grid, t from {times[0]:g} (noise) to 0 in {steps} steps."
     frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
     film = Film(pictures[frames], [names[index] for index in frames], scale=8)
     return [context.draw(run, "reverse", figure, caption, chart=False, film=film)]
@@ -81,7 +77,7 @@ def settings_of_sampling(context: Context, run: Run) -> list[Block]:
         blocks.append(context.draw(run, "guidance", figure, caption))
     if samplers:
         blocks += table_of(lambda: tables.systems(samplers), f"`{run.name}`: mean ± standard deviation over seeds.")
-    if not (guidance and samplers):
+    if not ((guidance and samplers) or context.config.report):
         text = f"`{run.name}` was not scored at several guidance scales, or with several samplers; to do so:"
         blocks.append(Note(text, commands_of(run, SAMPLING)))
     return blocks

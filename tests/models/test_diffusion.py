@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
+from models import NETWORKS
 from models.diffusion import Diffusion
 from models.generator import Sampling
 from models.guidance import NO_LABEL, drop_labels, guided, label_vectors
@@ -217,7 +218,17 @@ def test_the_process_is_shown_from_noise_to_image():
 def test_default_steps():
     assert Diffusion(T).times(Sampling("ddpm")) == list(range(T, -1, -1))
     assert Diffusion(T).times(Sampling("dpm++")) == list(range(T, -1, -3))
-    assert Diffusion(50).times(Sampling()) == list(range(50, -1, -5))  # 20 does not divide 50
+    assert Diffusion(30).times(Sampling()) == list(range(30, -1, -2))  # 25 does not divide 30
+
+
+@pytest.mark.parametrize(
+    ("network", "stated"),
+    [("context-unet", [500, 300, 100, 60, 40, 0]), ("attention-unet", [1000, 800, 600, 400, 200, 0])],
+)
+def test_sampling_visits_the_six_times_that_the_reports_show(network, stated):
+    process = NETWORKS[network](width=8).diffusion
+    assert list(process.snapshot_times) == stated
+    assert set(stated) <= set(process.times(Sampling()))
 
 
 @pytest.mark.parametrize(
