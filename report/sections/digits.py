@@ -27,7 +27,7 @@ def digits_section(context: Context) -> Section:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(context, run, "digits", digits_of)
         blocks += over_training(context, run, 10, 10, "digits")
-    return Section("Generated digits", blocks + not_run(context, DIGITS))
+    return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
 
 
 def digits_of(context: Context, run: Run) -> list[Block]:
