@@ -26,13 +26,13 @@ from runtime.errors import UserError, run_command
 from runtime.processes import share_of
 from runtime.seeds import RandomStream
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SHARE
-from training.config import TrainConfig, parse_command_line
+from training.config import SampleGrids, TrainConfig, parse_command_line
 from training.ema import EMA
 from training.run import TrainingRun
 
 
 @dataclass
-class Config(TrainConfig):
+class Config(SampleGrids, TrainConfig):
     """Settings of the distillation of a diffusion model of digits."""
 
     kind = "digits"
@@ -59,8 +59,6 @@ class Config(TrainConfig):
     """Highest learning rate."""
     max_gradient_norm: Annotated[float, AT_LEAST_0] = 1.0
     """Clip the gradient's norm at this value (0: no clipping)."""
-    sample_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between sample grids."""
 
     def check(self) -> None:
         """Raise UserError for settings that cannot work."""

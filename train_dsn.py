@@ -19,15 +19,15 @@ from models.weights import not_defaults
 from runtime.errors import run_command
 from runtime.images import image_grid, to_uint8
 from runtime.seeds import derived_seed
-from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
+from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import AdaptationConfig, Domains, update_domain_classifier
-from training.config import parse_command_line, varied
+from training.config import SampleGrids, parse_command_line, varied
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
 
 @dataclass
-class Config(AdaptationConfig):
+class Config(SampleGrids, AdaptationConfig):
     """Settings of DSN; its three encoders are feature extractors of --network."""
 
     RETIRED = AdaptationConfig.RETIRED | {"ramp": False, "confusion_weight": 0.0}
@@ -45,8 +45,6 @@ class Config(AdaptationConfig):
     """Update the domain classifier by itself, first in each step, with an optimizer of its own."""
     reported_losses: bool = False
     """Reconstruction and difference losses in report 003's form instead of the paper's."""
-    sample_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between sample grids."""
 
 
 DSN = Config(lr=1e-4, epochs=100)

@@ -82,6 +82,7 @@ RECIPES = {
             halve_every_steps=3000,
             ema_decay=0.0,
             estimate_batch_norm=False,
+            sample_epochs=5,
         ),
     ),
     "vae-ema": (

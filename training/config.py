@@ -102,7 +102,22 @@ class TrainConfig(Schedule, Settings):
 
 
 @dataclass
-class GeneratorConfig(TrainConfig):
+class SampleGrids:
+    """When a run's sample grids are due."""
+
+    sample_every: Annotated[int, AT_LEAST_1] = 500
+    """Steps between sample grids."""
+    sample_epochs: Annotated[int, AT_LEAST_0] = 0
+    """First epochs after each of which there is a sample grid too (0: none)."""
+
+    def grid_is_due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether a sample grid belongs after so many steps, besides that at the end."""
+        epoch, rest = divmod(step, steps_per_epoch)
+        return step % self.sample_every == 0 or (rest == 0 and epoch <= self.sample_epochs)
+
+
+@dataclass
+class GeneratorConfig(SampleGrids, TrainConfig):
     """Settings shared by the scripts whose network makes images."""
 
     size: Annotated[int, OneOf(numbers=(32, 64, 128))] = 64
@@ -110,8 +125,6 @@ class GeneratorConfig(TrainConfig):
     resized."""
     channels: Annotated[int, OneOf(numbers=(1, 3))] = 3
     """Channels of the images: 3 for RGB, 1 for gray."""
-    sample_every: Annotated[int, AT_LEAST_1] = 500
-    """Steps between sample grids."""
     estimate_batch_norm: bool = True
     """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 
@@ -126,7 +139,7 @@ GROUPS = {
     "|momentum|weight_decay|max_gradient_norm|skip_.*|ema_.*",
     "data and augmentation": "data|domain|size|channels|source|target|target_ratio|balanced|flip|augment.*",
     "run": "runs|name|resume|seed|device|precision|deterministic|channels_last|compile"
-    "|(log|sample|checkpoint|keep)_every|checkpoint_seconds",
+    "|(log|sample|checkpoint|keep)_every|sample_epochs|checkpoint_seconds",
 }
 
 

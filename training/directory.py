@@ -11,7 +11,7 @@ from typing import Any
 # Settings that say where and how fast a run was made, not what it is.
 LOCAL_SETTINGS = {"data", "runs", "name", "resume", "epochs", "max_steps", "device", "precision", "channels_last"}
 LOCAL_SETTINGS |= {"compile", "log_every", "sample_every", "checkpoint_every", "checkpoint_seconds", "keep_every"}
-LOCAL_SETTINGS |= {"skip_bad_updates"}
+LOCAL_SETTINGS |= {"skip_bad_updates", "sample_epochs"}
 
 
 @dataclass

@@ -162,7 +162,7 @@ class TrainingRun:
         `measure` what is logged every `checkpoint_every` steps. Raises UserError, and leaves the former files, when a
         loss or the state of training is not finite.
         """
-        sample_due = sample is not None and self._due(self.config.sample_every)
+        sample_due = sample is not None and self._grid_due()
         scheduled = self._due(self.config.checkpoint_every) or self._keep_due() or self._ending
         measure_due = measure is not None and scheduled
         save_due = scheduled and self._save_due()
@@ -226,6 +226,9 @@ class TrainingRun:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.total
+
+    def _grid_due(self) -> bool:
+        return self.step == self.total or self.config.grid_is_due(self.step, self.steps_per_epoch)
 
     def _save_due(self) -> bool:
         """Whether a scheduled checkpoint is to be written; what time it is, the first process decides for all."""

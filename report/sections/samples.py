@@ -11,7 +11,7 @@ from runtime.images import image_grid
 from training.directory import Run
 
 FRAMES = 16  # of a film
-STILLS = 6  # rows of the picture
+STILLS = 6  # rows of the picture, besides those of the first epochs
 
 
 def read_grids(run: Run) -> list[tuple[int, np.ndarray]]:
@@ -28,20 +28,26 @@ def read_grids(run: Run) -> list[tuple[int, np.ndarray]]:
 def over_training(context: Context, run: Run, columns: int, every: int, what: str) -> list[Block]:
     """The samples of a run from the same noise over its training, from grids of so many `columns`.
 
-    A row of the picture has as many samples of a grid, each `every`-th; the film the first 32, or of digits all.
+    A row of the picture has as many samples of a grid, each `every`-th; the film the first 32, or of digits all. Of
+    runs with sample grids after each of the first epochs, these are the picture's first rows.
     """
     grids = read_grids(run)
     if len(grids) < 2:
         return []
-    steps, pages = zip(*evenly(grids, FRAMES), strict=True)
-    samples = np.stack([cut_grid(page, columns) for page in pages])
-    samples = samples.reshape(len(pages), -1, *samples.shape[3:])
-    names = [f"epoch {run.epochs(step):.3g}" for step in steps]
-    stills = evenly(list(range(len(pages))), STILLS)
-    rows = samples[stills][:, : columns * every : every]
+    early = run.settings.get("sample_epochs", 0)
+    first = [one for one in grids if run.epochs(one[0]) <= early and run.epochs(one[0]).is_integer()]
+    later = [one for one in grids if run.epochs(one[0]) > early]
     shown, scale = (32, 1) if columns == 8 else (None, 2)
-    film = Film(np.stack([image_grid(of_a_grid[:shown], columns) for of_a_grid in samples]), names, scale)
-    figure = grid_figure(rows, [names[index] for index in stills], scale=scale)
+
+    def samples_of(chosen: list[tuple[int, np.ndarray]]) -> tuple[list[str], list[np.ndarray]]:
+        samples = [cut_grid(page, columns) for _, page in chosen]
+        names = [f"epoch {run.epochs(step):.3g}" for step, _ in chosen]
+        return names, [one.reshape(-1, *one.shape[2:]) for one in samples]
+
+    names, rows = samples_of([*first, *evenly(later, STILLS)])
+    figure = grid_figure(np.stack(rows)[:, : columns * every : every], names, scale=scale)
+    names, frames = samples_of(evenly(grids, FRAMES))
+    film = Film(np.stack([image_grid(frame[:shown], columns) for frame in frames]), names, scale)
     caption = f"{what} from the same noise vectors over the training."
     return [context.draw(run, "samples", figure, caption, chart=False, film=film)]
 

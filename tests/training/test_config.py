@@ -10,7 +10,7 @@ import tyro
 import train_acgan
 from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, OnlyWith
-from training.config import TrainConfig, parse_command_line, varied
+from training.config import SampleGrids, TrainConfig, parse_command_line, varied
 
 
 @dataclass
@@ -177,3 +177,9 @@ def test_only_a_run_of_the_same_recipe_can_be_resumed(tmp_path):
     (tmp_path / "mine" / "config.json").write_text('{"settings": ')
     with pytest.raises(UserError, match=r"config\.json cannot be read"):
         parse("fast", "--runs", tmp_path, "--name", "mine", "--resume")
+
+
+def test_sample_grids_are_due_after_the_first_epochs_too():
+    grids = SampleGrids(sample_every=7, sample_epochs=2)
+    assert [step for step in range(1, 20) if grids.grid_is_due(step, steps_per_epoch=5)] == [5, 7, 10, 14]
+    assert not SampleGrids().grid_is_due(5, steps_per_epoch=5)
