@@ -25,12 +25,12 @@ def of_system(system: str) -> list[NamedTuple]:
     return [line for line in reported() if line.system == system and not line.scenario]
 
 
-def best(source: str, target: str, *systems: str) -> float | None:
-    """The best accuracy, in per cent, that any report states in a scenario for these systems; None for none.
+def best(source: str, target: str, *systems: str, report: str = "") -> float | None:
+    """The best accuracy, in per cent, that any report, or this one, states in a scenario for these systems.
 
-    Without `systems`, for any adaptation.
+    Without `systems`, for any adaptation; None for none.
     """
-    lines = [line for line in reported() if line.scenario == f"{source}-{target}"]
+    lines = [line for line in reported() if line.scenario == f"{source}-{target}" and report in ("", line.report)]
     if systems:
         chosen = [line for line in lines if line.system in systems]
     else:

@@ -43,7 +43,7 @@ def record_of(run: Run) -> Record | None:
     command = (run.config.get("commands") or [""])[0]
     told = {name: basis for name, basis in measured.items() if basis}
     return {
-        "system": run.recipe or settings["recipe"],
+        "system": run.recipe or f"{settings['recipe']} ensemble",
         "seed": settings["seed"],
         "settings": {name: value for name, value in settings.items() if name not in NOT_COMPARED},
         "epochs": round(run.epochs(settings["steps"]), 2) if run.config.get("steps_per_epoch") else None,

@@ -1,12 +1,16 @@
 """The runs in a folder of run directories, by the problem that they are about."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from experiments.results import Record, record_of
 from experiments.rows import config_of, scripts
 from runtime.errors import UserError
+from runtime.files import read_arrays
 from training.directory import Run, read_run
 
 FACES, VAES, DIGITS, ADAPTATION, OTHER = "faces", "vae", "digits", "adaptation", "other"
@@ -65,6 +69,28 @@ def kind_of(run: Run) -> str:
 def kind_of_recipe(recipe: str) -> str:
     """Which problem a recipe is about."""
     return config_of(recipe).kind
+
+
+def points_of(run: Run) -> dict[str, np.ndarray]:
+    """What metrics.tsne wrote of a run: the `plane` (N, 2), and what its points are.
+
+    Raises UserError where it was not run, or not on the present weights.
+    """
+    path = run.folder / "tsne.npz"
+    remedy = f"run {shlex.join(['.venv/bin/python', '-m', 'metrics.tsne', str(run.folder)])}"
+    if not path.exists():
+        raise UserError(f"features were not measured: {remedy}")
+    if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
+        raise UserError(f"the weights are newer than the measured features: {remedy}")
+    return read_arrays(path, remedy)
+
+
+def commands_of(run: Run, scores: tuple[str, ...]) -> str:
+    """The commands of experiments.rows that score a run, by which its numbers get into the tables, for a shell."""
+    places = {"run": run.folder, "data": run.settings.get("data"), "domain": run.settings.get("domain", "mnistm")}
+    places |= {"dims": 2048, "classifier": "Classifier.pth"}
+    commands = [[word.format(**places) for word in command.split()] for command in scores]
+    return "\n".join(shlex.join([".venv/bin/python", "-m", *words]) for words in commands)
 
 
 def _search(folder: Path, root: Path, found: Found) -> None:

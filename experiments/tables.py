@@ -49,11 +49,12 @@ def systems(records: list[Record]) -> pd.DataFrame:
     return table(["system", "conditions", "epochs", *titles, "runs", "reported", "training"], lines)
 
 
-def scenarios(records: list[Record]) -> pd.DataFrame:
+def scenarios(records: list[Record], report: str = "") -> pd.DataFrame:
     """Rows are scenarios and conditions, columns systems: accuracy on test.csv (on val.csv) of the target in per cent.
 
     Supervised runs are the source-only baseline of every scenario from their domain that was adapted, and the upper
-    bound of every one to it, in rows whose conditions are theirs. Raises UserError for scores that do not compare.
+    bound of every one to it, in rows whose conditions are theirs. The last column is of one `report`, or the best of
+    all. Raises UserError for scores that do not compare.
     """
     results.refuse_mixture(records)
     rows = scenario_rows(records)
@@ -63,7 +64,7 @@ def scenarios(records: list[Record]) -> pd.DataFrame:
     for (source, target, conditions), row in rows.items():
         cells = [accuracies(row[name], target) if name in row else "" for name in names]
         runs = ", ".join(sorted({str(max(line.n.values())) for line in row.values()}))
-        figures = [best(source, target, SOURCE_ONLY), best(source, target)]
+        figures = [best(source, target, SOURCE_ONLY, report=report), best(source, target, report=report)]
         stated = ", ".join(f"{figure:g}" for figure in figures if figure is not None)
         lines.append([scenario(source, target), in_words(dict(conditions)), *cells, runs, stated])
     titles = [name if name in BOUNDS else f"`{name}`" for name in names]
@@ -116,11 +117,19 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
             if _is_of(line, one):
                 target, metric = one.scenario.split("-")[-1], one.metric.split("-")[0]
                 scores = accuracies(line, target) if target else scores_of(line, metric)
-                found += [[scores, epochs_of(line), in_words(conditions)]] * bool(scores)
+                other = [line.system] if one.system not in (line.system, *BOUNDS) else []
+                ours = ", ".join(filter(None, [*other, in_words(conditions)]))
+                found += [[scores, epochs_of(line), ours]] * bool(scores)
         about = [one.system, place, one.metric, one.value, one.conditions]
         lines += [[*about, *ours] for ours in found or [["not measured", "", ""]]]
     columns = ["system", "scenario", "metric", "reported", "its conditions", "measured", "epochs", "our conditions"]
     return table(columns, lines)
+
+
+def in_a_line(record: Record, report: str) -> str:
+    """What a report states of the system of one record, and what was measured: sentences for a caption."""
+    lines = [one for one in beside_reported([record], report).itertuples() if one.measured != "not measured"]
+    return "".join(f" {one.scenario or one.metric}: reported {one.reported}, measured {one.measured}." for one in lines)
 
 
 def claims(records: list[Record]) -> pd.DataFrame:
@@ -194,9 +203,11 @@ def conditions_of(summary: pd.DataFrame, ignored: tuple[str, ...] = ()) -> list[
 
 
 def _is_of(line: NamedTuple, one: NamedTuple) -> bool:
-    """Whether a line of a summary is of the system, the scenario and, of a bound, the network that a report names."""
+    """Whether a line of a summary is of the system, or its ensemble, the scenario and, of a bound, the network that a
+    report names."""
     source, _, target = one.scenario.partition("-")
     if one.system in BOUNDS:
         network, trained_on = one.conditions.partition(";")[0], source if one.system == SOURCE_ONLY else target
         return (line.system, line.settings.get("source")) == (f"supervised-{network}", trained_on)
-    return line.system == one.system and (not target or place_of(line.settings) == (source, target))
+    ours = line.system in (one.system, f"{one.system} ensemble")
+    return ours and (not target or place_of(line.settings) == (source, target))

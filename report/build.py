@@ -33,6 +33,7 @@ def main(config: Config) -> None:
     shown = [reported_section] * bool(config.report) + [scores_section, faces_section, vae_section, digits_section]
     shown += [adaptation_section, curves_section, settings_section, networks_section]
     sections = [make(context) for make in tqdm(shown, "sections", leave=False, disable=None)]
+    sections = [section for section in sections if section.blocks]
     sections.insert(0, runs_section(context, found.skipped))  # made last, when all that is damaged was found
     for run in found.runs:
         for problem in run.problems:
@@ -42,10 +43,9 @@ def main(config: Config) -> None:
         f"{count} run{'s' * (count > 1)} found in `{config.runs}`. What has no run is not shown; a line says how to "
         "make it. Every figure lies in `figures/` as PNG and PDF."
     )
+    title = f"Report {config.report}, reproduced" if config.report else "Faces and digits: what was run"
     for name in ("report.html", "report.md"):
-        write_atomically(
-            config.out / name, render(f"{name}.j2", "Faces and digits: what was run", lead, sections).encode()
-        )
+        write_atomically(config.out / name, render(f"{name}.j2", title, lead, sections).encode())
     print(f"{config.out / 'report.html'}: {count} runs, {len(gallery.names)} figures")
 
 

@@ -1,14 +1,14 @@
 """What the sections of the report share: the runs, where figures go, how networks run, where data is."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from experiments import tables
+from experiments.reports import REPORTS, system_of
 from experiments.results import Record, identity, record_of
 from experiments.rows import ROOT, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
@@ -17,9 +17,10 @@ from report.gallery import Gallery
 from report.page import Block, Film, Note, Picture
 from runtime.device import Execution
 from runtime.errors import UserError
-from runtime.files import read_arrays
 from runtime.settings import Settings
 from training.directory import Run
+
+SCORED = ("faces", "grid", "reconstructions", "tsne")  # figures whose captions say what was reported and measured
 
 
 @dataclass
@@ -64,11 +65,16 @@ class Context:
             raise UserError("no weights were written yet")
         return self.execution.place(load_weights(run.weights, kind)[0])
 
+    def record_of(self, run: Run) -> Record | None:
+        """What a run reached, under the name of the course report's row that it is."""
+        record, system = record_of(run), system_of(self.config.report, run.folder.name)
+        return record | {"system": system} if record and system else record
+
     def records(self, *kinds: str) -> list[Record]:
         """What the runs and votes of these kinds, or all, reached; of equal runs with equal seeds the first."""
         records: dict[object, Record] = {}
         for run in of_kind(self.runs, *kinds) if kinds else self.runs:
-            record = record_of(run)
+            record = self.record_of(run)
             if record and records.setdefault(identity(record), record) is not record:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
         return [*records.values(), *(self.votes if ADAPTATION in kinds or not kinds else [])]
@@ -78,6 +84,8 @@ class Context:
     ) -> Picture:
         """`figure` of a run as WHAT-RUN; the caption begins with the run and how long it was trained."""
         about = f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
+        if self.config.report and what in SCORED and (record := self.record_of(run)):
+            caption += tables.in_a_line(record, self.config.report)
         return self.gallery.add(f"{what}-{run.name}", figure, f"{about}: {caption}", chart, film)
 
 
@@ -89,27 +97,19 @@ def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run]
         return [Note(f"`{run.name}`: {what} left out, {error}")]
 
 
-def not_run(runs: list[Run], kind: str) -> list[Block]:
-    """A line on the recipes of this problem that have no run, and the commands that would make them."""
-    recipes = {recipe: script for recipe, script in scripts().items() if kind_of_recipe(recipe) == kind}
-    missing = [recipe for recipe in recipes if recipe not in {*variants(), *(run.recipe for run in runs)}]
+def not_run(context: Context, kind: str) -> list[Block]:
+    """A line on the recipes of this problem that have no run, and the commands that would make them.
+
+    On the page of a course report only its own are missed.
+    """
+    report, script, left_out = context.config.report, scripts(), {run.recipe for run in context.runs}
+    left_out |= set() if report else set(variants())
+    known = dict.fromkeys(row.recipe for row in REPORTS[report]()) if report else script
+    missing = [recipe for recipe in known if kind_of_recipe(recipe) == kind and recipe not in left_out]
     if not missing:
         return []
     domains = " --source mnistm --target svhn" if kind == ADAPTATION else ""
-    commands = [f"bash scripts/{recipes[recipe].removesuffix('.py')}.sh {recipe}{domains}" for recipe in missing]
+    commands = [f"bash scripts/{script[recipe].removesuffix('.py')}.sh {recipe}{domains}" for recipe in missing]
+    commands = [f"bash scripts/reproduce.sh report-{report}"] if report else commands
     names = ", ".join(f"`{recipe}`" for recipe in missing)
     return [Note(f"No run of {names}; to make {'them' if len(missing) > 1 else 'it'}:", "\n".join(commands))]
-
-
-def points_of(run: Run) -> dict[str, np.ndarray]:
-    """What metrics.tsne wrote of a run: the `plane` (N, 2), and what its points are.
-
-    Raises UserError where it was not run, or not on the present weights.
-    """
-    path = run.folder / "tsne.npz"
-    remedy = f"run {shlex.join(['.venv/bin/python', '-m', 'metrics.tsne', str(run.folder)])}"
-    if not path.exists():
-        raise UserError(f"features were not measured: {remedy}")
-    if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
-        raise UserError(f"the weights are newer than the measured features: {remedy}")
-    return read_arrays(path, remedy)

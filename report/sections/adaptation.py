@@ -4,9 +4,9 @@ import numpy as np
 
 from experiments import cells, tables
 from experiments.reported import ON_TARGET, SOURCE_ONLY, best
-from experiments.runs import ADAPTATION, of_kind, repetitions
+from experiments.runs import ADAPTATION, of_kind, points_of, repetitions
 from metrics.confusion import confusion_figure
-from report.context import Context, attempt, not_run, points_of
+from report.context import Context, attempt, not_run
 from report.figures import LETTERING, cut_grid, grid_figure, label_axes, panels, scatter
 from report.page import Block, Heading, Note, Section
 from report.sections.samples import read_grids
@@ -30,13 +30,13 @@ def adaptation_section(context: Context) -> Section:
         blocks += confusion(context, run)
         if run.settings.get("method") == "dsn":
             blocks += reconstructions(context, run)
-    return Section("Domain adaptation", blocks + not_run(context.runs, ADAPTATION))
+    return Section("Domain adaptation", blocks + not_run(context, ADAPTATION))
 
 
 def bars(context: Context) -> list[Block]:
     """Bars of target accuracy by scenario and system, on test.csv, or val.csv without labels; nothing without runs.
 
-    Lines are the best that any report states.
+    Lines are the best that any report states; of the page of one report, its own.
     """
     try:
         rows = tables.scenario_rows(context.records(ADAPTATION))
@@ -45,11 +45,12 @@ def bars(context: Context) -> list[Block]:
     if not rows:
         return []
     adapted = dict.fromkeys(name for row in rows.values() for name in row if name not in (SOURCE_ONLY, ON_TARGET))
-    names, width = [SOURCE_ONLY, *adapted, ON_TARGET], 0.8 / (len(adapted) + 2)
+    names, width, report = [SOURCE_ONLY, *adapted, ON_TARGET], 0.8 / (len(adapted) + 2), context.config.report
     figure, (axes,) = panels(1, height=3.2, width=2 + 1.6 * len(rows))
     for place, ((source, target, _), row) in enumerate(rows.items()):
         for number, name in enumerate(names):
-            left, stated = place + number * width, best(source, target, *([name] if name not in adapted else []))
+            own = [name] if report or name not in adapted else []
+            left, stated = place + number * width, best(source, target, *own, report=report)
             if name in row:
                 split = f"{target} test" if f"{target} test" in row[name].mean else f"{target} val"
                 mean, std = (100 * part.get(split, np.nan) for part in (row[name].mean, row[name].std))
@@ -63,22 +64,23 @@ def bars(context: Context) -> list[Block]:
     axes.set_ylim(0, 100)
     label_axes(axes, "", "accuracy / %")
     axes.legend(fontsize=LETTERING - 1, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    caption = "Target accuracies, mean and standard deviation over seeds; black lines are the best reported."
+    lines = f"what report {report} states" if report else "the best reported"
+    caption = f"Target accuracies, mean and standard deviation over seeds; black lines are {lines}."
     return [Heading("Source, adapted, target"), context.gallery.add("adaptation", figure, caption)]
 
 
 def features_in_the_plane(context: Context, run: Run) -> list[Block]:
-    """t-SNE of validation digits by class and by domain."""
+    """t-SNE of validation digits by class and, where there are two, by domain."""
     points = points_of(run)
-    figure, (left, right) = panels(2, columns=2, height=3.6, width=3.6)
+    names = points["names"].tolist()
+    figure, (left, *right) = panels(min(2, len(names)), columns=2, height=3.6, width=3.6)
     scatter(left, points["plane"], points["labels"], list(map(str, range(points["labels"].max() + 1))), digits=True)
-    scatter(right, points["plane"], points["domains"], points["names"].tolist())
     left.set_title("by class", fontsize=LETTERING + 1)
-    right.set_title("by domain", fontsize=LETTERING + 1, loc="right")
-    domains = " and ".join(points["names"].tolist())
-    caption = (
-        f"t-SNE of the features of {len(points['labels'])} validation digits of {domains}, by class and by domain."
-    )
+    for axes in right:
+        scatter(axes, points["plane"], points["domains"], names)
+        axes.set_title("by domain", fontsize=LETTERING + 1, loc="right")
+    how = "by class and by domain" if right else "by class"
+    caption = f"t-SNE of the features of {len(points['labels'])} validation digits of {' and '.join(names)}, {how}."
     return [context.draw(run, "tsne", figure, caption)]
 
 

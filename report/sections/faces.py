@@ -3,12 +3,12 @@
 import numpy as np
 
 from data.faces import load_faces
-from experiments.runs import FACES, VAES, of_kind, repetitions
+from experiments.runs import FACES, VAES, of_kind, points_of, repetitions
 from inference.reconstruction import reconstruct
 from inference.sampling import sample_between, sample_images
 from models.generator import Generator
 from models.vae import VAE
-from report.context import Context, attempt, not_run, points_of
+from report.context import Context, attempt, not_run
 from report.figures import grid_figure, label_axes, panels, scatter
 from report.page import Block, Heading, Section
 from report.sections.samples import over_training
@@ -37,7 +37,7 @@ def faces_section(context: Context) -> Section:
         blocks.append(Heading("Between two latents"))
         for run in runs:
             blocks += attempt(context, run, "interpolation", between_latents)
-    return Section("Generated faces", blocks + not_run(context.runs, FACES))
+    return Section("Generated faces", blocks + not_run(context, FACES))
 
 
 def first_faces(context: Context, run: Run) -> list[Block]:
@@ -84,7 +84,7 @@ def vae_section(context: Context) -> Section:
     for run in (group[0] for group in repetitions(of_kind(context.runs, VAES))):
         for title, make in (("Reconstructions", reconstructions), ("t-SNE of latents", latents_by_attribute)):
             blocks += [Heading(f"{title}: `{run.name}`"), *attempt(context, run, title.lower(), make)]
-    return Section("Variational autoencoder", blocks + not_run(context.runs, VAES))
+    return Section("Variational autoencoder", blocks + not_run(context, VAES))
 
 
 def reconstructions(context: Context, run: Run) -> list[Block]:

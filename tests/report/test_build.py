@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.reports import REPORTS
 from experiments.results import record_of
 from experiments.rows import DIGITS, scripts
-from experiments.runs import find_runs, kind_of_recipe, repetitions
+from experiments.runs import commands_of, find_runs, kind_of_recipe, points_of, repetitions
 from models import NETWORKS
 from report.build import Config, main
-from report.context import points_of
-from report.figures import cut_grid
+from report.figures import cut_grid, grid_figure
 from report.page import Note, Section, Table, render
-from report.sections.overview import commands_of
+from report.sections import digits as digits_section
+from report.sections import samples
 from report.sections.training import panels_of, shares
 from runtime.errors import UserError
 from runtime.images import image_grid
@@ -89,9 +90,58 @@ def test_scores_stand_beside_the_reported(report):
 
 def test_a_report_stands_beside_what_was_measured(one, tmp_path):
     _, markdown = build(one, tmp_path / "out", report="000")
+    assert markdown.startswith("# Report 000, reproduced")
     assert "## Report 000: reported and measured" in markdown
     assert "| dcgan |  | FID-2048 | 27 | 139 epochs | FID-768 0.500 | 2 |" in markdown
     assert "| dann-acgan | MNIST-M → USPS | accuracy | 73 |  | not measured |  |" in markdown
+    assert "none was chosen. FID-2048: reported 27, measured FID-768 0.500." in markdown
+    # It misses its own systems alone, and a section of which it has none is left out.
+    assert "No run of `acgan28`; to make it:" in markdown and "> bash scripts/reproduce.sh report-000" in markdown
+    assert "No run of `supervised-dann-acgan`, `dann-acgan`; to make them:" in markdown
+    assert "sagan" not in markdown and "## Variational autoencoder" not in markdown
+
+
+def test_rows_of_one_recipe_stand_under_their_own_names(one, runs, tmp_path):
+    voter = next(row for row in REPORTS["001"]() if row.system == "dann28-wide")
+    shutil.copytree(runs / "sweep" / "dann1", one / voter.name(full=False))
+    _, markdown = build(one, tmp_path / "out", report="001")
+    assert "| scenario | `dann28-wide` | runs |" in markdown
+
+
+@pytest.fixture
+def pictures_of(monkeypatch):
+    """The pictures of each figure of digits, in the order in which they are drawn."""
+    drawn = []
+
+    def draw(pictures, *names, **options):
+        drawn.append((pictures, options))
+        return grid_figure(pictures, *names, **options)
+
+    monkeypatch.setattr(digits_section, "grid_figure", draw)
+    return drawn
+
+
+def test_the_process_that_is_shown_made_the_first_digit_of_the_grid(runs, tmp_path, pictures_of):
+    shutil.copytree(runs / "context-unet", tmp_path / "runs" / "context-unet")
+    build(tmp_path / "runs", tmp_path / "out")
+    (grid, _), (process, options) = pictures_of
+    assert process.shape == (1, 6, 28, 28, 3)
+    assert options["columns"] == [f"t = {time}" for time in (10, 6, 2, 1, 1, 0)]
+    np.testing.assert_allclose(process[0, -1].astype(int), grid[0, 0].astype(int), atol=1)
+    assert np.abs(process[0, 0].astype(int) - process[0, -1]).mean() > 2
+
+
+def test_samples_after_each_of_the_first_epochs_come_first(one, runs, tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(samples, "grid_figure", lambda rows, labels, **o: names.append(labels) or grid_figure(rows))
+    config = json.loads((one / "dcgan" / "config.json").read_text())
+    config["settings"]["sample_epochs"] = 2
+    (one / "dcgan" / "config.json").write_text(json.dumps(config))
+    folder = one / "dcgan" / "samples"
+    for step in (7, 12, 15, *range(20, 60, 5)):
+        shutil.copy(folder / "0000005.png", folder / f"{step:07d}.png")
+    build(one, tmp_path / "out")
+    assert names[0] == [f"epoch {epoch}" for epoch in (1, 2, 2.4, 4, 6, 7, 9, 11)]
 
 
 def test_networks_are_printed_with_their_parameters(one, tmp_path, report):
