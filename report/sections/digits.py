@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 from experiments import cells, tables
 from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
-from experiments.runs import DIGITS, of_kind, repetitions
+from experiments.runs import DIGITS, commands_of, of_kind, repetitions
 from inference.sampling import FRAMES, grid_requests, nearest, reverse_process, sample_images
 from models.generator import Generator, Sampling
 from models.samplers import DiffusionModel
 from report.context import Context, attempt, not_run
 from report.figures import LETTERING, grid_figure, label_axes, panels
 from report.page import Block, Film, Heading, Note, Section
-from report.sections.overview import commands_of, table_of
+from report.sections.overview import table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
 from training.directory import Run
@@ -27,7 +27,7 @@ def digits_section(context: Context) -> Section:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(context, run, "digits", digits_of)
         blocks += over_training(context, run, 10, 10, "digits")
-    return Section("Generated digits", blocks + not_run(context.runs, DIGITS))
+    return Section("Generated digits", blocks + not_run(context, DIGITS))
 
 
 def digits_of(context: Context, run: Run) -> list[Block]:

@@ -1,5 +1,7 @@
 """The rows of all experiments are runs that the training scripts know, and numbers that a report states."""
 
+import re
+
 import pytest
 
 from experiments import results
@@ -66,6 +68,23 @@ def test_each_report_trains_every_system_that_it_states_a_number_of(report):
                 options = [row.options for row in rows if (row.system or row.recipe) == line.system]
                 domains = "--source {} --target {}".format(*line.scenario.split("-")) if line.scenario else ""
                 assert any(domains in each for each in options)
+
+
+LENGTH = re.compile(r"(\d+) (epochs|steps)")
+
+
+@pytest.mark.parametrize("line", [line for line in reported() if LENGTH.search(line.conditions)], ids=str)
+def test_the_full_length_is_the_reported_one(line):
+    source, _, target = line.scenario.partition("-")
+    system, domains = line.system, f"--source {source} --target {target}" if target else ""
+    if system in BOUNDS:
+        domains = f"--source {source if system == 'source only' else target}"
+        system = f"supervised-{line.conditions.partition(';')[0]}"
+    rows = [row for row in ROWS[f"report-{line.report}"] if (row.system or row.recipe) == system]
+    words = next(row for row in rows if row.options.startswith(domains)).training(full=True)
+    settings = parse_command_line(module_of(words[0]).RECIPES, list(words))
+    length, unit = LENGTH.search(line.conditions).groups()
+    assert (settings.epochs if unit == "epochs" else settings.max_steps) == int(length)
 
 
 def test_reported_numbers():

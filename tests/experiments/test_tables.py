@@ -106,6 +106,22 @@ def test_every_number_of_a_report_has_a_line():
     assert len(tables.beside_reported([], "004"))
 
 
+def test_a_vote_stands_beside_the_number_of_its_network():
+    runs = [adapted(system, 1, test, test, steps=2) for system, test in (("dann28", 0.1), ("dann28 ensemble", 0.2))]
+    for run in runs:
+        run["settings"]["source"] = "usps"
+    table = tables.beside_reported(runs, "001").set_index("reported").loc["28.53"]
+    assert table["measured"].tolist() == ["10.0 (10.0)", "20.0 (20.0)"]
+    assert table["our conditions"].tolist() == ["", "dann28 ensemble"]
+    assert tables.in_a_line(runs[0], "001") == " USPS → SVHN: reported 28.53, measured 10.0 (10.0)."
+
+
+def test_bounds_of_one_report_are_that_report_s():
+    runs = [adapted("dann32", 1, 0.5, 0.5)]
+    assert lines_of(tables.scenarios(runs))[1][-1] == "39, 56.16"
+    assert lines_of(tables.scenarios(runs, report="003"))[1][-1] == "34.4, 52.3"
+
+
 def test_the_tables_of_all_documents_are_those_of_the_results():
     """After a change of results or of tables: python -m experiments tables."""
     marks = 0

@@ -25,6 +25,7 @@ from report.sections.training import panels_of, shares
 from runtime.errors import UserError
 from runtime.images import image_grid
 from training.directory import Run
+from training.provenance import printout
 
 
 def build(runs, out, **options):
@@ -152,8 +153,11 @@ def test_networks_are_printed_with_their_parameters(one, tmp_path, report):
     assert "ConvTranspose2d(4, 8, kernel_size=(4, 4), stride=(1, 1), bias=False)" in html
     shutil.copytree(one / "dcgan", one / "again")
     (shutil.copytree(one / "dcgan", one / "old") / "networks.txt").unlink()
+    normed = NETWORKS["dcgan-discriminator"](width=1, spectral_norm=True)
+    (shutil.copytree(one / "dcgan", one / "normed") / "networks.txt").write_text(printout({"discriminator": normed}))
     html, _ = build(one, tmp_path / "out")
     assert html.count("ConvTranspose2d(4, 8,") == 1  # equal networks are printed once
+    assert html.count("_SpectralNorm") == 5  # of which nothing but the layers' text tells
     assert "<code>again</code>, <code>dcgan</code></summary>" in html
     assert "<code>old</code>: networks left out, it has no <code>networks.txt</code>." in html
 
