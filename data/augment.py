@@ -42,13 +42,7 @@ WEAK = replace(UNCHANGED, shift=2 / 28)
 ROUGH = Augmentation(blur=0.5, cutout=0.3, noise=0.05)
 STRONG = Augmentation(shift=0.2, rotation=23.0, scale=0.25, blur=1.0, cutout=0.4, noise=0.1)
 # By name, what the images of a batch undergo by turns. Digits are learnt slowly from strong augmentation alone.
-AUGMENTATIONS = {
-    "off": (UNCHANGED,),
-    "weak": (WEAK,),
-    "rough": (ROUGH,),
-    "strong": (STRONG,),
-    "mixed": (WEAK, STRONG),
-}
+AUGMENTATIONS = {"off": (UNCHANGED,), "weak": (WEAK,), "rough": (ROUGH,), "strong": (STRONG,), "mixed": (WEAK, STRONG)}
 
 
 def augment(images: Tensor, draws: Tensor, limits: Augmentation) -> Tensor:

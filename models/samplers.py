@@ -103,12 +103,7 @@ class Process(ABC):
         return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
     def reverse(
-        self,
-        network: Denoiser,
-        noise: Tensor,
-        labels: Tensor | None,
-        sampling: Sampling,
-        draw_noise: DrawNoise,
+        self, network: Denoiser, noise: Tensor, labels: Tensor | None, sampling: Sampling, draw_noise: DrawNoise
     ) -> Iterator[tuple[float, Tensor]]:
         """The process run backwards: (t, x_t) from the first time, where x is `noise`, to (0, images).
 

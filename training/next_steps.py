@@ -37,16 +37,8 @@ def next_steps(config: TrainConfig, classes: Sequence[str] = DIGITS) -> str:
         made = ("generate", "generate_faces.sh", out, "--weights", weights)
         scored = (*module, "metrics.faces", out, "--reference", tree if tree.is_dir() else config.data)
     longer = ("--max-steps", 2 * config.max_steps) if config.max_steps else ("--epochs", 2 * config.epochs)
-    resumed = (
-        f"{Path(sys.argv[0]).stem}.sh",
-        config.recipe,
-        "--runs",
-        config.runs,
-        "--name",
-        name,
-        "--resume",
-        *longer,
-    )
+    script = f"{Path(sys.argv[0]).stem}.sh"
+    resumed = (script, config.recipe, "--runs", config.runs, "--name", name, "--resume", *longer)
     commands = {made[0]: made[1:], "score": scored, "train on": resumed}
     return "\n".join(f"  {what:<10}{_command(*words)}" for what, words in commands.items() if words)
 
