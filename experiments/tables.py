@@ -116,7 +116,8 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
         for line, conditions in measured:
             if _is_of(line, one):
                 target, metric = one.scenario.split("-")[-1], one.metric.split("-")[0]
-                scores = accuracies(line, target) if target else scores_of(line, metric)
+                scores = scores_of(line, f"{target} " if target else metric)
+                scores = accuracies(line, target) if scores and target else scores
                 other = [line.system] if one.system not in (line.system, *BOUNDS) else []
                 ours = ", ".join(filter(None, [*other, in_words(conditions)]))
                 found += [[scores, epochs_of(line), ours]] * bool(scores)
@@ -128,8 +129,13 @@ def beside_reported(records: list[Record], report: str) -> pd.DataFrame:
 
 def in_a_line(record: Record, report: str) -> str:
     """What a report states of the system of one record, and what was measured: sentences for a caption."""
-    lines = [one for one in beside_reported([record], report).itertuples() if one.measured != "not measured"]
-    return "".join(f" {one.scenario or one.metric}: reported {one.reported}, measured {one.measured}." for one in lines)
+    told = ""
+    for one in beside_reported([record], report).itertuples(name=None, index=False):
+        system, place, metric, stated, conditions, measured, *_ = one
+        if measured != "not measured":
+            what = f"{system}, {place}" if system in BOUNDS else place or metric
+            told += f" {what}: reported {stated}{f' ({conditions})' if conditions else ''}, measured {measured}."
+    return told
 
 
 def claims(records: list[Record]) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def over_training(context: Context, run: Run, columns: int, every: int, what: st
         return []
     early = run.settings.get("sample_epochs", 0)
     first = [one for one in grids if run.epochs(one[0]) <= early and run.epochs(one[0]).is_integer()]
-    later = [one for one in grids if run.epochs(one[0]) > early]
+    later = [one for one in grids if one[0] > (first[-1][0] if first else 0)]
     shown, scale = (32, 1) if columns == 8 else (None, 2)
 
     def samples_of(chosen: list[tuple[int, np.ndarray]]) -> tuple[list[str], list[np.ndarray]]:

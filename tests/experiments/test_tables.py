@@ -113,7 +113,11 @@ def test_a_vote_stands_beside_the_number_of_its_network():
     table = tables.beside_reported(runs, "001").set_index("reported").loc["28.53"]
     assert table["measured"].tolist() == ["10.0 (10.0)", "20.0 (20.0)"]
     assert table["our conditions"].tolist() == ["", "dann28 ensemble"]
-    assert tables.in_a_line(runs[0], "001") == " USPS → SVHN: reported 28.53, measured 10.0 (10.0)."
+    conditions = "30 epochs; four variants vote"
+    assert tables.in_a_line(runs[0], "001") == f" USPS → SVHN: reported 28.53 ({conditions}), measured 10.0 (10.0)."
+    bound = adapted("supervised-dann32", 1, 0.3, 0.31, "supervised")
+    line = " source only, MNIST-M → SVHN: reported 28.80 (dann32), measured 30.0 (31.0)."
+    assert tables.in_a_line(bound, "002") == line
 
 
 def test_bounds_of_one_report_are_that_report_s():

@@ -95,7 +95,7 @@ def test_a_report_stands_beside_what_was_measured(one, tmp_path):
     assert "## Report 000: reported and measured" in markdown
     assert "| dcgan |  | FID-2048 | 27 | 139 epochs | FID-768 0.500 | 2 |" in markdown
     assert "| dann-acgan | MNIST-M → USPS | accuracy | 73 |  | not measured |  |" in markdown
-    assert "none was chosen. FID-2048: reported 27, measured FID-768 0.500." in markdown
+    assert "none was chosen. FID-2048: reported 27 (139 epochs), measured FID-768 0.500." in markdown
     # It misses its own systems alone, and a section of which it has none is left out.
     assert "No run of `acgan28`; to make it:" in markdown and "> bash scripts/reproduce.sh report-000" in markdown
     assert "No run of `supervised-dann-acgan`, `dann-acgan`; to make them:" in markdown
@@ -143,6 +143,12 @@ def test_samples_after_each_of_the_first_epochs_come_first(one, runs, tmp_path, 
         shutil.copy(folder / "0000005.png", folder / f"{step:07d}.png")
     build(one, tmp_path / "out")
     assert names[0] == [f"epoch {epoch}" for epoch in (1, 2, 2.4, 4, 6, 7, 9, 11)]
+    for path in folder.iterdir():  # a run that was stopped within its first epoch
+        path.unlink() if path.stem > "0000002" else None
+    for step in (1, 2):
+        shutil.copy(runs / "dcgan" / "samples" / "0000005.png", folder / f"{step:07d}.png")
+    build(one, tmp_path / "out")
+    assert names[-1] == ["epoch 0.2", "epoch 0.4"]
 
 
 def test_networks_are_printed_with_their_parameters(one, tmp_path, report):
