@@ -26,7 +26,7 @@ from runtime.device import Execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_arrays
 from runtime.images import from_uint8, image_grid
-from runtime.processes import is_first, share_weights
+from runtime.processes import share_weights
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 from training.config import GeneratorConfig, parse_command_line
@@ -136,8 +136,7 @@ def main(config: Config) -> None:
 
     def measure() -> dict[str, float]:
         """The mean squared error of the validation faces; their latents are saved for the report."""
-        if is_first():
-            save_latents(run.folder / "latents.npz", average.network, config.data, validation, execution)
+        save_latents(run.folder / "latents.npz", average.network, config.data, validation, execution)
         _, errors = reconstruct(average.network, validation, execution)
         return {"val_mse" if held_out else "train_mse": float(errors.mean())}
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from runtime.errors import UserError
 from runtime.files import lock_folder, replacing
+from runtime.processes import alone
 
 
 def cache_folder() -> Path:
@@ -42,7 +43,8 @@ def cached_array(subject: str, files: Iterable[Path], make: Callable[[], np.ndar
             with suppress(OSError):
                 place.mkdir(parents=True, exist_ok=True)
                 lock = lock or lock_folder(place, wait=True)
-    array = make()
+    with alone():  # the others wait for the lock, or have another machine's cache
+        array = make()
     try:
         with replacing(cached) as temporary:
             with open(temporary, "wb") as file:

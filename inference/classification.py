@@ -13,6 +13,7 @@ from data.digits import DIGITS, SIZE
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import from_uint8
+from runtime.processes import of_all_shares, own_share
 
 Vote = Literal["majority", "mean"]
 
@@ -24,16 +25,16 @@ def in_chunks(
     """`function` of uint8 pictures (N, H, W, 3), float32 (N, …); it is called with images in [-1, 1] on the device.
 
     It always sees `chunk` images, the last chunk filled up with black: what becomes of a picture then does not depend
-    on how many others there are.
+    on how many others there are. Several processes share the chunks, and all get all results.
     """
     results = []
-    for start in range(0, len(images), chunk):
+    for start in own_share(range(0, len(images), chunk)):
         part = images[start : start + chunk]
         filled = np.zeros((chunk, *images.shape[1:]), np.uint8)
         filled[: len(part)] = part
         with execution.autocast():
             results.append(function(from_uint8(filled, execution.device))[: len(part)].float().cpu().numpy())
-    return np.concatenate(results)
+    return np.concatenate(of_all_shares(results))
 
 
 def class_names(about: dict[str, Any], count: int) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class Config(Settings):
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
     """Output folder; created if missing, refused if it holds other files."""
-    count: Annotated[int, Range(0, 10_000)] = 0
+    count: Annotated[int, Range(0, 1_000_000)] = 0
     """Number of images; with classes, a multiple of their number (0: 1000, or 100 per class)."""
     images: Path | None = None
     """Folder of images: faces for a VAE to reconstruct, digits for a classifier to label in labels.csv."""
@@ -68,10 +68,8 @@ def main(config: Config) -> None:
                 print("for reconstructions give a folder of faces with --images DIR")
         case Generator(classes=classes):
             count = config.count or 100 * classes
-            if count % classes or count > 999 * classes:
-                raise UserError(
-                    f"--count {count}: of {classes} classes there are a multiple of {classes}, up to 999 each"
-                )
+            if count % classes:
+                raise UserError(f"--count {count}: of {classes} classes there are a multiple of {classes}")
             generate_digits.main(generate_digits.Config(path, config.out, count // classes, **how, **where))
             print(f"{count} digits are in {config.out}")
         case _:

@@ -20,13 +20,14 @@ ENLARGEMENT = 8  # of a pixel in snapshots
 
 @dataclass
 class Config(Settings):
-    """Write digits, 0_001.png to 9_100.png, or images of your own classes, into a folder that holds nothing else."""
+    """Write digits, 0_001.png to 9_100.png (0_0001.png and on of more than 999 a class), or images of your own classes,
+    into a folder that holds nothing else."""
 
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file: of an ACGAN or of a diffusion network."""
     out: Path
     """Folder for the images; created if missing, refused if it holds other files."""
-    per_class: Annotated[int, Range(1, 999, because="file names have three digits")] = 100
+    per_class: Annotated[int, Range(1, 1_000_000)] = 100
     """Digits per class."""
     seed: int = 999
     """Seed; the noise of each digit derives from it, its class and its number."""
@@ -52,7 +53,9 @@ def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
     digits = Digits.load(config.weights, config.device, config.precision)
     check(config, digits)
-    names = [f"{name}_{number:03d}.png" for name in digits.classes for number in range(1, config.per_class + 1)]
+    places = max(3, len(str(config.per_class)))
+    numbers = [f"{number:0{places}d}" for number in range(1, config.per_class + 1)]
+    names = [f"{name}_{number}.png" for name in digits.classes for number in numbers]
     with claimed(config.out, names):
         asked = np.arange(len(digits.classes)).repeat(config.per_class)
         save_images(config.out, names, digits.sample(asked, config.seed, **vars(config.sampling)))

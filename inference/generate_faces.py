@@ -16,13 +16,13 @@ from runtime.settings import Range, Settings
 
 @dataclass
 class Config(Settings):
-    """Write numbered faces, 0000.png and on, into a folder that holds nothing else."""
+    """Write numbered faces, 0000.png and on (00000.png of more than 10,000), into a folder that holds nothing else."""
 
     weights: Path
     """A run directory, its weights.safetensors, or a shipped file."""
     out: Path
     """Folder for the images; created if missing, refused if it holds other files."""
-    count: Annotated[int, Range(1, 10_000, because="file names have four digits")] = 1000
+    count: Annotated[int, Range(1, 1_000_000)] = 1000
     """Number of faces."""
     seed: int = 999
     """Seed; the noise of each face derives from it and the face's number."""
@@ -42,7 +42,8 @@ def main(config: Config) -> None:
     """Generate as `config` says; raises UserError for what the user can put right."""
     if config.interpolate and (min(config.interpolate) < 0 or not 2 <= config.count <= 200):
         raise UserError("--interpolate needs two numbers from 0 up and a --count from 2 to 200")
-    names = [f"{number:04d}.png" for number in range(config.count)]
+    places = max(4, len(str(config.count - 1)))
+    names = [f"{number:0{places}d}.png" for number in range(config.count)]
     faces = Faces.load(config.weights, config.device, config.precision)
     faces.network.check(config.sampling)
     with claimed(config.out, names):

@@ -16,6 +16,7 @@ from models.weights import load_weights
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import image_grid, to_uint8
+from runtime.processes import is_first, of_all_shares, own_share
 from runtime.seeds import image_noise, image_seeds
 
 MOST_ROWS = 20  # of a grid of classes
@@ -40,11 +41,12 @@ def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Executio
     """Pictures uint8 (N, H, W, 3) that `make` makes, as images in [-1, 1], of `parts` (N, …).
 
     It always sees `chunk` of each, the last chunk filled up with zeros: a picture then does not depend on how many
-    others were asked for.
+    others were asked for. Several processes share the chunks, and all get all pictures.
     """
     pictures, total = [], len(parts[0])
-    with tqdm(desc="generating", total=total, unit="pictures", leave=False, disable=None) as bar:
-        for start in range(0, total, chunk):
+    silent = None if is_first() else True
+    with tqdm(desc="generating", total=total, unit="pictures", leave=False, disable=silent) as bar:
+        for start in own_share(range(0, total, chunk)):
             cut = [part[start : start + chunk] for part in parts]
             count = len(cut[0])
             filled = [torch.cat([part, part.new_zeros(chunk - count, *part.shape[1:])]) for part in cut]
@@ -52,7 +54,7 @@ def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Executio
                 images = make(*filled)
             pictures.append(to_uint8(images[:count]))
             bar.update(count)
-    return np.concatenate(pictures)
+    return np.concatenate(of_all_shares(pictures))
 
 
 def sample_images(

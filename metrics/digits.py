@@ -28,6 +28,7 @@ from models.weights import load_weights
 from runtime.device import Execution, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
+from runtime.processes import leave_to_first
 from runtime.settings import Range
 
 SIZE = 28
@@ -67,6 +68,7 @@ def main(config: Config) -> None:
         found, extractor = diversity(images, config)
         scores |= found
         about |= extractor | {"reference": passport.of_reference(real)}
+    leave_to_first()
     scores["passport"] = about
     print(table(scores))
     print(passport.line(about))

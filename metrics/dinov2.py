@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from metrics import Unavailable
 from runtime.device import choose_execution
+from runtime.processes import of_all_shares, own_share
 
 CODE, WEIGHTS = "facebookresearch_dinov2_main", "dinov2_vitl14_pretrain.pth"  # as torch.hub names them
 LOAD = "torch.hub.load('facebookresearch/dinov2', 'dinov2_vitl14')"
@@ -36,10 +37,10 @@ class DINOv2:
     def features(self, images: np.ndarray) -> np.ndarray:
         """Features, float32 (N, 1024), of pictures, uint8 RGB (N, H, W, 3)."""
         features = []
-        for start in tqdm(range(0, len(images), BATCH), "DINOv2", leave=False, disable=None):
+        for start in tqdm(own_share(range(0, len(images), BATCH)), "DINOv2", leave=False, disable=None):
             batch = torch.from_numpy(np.array(images[start : start + BATCH])).permute(0, 3, 1, 2)
             features.append(self.network(batch.to(self.execution.device))[0].cpu().numpy())
-        return np.concatenate(features)
+        return np.concatenate(of_all_shares(features))
 
 
 def weights_file() -> Path:

@@ -25,6 +25,7 @@ from metrics.pictures import read_generated
 from metrics.statistics import read_statistics
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
+from runtime.processes import join_processes, leave_to_first
 
 FEATURE_SCORES = ("fid", "kid", "kid_std", "precision", "recall")
 LOGIT_SCORES = ("inception_score", "inception_score_std")
@@ -96,6 +97,7 @@ def score_faces(
     else:
         real = read_statistics(reference, dims) if statistics else reference_features(inception, reference)
         generated, logits = inception.features_and_logits(images)
+        leave_to_first()
         if statistics:
             scores["fid"] = frechet_distance(*gaussian(generated), *real)
             reason = f"{reference} holds statistics: give the folder of pictures"
@@ -110,6 +112,7 @@ def score_faces(
             scores["unavailable"] |= dict.fromkeys(LOGIT_SCORES, inception.why_no_logits)
         else:
             scores["inception_score"], scores["inception_score_std"] = inception_score(logits)
+    leave_to_first()
     scores["hog_face_rate"] = hog_face_rate(images)
     return scores
 
@@ -128,6 +131,7 @@ def score_embedded(
     except Unavailable as reason:
         raise UserError(str(reason)) from reason
     generated, real = embedding.features(images), reference_features(embedding, reference)
+    leave_to_first()
     precision, recall = precision_recall(generated, real)
     return {
         "images": len(generated),
@@ -156,6 +160,7 @@ def table(scores: dict) -> str:
 def main() -> None:
     """Read the folder, score it, print the table and write the JSON."""
     config = tyro.cli(Config)
+    join_processes(config.device)
     images = read_generated(config.out)
     if config.features != "inception":
         embed = FaceEmbedding if config.features == "dlib" else lambda: DINOv2(config.device)

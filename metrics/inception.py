@@ -23,6 +23,7 @@ from metrics import Unavailable, passport
 from metrics.pictures import read_reference
 from runtime.device import choose_execution
 from runtime.errors import UserError
+from runtime.processes import is_first, of_all_shares, own_share
 from runtime.settings import Settings
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
@@ -114,16 +115,17 @@ class Inception:
     @torch.no_grad()
     def _run(self, images: np.ndarray, with_logits: bool) -> tuple[np.ndarray, np.ndarray | None]:
         features, logits = [], []
-        starts = range(0, len(images), BATCH)
+        starts, silent = own_share(range(0, len(images), BATCH)), None if is_first() else True
         with self.execution.autocast():
-            for start in tqdm(starts, "Inception", leave=False, disable=None):
+            for start in tqdm(starts, "Inception", leave=False, disable=silent):
                 # A copy, because the pictures may be a read-only memory map.
                 batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(self.execution.device)
                 pooled = self._pooled(batch, 2048 if with_logits else self.dims)
                 features.append(pooled[self.dims].cpu())
                 if with_logits:
                     logits.append((pooled[2048] @ self._class_weights.T).cpu())
-        return torch.cat(features).numpy(), torch.cat(logits).numpy() if with_logits else None
+        features, logits = torch.cat(of_all_shares(features)), of_all_shares(logits)
+        return features.numpy(), torch.cat(logits).numpy() if with_logits else None
 
     def _pooled(self, batch: Tensor, deepest: int) -> dict[int, Tensor]:
         """Globally averaged features (B, width) of every stage up to `deepest`, for uint8 pictures (B, H, W, 3)."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from runtime.batch_norm import over_processes
 from runtime.errors import UserError
-from runtime.processes import average_gradients, share_weights, world_size
+from runtime.processes import average_gradients, join_processes, share_weights, world_size
 
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
@@ -73,9 +73,11 @@ def choose_execution(
 ) -> Execution:
     """Settle what was left to `auto`: a GPU if there is one; bf16 where the hardware computes in it.
 
+    Of several processes that torchrun has started, each joins the others, and takes a GPU of its own.
     With `deterministic`, equal work gives equal bits on a GPU, as it does on CPUs. Raises UserError for a device that
     is not there, and for CUDA graphs and TF32 without CUDA.
     """
+    device = join_processes(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d\d?)?", device):

@@ -19,8 +19,10 @@ def run_command(main: Callable[[], None]) -> None:
 
     Everything else keeps its traceback: that is a fault of ours. Libraries' warnings are for who asks with `python -W`,
     and names that are no UTF-8 are printed escaped. Asked to terminate (SIGTERM), it unwinds as after Ctrl-C, so that
-    nothing unfinished is left behind, and exits with status 143.
+    nothing unfinished is left behind, and exits with status 143. Of several processes, the first alone prints.
     """
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = None  # where print writes nothing
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

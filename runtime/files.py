@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from runtime.errors import UserError
+from runtime.processes import is_first
 
 
 @contextmanager
@@ -35,8 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`, replacing a former file only once the new one is safely on disk.
 
-    Parents are made. Raises OSError (a full disk, no permission) that names `path`, the former file untouched.
+    Parents are made. Only the first of several processes writes. Raises OSError (a full disk, no permission) that names
+    `path`, the former file untouched.
     """
+    if not is_first():
+        return
     with naming(path), replacing(path) as temporary:
         write_synced(temporary, content)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from runtime.errors import UserError
 from runtime.files import lock_folder, naming, replacing, unfinished, write_atomically
+from runtime.processes import is_first
 from runtime.threads import in_threads
 
 
@@ -32,9 +33,12 @@ def from_uint8(images: np.ndarray | Tensor, device: torch.device | str | None = 
 def claimed(folder: Path, names: Sequence[str]) -> Iterator[None]:
     """`folder`, made with its parents, ready to hold exactly the files `names` and this process's alone meanwhile.
 
-    Raises UserError when it is a file, holds anything else, or another process has claimed it; nothing is ever deleted
-    but what a killed process had not finished.
+    Only the first of several processes that work together claims it. Raises UserError when it is a file, holds anything
+    else, or another process has claimed it; nothing is ever deleted but what a killed process had not finished.
     """
+    if not is_first():
+        yield
+        return
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder for the pictures")
     if folder.is_dir():
@@ -78,8 +82,11 @@ def save_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> None
 def save_images(folder: Path, names: Sequence[str], images: np.ndarray) -> None:
     """Write uint8 pictures (N, H, W, C) as PNG under `names` into `folder`, which must hold nothing else.
 
-    They appear once all are written: a full disk, or an interruption until then, leaves the former ones.
+    They appear once all are written: a full disk, or an interruption until then, leaves the former ones. Only the first
+    of several processes writes.
     """
+    if not is_first():
+        return
 
     def save(picture: tuple[str, Path, np.ndarray]) -> None:
         name, temporary, image = picture

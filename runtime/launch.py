@@ -1,4 +1,4 @@
-"""Run a script in several processes, on this machine or several: `python -m runtime.launch train_dcgan.py RECIPE …`.
+"""Run a script or a module in several processes: `python -m runtime.launch train_dcgan.py RECIPE …`, or `… -m NAME …`.
 
 The environment says how many: GPUS=N or PROCESSES=N of this machine; NODES=N machines, each with its NODE_RANK from 0,
 which meet at MASTER=HOST:PORT, an address of machine 0. After a process fails, all end: go on with --resume.

@@ -1,7 +1,10 @@
 """One process or several: `torchrun --nproc-per-node 2 train_….py …` trains one network on all of them."""
 
+import atexit
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +14,8 @@ from torch.autograd import Variable
 
 from runtime.errors import UserError
 
-Result = TypeVar("Result")
+Item, Result = TypeVar("Item"), TypeVar("Result")
+_alone = False  # whether this process works for itself at present
 
 
 def join_processes(device: str) -> str:
@@ -22,7 +26,7 @@ def join_processes(device: str) -> str:
     """
     if "RANK" not in os.environ:
         if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-            raise UserError("srun started several processes that would train apart: use sbatch scripts/train.slurm")
+            raise UserError("srun started several processes that would work apart: use sbatch scripts/train.slurm")
         return device
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
@@ -32,6 +36,7 @@ def join_processes(device: str) -> str:
         torch.cuda.set_device(local)  # else every process would also hold memory on the first
     if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpus else "gloo")
+        atexit.register(leave_processes)
     return f"cuda:{local}" if on_gpus else device
 
 
@@ -42,13 +47,13 @@ def leave_processes() -> None:
 
 
 def world_size() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    """How many processes work together."""
+    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
 
 
 def process_number() -> int:
     """The number, from 0, of this process among them."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() and not _alone else 0
 
 
 def is_first() -> bool:
@@ -70,6 +75,34 @@ def share_of(batch_size: int) -> slice:
     if size > 1 and share < 2:
         raise UserError(f"--batch-size {batch_size} is one picture for each process: use {2 * size} or more")
     return slice(process_number() * share, (process_number() + 1) * share)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process works for itself, on all there is to do: nobody waits for another."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def own_share(items: Sequence[Item]) -> Sequence[Item]:
+    """Those of `items` that this process works on: as many, or one less, than any other."""
+    count, size, number = len(items), world_size(), process_number()
+    return items[count * number // size : count * (number + 1) // size]
+
+
+def of_all_shares(results: list[Result]) -> list[Result]:
+    """What all processes have made of their `own_share`, in the order of the items, in each."""
+    return [result for share in of_all(results) for result in share]
+
+
+def leave_to_first() -> None:
+    """End here, with status 0, all processes but the first: what remains to be done cannot be shared."""
+    if not is_first():
+        sys.exit()
 
 
 def share_weights(network: nn.Module) -> None:

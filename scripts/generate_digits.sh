@@ -8,4 +8,4 @@ if (($# == 0)); then
 fi
 out=$1
 shift
-exec "$here/python.sh" -m inference.generate_digits --weights "$here/../weights/digits.safetensors" --out "$out" "$@"
+exec "$here/processes.sh" -m inference.generate_digits --weights "$here/../weights/digits.safetensors" --out "$out" "$@"

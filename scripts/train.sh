@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
-# Run a training script in one or several processes: scripts/train.sh train_dcgan.py RECIPE [options]
-# With GPUS=N on N GPUs at once, with PROCESSES=N in N processes on the CPU. On several machines, start it on each with
-# NODES=2 NODE_RANK=0 (then 1) MASTER=HOST:PORT, an address of machine 0.
+# Run a training script in one or several processes (scripts/processes.sh): scripts/train.sh train_dcgan.py RECIPE …
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 script=$here/../$1
 shift
-if [[ -n ${GPUS-}${PROCESSES-}${NODES-} ]]; then
-    exec "$here/python.sh" -m runtime.launch "$script" "$@"
-fi
-exec "$here/python.sh" "$script" "$@"
+exec "$here/processes.sh" "$script" "$@"

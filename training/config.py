@@ -89,12 +89,8 @@ class TrainConfig(Schedule, Settings):
         return self.runs / (self.name or self.recipe)
 
     def execution(self) -> Execution:
-        """Join the processes that torchrun started, if it did, and settle where and how the networks run.
-
-        Raises UserError for a device that is not there.
-        """
-        device = join_processes(self.device)
-        return choose_execution(device, self.precision, self.channels_last, self.compile, self.deterministic)
+        """Where and how the networks run; raises UserError for a device that is not there."""
+        return choose_execution(self.device, self.precision, self.channels_last, self.compile, self.deterministic)
 
     def to_json(self) -> dict:
         """The settings as built-in types."""

@@ -173,8 +173,7 @@ class TrainingRun:
             refresh()
         if sample_due:
             for folder, grid in sample().items():
-                if is_first():
-                    save_png(self.folder / folder / f"{self.step:07d}.png", grid)
+                save_png(self.folder / folder / f"{self.step:07d}.png", grid)
         if measure_due:
             self.record(**measure())
         if save_due:

@@ -104,8 +104,8 @@ def test_chosen_snapshots(diffusion, tmp_path):
     [
         (Sampling(steps=20), {}, "steps 20 does not divide the 10 steps"),
         (Sampling(steps=3), {}, "steps 3 does not divide the 10 steps"),
-        (QUICK, {"per_class": 0}, "--per-class must be from 1 to 999"),
-        (QUICK, {"per_class": 1000}, "--per-class must be from 1 to 999"),
+        (QUICK, {"per_class": 0}, "--per-class must be from 1 to 1e+06"),
+        (QUICK, {"per_class": 10**7}, "--per-class must be from 1 to 1e+06"),
         (QUICK, {"snapshot_digit": 10}, "--snapshot-digit must be from 0 to 9"),
         (
             QUICK,

@@ -81,10 +81,10 @@ def test_a_folder_with_other_files_is_refused(weights, tmp_path, error_of):
     assert {name: (out / name).read_bytes() for name in os.listdir(out)} == before
 
 
-@pytest.mark.parametrize("count", [0, -1, 10_001])
-def test_only_four_digits_of_faces_can_be_made(weights, tmp_path, error_of, count):
+@pytest.mark.parametrize("count", [0, -1, 1_000_001])
+def test_counts_have_bounds(weights, tmp_path, error_of, count):
     line = error_of(lambda: generate(weights, tmp_path / "faces", count=count))
-    assert line == "error: --count must be from 1 to 10000: file names have four digits"
+    assert line == "error: --count must be from 1 to 1e+06"
     assert not (tmp_path / "faces").exists()
 
 
