@@ -179,7 +179,7 @@ def main(config: Config) -> None:
     def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """This process's images (n, C, H, W), labels (n,) with some dropped, times (n,) and noise."""
         draws = stream.draws(purpose, number)
-        times = draws.share(diffusion.random_times(config.batch_size, draws.generator))
+        times = draws.of(diffusion.random_times, config.batch_size)
         uniform = draws.uniform(config.batch_size)
         noise = draws.normal(config.batch_size, *network.latent_shape)
         if faces:

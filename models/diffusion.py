@@ -55,9 +55,9 @@ class Diffusion(Process):
 
     # Training.
 
-    def random_times(self, count: int, generator: torch.Generator) -> Tensor:
-        """Times int64 (count,) to train at, on the CPU, each from 1 to T and equally likely."""
-        return torch.randint(1, self.steps + 1, (count,), generator=generator)
+    def random_times(self, shape: tuple[int], generator: torch.Generator) -> Tensor:
+        """Times int64 to train at, on the CPU, each from 1 to T and equally likely."""
+        return torch.randint(1, self.steps + 1, shape, generator=generator)
 
     def inputs(self, images: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is given of images and noise (N, C, H, W) at `times` (N,): x_t, and t / T (N,)."""

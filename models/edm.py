@@ -46,9 +46,9 @@ class EDM(Process):
 
     # Training.
 
-    def random_times(self, count: int, generator: torch.Generator) -> Tensor:
-        """Noise levels float32 (count,) to train at, on the CPU, log-normal."""
-        return (self.log_mean + self.log_deviation * torch.randn(count, generator=generator)).exp()
+    def random_times(self, shape: tuple[int], generator: torch.Generator) -> Tensor:
+        """Noise levels float32 to train at, on the CPU, log-normal."""
+        return (self.log_mean + self.log_deviation * torch.randn(shape, generator=generator)).exp()
 
     def inputs(self, images: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """What the network is given of images and noise (N, C, H, W) at `times` (N,): c_in·y, and c_noise (N,)."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,33 +23,44 @@ def random_stream(seed: int, *stream: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(seed, *stream))
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Draws, one after the other, from the generator of one name.
+BLOCK = 32  # images whose numbers come from one generator
 
-    They are made for the global batch and do not depend on how many processes share it; each process gets its share of
-    dimension `batch_dim` of `shape`, on `device`.
+
+class Draws:
+    """Draws, one after the other, of one name.
+
+    They are made for the global batch in blocks of images, each from a generator of its own, so that they do not depend
+    on how many processes share the batch: each process draws the blocks of its share of dimension `batch_dim` of
+    `shape`, and gets its share, on the stream's device.
     """
 
-    generator: torch.Generator
-    device: torch.device | str = "cpu"
+    def __init__(self, stream: "RandomStream", *name: str | int):
+        self.stream, self.name = stream, name
+        self._generators: dict[int, torch.Generator] = {}
 
     def normal(self, *shape: int, batch_dim: int = 0) -> Tensor:
         """Standard normal numbers, float32."""
-        return self.share(torch.randn(shape, generator=self.generator), batch_dim)
+        return self.of(torch.randn, *shape, batch_dim=batch_dim)
 
     def uniform(self, *shape: int, batch_dim: int = 0) -> Tensor:
         """Numbers uniform in [0, 1), float32."""
-        return self.share(torch.rand(shape, generator=self.generator), batch_dim)
+        return self.of(torch.rand, *shape, batch_dim=batch_dim)
 
     def integers(self, low: int, high: int, *shape: int, batch_dim: int = 0) -> Tensor:
         """Whole numbers from `low` to `high` - 1, int64."""
-        return self.share(torch.randint(low, high, shape, generator=self.generator), batch_dim)
+        return self.of(partial(torch.randint, low, high), *shape, batch_dim=batch_dim)
 
-    def share(self, numbers: Tensor, batch_dim: int = 0) -> Tensor:
-        """This process's share of `numbers`, which were drawn for the global batch, on the device."""
-        share = share_of(numbers.shape[batch_dim])
-        return to_device(numbers.narrow(batch_dim, share.start, share.stop - share.start), self.device)
+    def of(self, draw: Callable[..., Tensor], *shape: int, batch_dim: int = 0) -> Tensor:
+        """Numbers of a distribution of one's own: `draw(shape, generator=generator)` for the shape of each block."""
+        share = share_of(shape[batch_dim])
+        blocks, first = [], share.start // BLOCK
+        for block in range(first, -(-share.stop // BLOCK)):
+            if block not in self._generators:
+                self._generators[block] = self.stream(*self.name, *(("block", block) if block else ()))
+            size = min(BLOCK, shape[batch_dim] - block * BLOCK)
+            blocks.append(draw((*shape[:batch_dim], size, *shape[batch_dim + 1 :]), generator=self._generators[block]))
+        numbers = torch.cat(blocks, batch_dim).narrow(batch_dim, share.start - first * BLOCK, share.stop - share.start)
+        return to_device(numbers, self.stream.device)
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class RandomStream:
 
     def draws(self, *name: str | int) -> Draws:
         """Draws from the stream of this name, from its start."""
-        return Draws(self(*name), self.device)
+        return Draws(self, *name)
 
     def __call__(self, *name: str | int) -> torch.Generator:
         """The generator of this name, at its start."""

@@ -83,7 +83,7 @@ def test_the_loss_is_the_paper_s():
 
 
 def test_noise_levels_of_the_training_are_log_normal():
-    levels = PROCESS.random_times(20_000, torch.Generator().manual_seed(0)).log()
+    levels = PROCESS.random_times((20_000,), torch.Generator().manual_seed(0)).log()
     assert levels.mean().item() == pytest.approx(-1.2, abs=0.03)
     assert levels.std().item() == pytest.approx(1.2, abs=0.03)
 

@@ -51,8 +51,26 @@ def test_draws_of_one_name_come_from_one_generator():
 
 
 def test_every_process_gets_its_share_of_what_is_drawn_for_the_global_batch(monkeypatch):
-    whole = RandomStream(5).draws("noise").normal(6, 2), RandomStream(5).draws("noise").uniform(3, 6, batch_dim=1)
+    def draw():
+        draws = RandomStream(5).draws("noise")
+        return draws.normal(120, 2), draws.uniform(3, 120, batch_dim=1)
+
+    normal, uniform = draw()
+    assert len(normal.unique()) == 240  # no block repeats another
     monkeypatch.setattr(processes, "world_size", lambda: 3)
     monkeypatch.setattr(processes, "process_number", lambda: 1)
-    assert torch.equal(RandomStream(5).draws("noise").normal(6, 2), whole[0][2:4])
-    assert torch.equal(RandomStream(5).draws("noise").uniform(3, 6, batch_dim=1), whole[1][:, 2:4])
+    assert torch.equal(draw()[0], normal[40:80])
+    assert torch.equal(draw()[1], uniform[:, 40:80])
+
+
+def test_a_process_draws_little_more_than_its_share(monkeypatch):
+    monkeypatch.setattr(processes, "world_size", lambda: 8)
+    monkeypatch.setattr(processes, "process_number", lambda: 5)
+    drawn = []
+
+    def draw(shape, generator):
+        drawn.append(shape)
+        return torch.zeros(shape)
+
+    assert len(RandomStream(5).draws("noise").of(draw, 512, 3)) == 64
+    assert drawn == [(32, 3), (32, 3)]
