@@ -6,7 +6,7 @@ Networks, batch and optimizers are those of the recipe NAME; what is done with t
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,19 +25,29 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-class Pictures(Dataset):
-    """Labelled pictures the way tutorials read them: decoded, resized and normalised anew for every batch."""
+NORMALISE = [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+WEAK = [transforms.RandomAffine(10, (0.1, 0.1))]
+STRONG = [*WEAK, transforms.RandAugment()]
 
-    def __init__(self, files: list[Path], labels: list[int], size: int):
-        self.files, self.labels = files, labels
-        normalise = [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
-        self.transform = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), *normalise])
+
+class Pictures(Dataset):
+    """Labelled pictures the way tutorials read them: decoded, resized and normalised anew for every batch.
+
+    With `views`, lists of transforms, each is seen so often, one after the other in a tensor (views, 3, H, W).
+    """
+
+    def __init__(self, files: list[Path], labels: list[int], size: int, views: Sequence[list] = ()):
+        self.files, self.labels, self.views = files, labels, views
+        fit = [transforms.Resize(size), transforms.CenterCrop(size)]
+        self.transforms = [transforms.Compose([*fit, *view, *NORMALISE]) for view in views or [[]]]
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.open(self.files[index]).convert("RGB")), self.labels[index]
+        picture = Image.open(self.files[index]).convert("RGB")
+        seen = [transform(picture) for transform in self.transforms]
+        return torch.stack(seen) if self.views else seen[0], self.labels[index]
 
 
 def batches(pictures: Pictures, batch_size: int) -> Batches:
@@ -55,11 +65,12 @@ def faces(data: Path, batch_size: int) -> Batches:
     return batches(Pictures([folder / name for name in names], [0] * len(names), 64), batch_size)
 
 
-def digits(data: Path, batch_size: int, domain: str = "mnistm") -> Batches:
+def digits(data: Path, batch_size: int, domain: str = "mnistm", views: Sequence[list] = ()) -> Batches:
     """Digits of a domain and their labels."""
     table = data / "digits" / domain / "train.csv"
     names, labels = read_labels(table)
-    return batches(Pictures([table.parent / "data" / name for name in names], labels.tolist(), 28), batch_size)
+    files = [table.parent / "data" / name for name in names]
+    return batches(Pictures(files, labels.tolist(), 28, views), batch_size)
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
@@ -156,7 +167,39 @@ def dann(data: Path, batch_size: int) -> Callable[[], None]:
     return step
 
 
-LOOPS = {"dcgan": dcgan, "vae": vae, "acgan28": acgan28, "context-unet": context_unet, "dann": dann}
+def adamatch(data: Path, batch_size: int) -> Callable[[], None]:
+    """AdaMatch's PyTorch re-implementation: weak and strong views by torchvision, twice as many of the target."""
+    sources = digits(data, batch_size, views=(WEAK, STRONG))
+    targets = digits(data, 2 * batch_size, "usps", (WEAK, STRONG))
+    network = NETWORKS["dann32"](width=32).classifier.to(DEVICE)
+    optimizer = torch.optim.AdamW(network.parameters(), 1.5e-3, weight_decay=0.01)
+
+    def step() -> None:
+        (source, labels), (target, _) = next(sources), next(targets)
+        source, target = source.transpose(0, 1).flatten(0, 1), target.transpose(0, 1).flatten(0, 1)
+        together, of_target = network(torch.cat([source, target])).split([len(source), len(target)])
+        alone = network(source)
+        weak, strong = torch.lerp(alone, together, torch.rand_like(alone)).chunk(2)
+        target_weak, target_strong = of_target.chunk(2)
+        with torch.no_grad():
+            known, guessed = weak.softmax(1), target_weak.softmax(1)
+            guessed = guessed * known.mean(0) / guessed.mean(0)
+            confidence, pseudo_labels = (guessed / guessed.sum(1, keepdim=True)).max(1)
+            accepted = confidence >= 0.9 * known.max(1).values.mean()
+        loss = (F.cross_entropy(weak, labels) + F.cross_entropy(strong, labels)) / 2
+        minimise(loss + (F.cross_entropy(target_strong, pseudo_labels, reduction="none") * accepted).mean(), optimizer)
+
+    return step
+
+
+LOOPS = {
+    "dcgan": dcgan,
+    "vae": vae,
+    "acgan28": acgan28,
+    "context-unet": context_unet,
+    "dann": dann,
+    "adamatch": adamatch,
+}
 
 
 def main(name: str, data: Path, batch_size: int, warm_up: int, steps: int) -> None:
