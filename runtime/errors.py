@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
+from torch.distributed import DistError
 
 
 class UserError(Exception):
@@ -41,6 +42,8 @@ def run_command(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
+        if _is_lost_process(error):
+            _end("another process, which says why, has failed: go on with --resume", first=False)
         if not _is_lack_of_memory(error):
             raise
         _end("out of memory: use a smaller --batch-size, or another --device")
@@ -54,8 +57,13 @@ def _is_lack_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
-def _end(message: str) -> None:
-    if os.environ.get("RANK", "0") != "0":
+def _is_lost_process(error: Exception) -> bool:
+    """Whether another of several processes has ended, as gloo or NCCL find when they wait for it."""
+    return isinstance(error, DistError) or "by peer" in str(error)
+
+
+def _end(message: str, first: bool = True) -> None:
+    if not first or os.environ.get("RANK", "0") != "0":
         # What ends all processes is said by the first: the others are stopped by torchrun before they come to speak.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(2)

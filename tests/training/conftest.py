@@ -1,6 +1,9 @@
 """What runs leave behind, and how to compare it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -41,3 +44,18 @@ def assert_same_run():
             assert _equal(one[kind], other[kind]), kind
 
     return assert_same_run
+
+
+@pytest.fixture(scope="session")
+def machine(root, tmp_path_factory):
+    """Start one of two machines, which share no cache: `machine(rank, script, *words, **environment)`."""
+    caches = [str(tmp_path_factory.mktemp("cache")) for _ in range(2)]
+
+    def machine(rank, *words, **environment):
+        names = {"NODES": "2", "NODE_RANK": str(rank), "MASTER": f"127.0.0.1:{20000 + os.getpid() % 20000}"}
+        names |= {"XDG_CACHE_HOME": caches[rank], "PYTHONPATH": str(root), **environment}
+        command = [sys.executable, "-m", "runtime.launch", *map(str, words)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=os.environ | names, cwd=root, text=True, **pipes)
+
+    return machine

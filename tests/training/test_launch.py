@@ -1,7 +1,5 @@
 """One training on two machines, which are two launchers that share no folder."""
 
-import os
-import subprocess
 import sys
 
 import pytest
@@ -10,31 +8,46 @@ import torch
 from runtime import launch
 from runtime.errors import UserError
 
+MORTAL = """
+import os, signal
+import train_dcgan
+from runtime.errors import run_command
+from training.config import parse_command_line
+from training.run import TrainingRun
 
-@pytest.fixture
-def machine(root, tmp_path):
-    """Start one of two machines: `machine(rank, script, *words)`."""
+def finish_step(run, *arguments):
+    if run.step == 3 and "MORTAL" in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+    finish(run, *arguments)
 
-    def machine(rank, *words, **environment):
-        names = {"NODES": "2", "NODE_RANK": str(rank), "MASTER": f"127.0.0.1:{20000 + os.getpid() % 20000}"}
-        names |= {"XDG_CACHE_HOME": str(tmp_path / f"cache{rank}"), "PYTHONPATH": str(root), **environment}
-        command = [sys.executable, "-m", "runtime.launch", *map(str, words)]
-        return subprocess.Popen(command, env=os.environ | names, cwd=root, stderr=subprocess.PIPE, text=True)
-
-    return machine
-
-
+finish, TrainingRun.finish_step = TrainingRun.finish_step, finish_step
+run_command(lambda: train_dcgan.main(parse_command_line(train_dcgan.RECIPES)))
+"""
 OPTIONS = ("--max-steps", 4, "--checkpoint-every", 2, "--log-every", 1, "--sample-every", 99)
 
 
-def test_two_machines_do_what_one_process_does(machine, dcgan_command, train, root, tmp_path, state):
-    machines = []
-    for rank in range(2):
-        command = dcgan_command(tmp_path / f"machine{rank}", "dcgan", *OPTIONS)
-        machines.append(machine(rank, root / "train_dcgan.py", *command))
-    errors = [process.communicate(timeout=300)[1] for process in machines]
-    assert [process.returncode for process in machines] == [0, 0], errors
-    assert not (tmp_path / "machine1" / "dcgan").exists()  # the first machine writes
+def test_after_a_killed_process_two_machines_go_on_to_what_one_process_does(
+    machine, dcgan_command, train, tmp_path, state
+):
+    script = tmp_path / "mortal.py"
+    script.write_text(MORTAL)
+
+    def start(*options, **environment):
+        machines = []
+        for rank in range(2):
+            command = dcgan_command(tmp_path / f"machine{rank}", "dcgan", *OPTIONS, *options)
+            machines.append(machine(rank, script, *command, **(environment if rank else {})))
+        errors = [process.communicate(timeout=300)[1] for process in machines]
+        return [process.returncode for process in machines], errors
+
+    status, errors = start(MORTAL="1")
+    assert status == [1, 1], errors
+    assert "error: process 1 was killed by SIGKILL: go on with --resume" in errors[1]
+    assert "error: another process, which says why, has failed: go on with --resume" in errors[0]
+    assert not any("Traceback" in said for said in errors), errors
+    status, errors = start("--resume")
+    assert status == [0, 0], errors
+    assert not (tmp_path / "machine1" / "dcgan").exists()  # the first machine writes, and sends what is resumed
     assert_equal(state(tmp_path / "machine0" / "dcgan"), state(train(tmp_path, "dcgan", *OPTIONS)))
 
 

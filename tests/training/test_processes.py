@@ -13,9 +13,6 @@ from tests.digit_tree import write_digit_domain
 from tests.toy_domains import bars
 from training.config import parse_command_line
 
-TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-
-
 FACES, DIGITS = ("--width", 8, "--latent-size", 8), ("--width", 8)
 DOMAINS = ("--source", "plain", "--target", "framed", "--network", "dann32", "--width", 4)
 RATE, RATES = ("--lr", 0.01), ("--d-lr", 0.01, "--g-lr", 0.01)
@@ -41,8 +38,8 @@ STEPS = 3
 
 
 @pytest.fixture(scope="module")
-def one_and_two(run, root, faces, tmp_path_factory):
-    """Where one process and where two processes have done all these runs."""
+def one_and_two(run, machine, root, faces, tmp_path_factory):
+    """Where one process and where two, on two machines, have done all these runs."""
     data = tmp_path_factory.mktemp("data")
     shutil.copytree(faces, data / "face" / "train")
     shutil.copytree(faces, data / "face" / "val")
@@ -55,14 +52,21 @@ def one_and_two(run, root, faces, tmp_path_factory):
         os.environ | {"PYTHONPATH": str(root)},
     )
     folders = []
-    for name, launcher in (("one", ()), ("two", TWO_PROCESSES)):
+    for name in ("one", "two"):
         folders.append(tmp_path_factory.mktemp(name))
         here = (*always, "--precision", "float32", "--runs", folders[-1])
         runs = [[str(word) for word in (recipe, *here, "--name", recipe, *RUNS[recipe])] for recipe in RUNS]
         runs[list(RUNS).index("consistency")] += ["--teacher", str(folders[0] / "edm" / "weights.safetensors")]
-        done = run(*launcher, script, json.dumps(runs), env=environment)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count(f"done, step {STEPS} of {STEPS}") == len(RUNS)
+        if name == "one":
+            done = run(script, json.dumps(runs), env=environment)
+            status, errors, said = done.returncode, done.stderr, done.stdout
+        else:
+            machines = [machine(rank, script, json.dumps(runs)) for rank in range(2)]
+            (said, errors), silent = (process.communicate(timeout=600) for process in machines)
+            status = machines[0].returncode or machines[1].returncode
+            assert silent[0] == ""
+        assert status == 0, errors
+        assert said.count(f"done, step {STEPS} of {STEPS}") == len(RUNS)
     return folders
 
 
