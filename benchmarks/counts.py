@@ -33,7 +33,28 @@ MOVES = ("_to_copy", "copy_")  # the only operations that may see both host and 
 GENERATORS = ("dcgan", "sagan", "r3gan", "vae", "acgan28", "context-unet", "attention-unet", "edm")
 ADAPTATIONS = ("dann", "dann32", "dann-mcc", "dsn", "adamatch")
 RECIPES = dict.fromkeys(GENERATORS, ()) | dict.fromkeys(ADAPTATIONS, ("--source", "mnistm", "--target", "usps"))
-HEADER = ("recipe", "batch", "GFLOP an image", "operations a step", "copies a step", "parameters")
+HEADER = ("recipe", "batch", "GFLOP an image", "operations a step", "copies a step", "messages", "parameters")
+PREDICTED = (
+    "recipe",
+    "arithmetic, ms",
+    "launches, ms",
+    "1 GPU",
+    "8 GPUs, its batch",
+    "8 GPUs, 8 batches",
+    "training, 1 GPU",
+)
+
+
+IMAGES = {"faces": 38_464, "digits": 44_800}  # of an epoch, in the course's sets
+
+
+class GPU:
+    """What is assumed of an H100 and of eight in one machine."""
+
+    flops = 989e12 / 2  # half of its bf16 peak
+    launch = 5e-6  # seconds of the host for an operation
+    message = 20e-6  # seconds of the host for a message
+    bandwidth = 300e9  # bytes a second between GPUs
 
 
 @dataclass
@@ -48,6 +69,10 @@ class StepCount:
     """Copies from the host to the device."""
     parameters: int = 0
     """Of all that is trained: what several processes send around."""
+    messages: int = 0
+    """Of several processes: one for the gradient of each parameter, and one a batch norm and direction."""
+    steps: int = 0
+    """Of the whole training, on COUNTED images an epoch."""
 
 
 @dataclass
@@ -69,6 +94,7 @@ class Counting(TorchDispatchMode):
             if crossing and name not in MOVES:
                 raise AssertionError(f"{operation} mixes tensors of the host and of the device")
             self.count.copies += crossing
+            self.count.messages += "batch_norm" in name
             self.count.operations += 1
         return result
 
@@ -101,8 +127,10 @@ def count_step(recipe: str, *options: object) -> StepCount:
 
     Raises RuntimeError where the step reads a number back from the device.
     """
-    script, config = load_recipe(recipe, *options, "--max-steps", 1000)
-    counting = Counting(StepCount(config.batch_size))
+    script, config = load_recipe(recipe, *options)
+    steps = config.epochs * (IMAGES["faces" if config.kind in ("faces", "vae") else "digits"] // config.batch_size)
+    counting = Counting(StepCount(config.batch_size, steps=min(steps, config.max_steps or steps)))
+    config.max_steps = 1000
 
     def finish_step(run: TrainingRun, *_: object, **__: object) -> None:
         if run.step == 1:
@@ -114,7 +142,8 @@ def count_step(recipe: str, *options: object) -> StepCount:
         networks = [
             part for name, part in run.parts.items() if isinstance(part, torch.nn.Module) and name != "features"
         ]
-        counting.count.parameters = sum(value.numel() for network in networks for value in network.parameters())
+        sizes = [value.numel() for network in networks for value in network.parameters()]
+        counting.count.parameters, counting.count.messages = sum(sizes), counting.count.messages + len(sizes)
         raise _Counted
 
     with ExitStack() as stack, tempfile.TemporaryDirectory() as runs:
@@ -131,6 +160,17 @@ def count_step(recipe: str, *options: object) -> StepCount:
         except _Counted:
             counting.count.flops = counting.flops.get_total_flops()
     return counting.count
+
+
+def predicted(count: StepCount, gpus: int = 1, batches: int = 1) -> tuple[float, float, float]:
+    """Seconds of a step on `gpus` that share `batches` times the recipe's batch: arithmetic, launches, and the whole.
+
+    Arithmetic and launches overlap; gradients, in float32, are sent around in addition.
+    """
+    arithmetic = count.flops * batches / gpus / GPU.flops
+    launches = count.operations * GPU.launch + (count.messages * GPU.message if gpus > 1 else 0)
+    sent = 2 * (gpus - 1) / gpus * 4 * count.parameters / GPU.bandwidth
+    return arithmetic, launches, max(arithmetic, launches) + sent
 
 
 def matrix_peak(device: torch.device | str, dtype: torch.dtype, size: int) -> float:
@@ -155,18 +195,35 @@ class Config:
 
     recipes: tyro.conf.Positional[tuple[str, ...]] = tuple(RECIPES)
     """Which recipes."""
+    predict: bool = False
+    """Print what the counts predict for GPUs instead: images a second, and minutes of the whole training."""
 
 
 def main(config: Config) -> None:
     """Print a table in Markdown, a row a recipe."""
-    print("|", " | ".join(HEADER), "|\n" + "|---" * len(HEADER) + "|")
+    header = PREDICTED if config.predict else HEADER
+    print("|", " | ".join(header), "|\n" + "|---" * len(header) + "|")
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"XDG_CACHE_HOME": folder}):
         data = write_tree(Path(folder) / "data")
         for recipe in config.recipes:
             count = count_step(recipe, "--data", data, *RECIPES.get(recipe, ()))
-            gflop = count.flops / count.batch_size / 1e9
-            row = (count.batch_size, f"{gflop:.3f}", count.operations, count.copies, f"{count.parameters / 1e6:.2f} M")
+            row = predictions(count) if config.predict else counts(count)
             print("|", " | ".join(map(str, (recipe, *row))), "|", flush=True)
+
+
+def counts(count: StepCount) -> tuple[object, ...]:
+    """A row of the table of counts."""
+    gflop = count.flops / count.batch_size / 1e9
+    sizes = (count.messages, f"{count.parameters / 1e6:.2f} M")
+    return count.batch_size, f"{gflop:.3f}", count.operations, count.copies, *sizes
+
+
+def predictions(count: StepCount) -> tuple[str, ...]:
+    """A row of the table of predictions."""
+    arithmetic, launches, alone = predicted(count)
+    speeds = [n * count.batch_size / predicted(count, gpus, n)[2] for gpus, n in ((1, 1), (8, 1), (8, 8))]
+    times = (f"{1000 * arithmetic:.2f}", f"{1000 * launches:.2f}", *(f"{speed:,.0f} images/s" for speed in speeds))
+    return *times, f"{count.steps * alone / 60:.0f} min"
 
 
 if __name__ == "__main__":
