@@ -1,12 +1,13 @@
 """Train a diffusion model on digits or faces: `python train_ddpm.py RECIPE --data ROOT`.
 
 A U-Net is trained to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho
-et al., *Denoising Diffusion Probabilistic Models*, 2020): over discrete times in the reports' recipes, over continuous
-noise levels in `edm` (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). Labels
-are dropped at random, for classifier-free guidance.
+et al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, or in `edm` over continuous noise levels
+(Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). For guidance, labels are
+dropped at random.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from models.edm import EDM, pixel_deviation
 from models.generator import Sampling
 from models.guidance import drop_labels
 from models.weights import blueprint, not_defaults
+from runtime.ahead import Ahead
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
 from runtime.settings import ABOVE_0, AT_LEAST_0, AT_LEAST_1, DECAY, SHARE, OneOf, OnlyWith, Range
@@ -155,9 +157,8 @@ RECIPES |= varied(RECIPES, VARIANTS)
 
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
-    execution = config.execution()
-    stream = RandomStream(config.seed, execution.device)
-    faces = config.images == "faces"
+    execution, faces = config.execution(), config.images == "faces"
+    on_host, stream = RandomStream(config.seed), RandomStream(config.seed, execution.device)
 
     # Real images.
     if faces:
@@ -176,12 +177,16 @@ def main(config: Config) -> None:
     optimizer = kind(network.parameters(), config.lr, config.betas, fused=True)
     average = EMA(network, config.ema_decay)
 
+    def draw(purpose: str, number: int) -> tuple[Tensor, ...]:
+        """This process's times (n,), numbers (n,) uniform in [0, 1), and noise (n, C, H, W), on the host."""
+        draws, size = on_host.draws(purpose, number), config.batch_size
+        return draws.of(diffusion.random_times, size), draws.uniform(size), draws.normal(size, *network.latent_shape)
+
+    drawn = {purpose: Ahead(partial(draw, purpose), execution.device) for purpose in ("noise", "batch norm")}
+
     def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """This process's images (n, C, H, W), labels (n,) with some dropped, times (n,) and noise."""
-        draws = stream.draws(purpose, number)
-        times = draws.of(diffusion.random_times, config.batch_size)
-        uniform = draws.uniform(config.batch_size)
-        noise = draws.normal(config.batch_size, *network.latent_shape)
+        times, uniform, noise = drawn[purpose](number)
         if faces:
             return real.batch(number), None, times, noise
         images, labels = real.labelled_batch(number)
@@ -204,20 +209,16 @@ def main(config: Config) -> None:
 
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
-
-        images, labels, times, noise = noisy_batch("noise", step)
         with execution.autocast():
-            loss = diffusion.loss(network, images, labels, times, noise)
+            loss = diffusion.loss(network, *noisy_batch("noise", step))
         optimizer.zero_grad()
         loss.backward()
         if config.max_gradient_norm:
             nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient_norm)
         optimizer.step()
         average.update(network, step)
-
         run.log(loss=loss, lr=torch.full_like(loss, lr))
         run.finish_step(refresh, sample)
-
     run.close()
 
 

@@ -1,12 +1,12 @@
 """Endless shuffled batches from a uint8 array, kept on the device where it fits."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from zlib import adler32
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from runtime.ahead import Ahead
 from runtime.device import to_device
 from runtime.errors import UserError
 from runtime.images import from_uint8
@@ -57,18 +57,11 @@ class ImageBatches:
         self.labels = None if labels is None else torch.from_numpy(labels)
         self.home_labels = None if labels is None else self.labels.to(self.home)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
-        self._next: tuple[int, Future] | None = None
-        self._reader = None if self.resident else ThreadPoolExecutor(1)
+        self._read = Ahead(lambda number: (self._gather(self.indices(number)),), self.device)
 
     def batch(self, number: int) -> Tensor:
         """The batch of this number, counted from 0 through all epochs: (n, 3, H, W) in [-1, 1] on the device."""
-        if self.resident:
-            images = self.images[self.indices(number)]
-        else:
-            if self._next is None or self._next[0] != number:
-                self._next = (number, self._reader.submit(self._gather, self.indices(number)))
-            images = to_device(self._next[1].result(), self.device)
-            self._next = (number + 1, self._reader.submit(self._gather, self.indices(number + 1)))
+        images = self.images[self.indices(number)] if self.resident else self._read(number)[0]
         images = from_uint8(images)
         if self.flip:
             flipped = self.stream.draws("flip", number).uniform(self.batch_size) < 0.5
@@ -82,10 +75,11 @@ class ImageBatches:
     def indices(self, number: int) -> Tensor:
         """Which images (n,) the batch of this number holds."""
         epoch, position = divmod(number, self.per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, to_device(self._order_of(epoch), self.home))
+        order = self._order  # which the reading thread may replace
+        if order[0] != epoch:
+            order = self._order = (epoch, to_device(self._order_of(epoch), self.home))
         start = position * self.batch_size
-        return self._order[1][start : start + self.batch_size][self.part]
+        return order[1][start : start + self.batch_size][self.part]
 
     def _order_of(self, epoch: int) -> Tensor:
         """The images of an epoch (N,): a permutation, or as many with one of each class in every round."""
@@ -102,7 +96,12 @@ class ImageBatches:
         return by_turns.gather(1, places).flatten()[: self.count]
 
     def _gather(self, indices: Tensor) -> Tensor:
-        return torch.from_numpy(self.images[indices.numpy()])
+        """Images read in the order in which they lie on disk, into pinned memory, which is used again, for a GPU."""
+        order = indices.argsort()
+        on_gpu = torch.device(self.device).type == "cuda"
+        images = torch.empty(len(indices), *self.images.shape[1:], dtype=torch.uint8, pin_memory=on_gpu)
+        images[order] = torch.from_numpy(self.images[indices[order].numpy()])
+        return images
 
 
 def room(device: torch.device | str) -> int:

@@ -19,6 +19,7 @@ from runtime.images import image_grid, to_uint8
 from runtime.processes import is_first, of_all_shares, own_share
 from runtime.seeds import image_noise, image_seeds
 
+CHUNKS = {"cuda": 500}  # pictures that a network makes at once; elsewhere 50
 MOST_ROWS = 20  # of a grid of classes
 FRAMES = 100  # of an animation of the reverse process
 
@@ -37,13 +38,13 @@ def load_generator(path: Path, makes: Literal["digits", "faces"]) -> tuple[Gener
 
 
 @torch.inference_mode()
-def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Execution, chunk: int = 50) -> np.ndarray:
+def make_images(make: Callable[..., Tensor], *parts: Tensor, execution: Execution, chunk: int = 0) -> np.ndarray:
     """Pictures uint8 (N, H, W, 3) that `make` makes, as images in [-1, 1], of `parts` (N, …).
 
-    It always sees `chunk` of each, the last chunk filled up with zeros: a picture then does not depend on how many
-    others were asked for. Several processes share the chunks, and all get all pictures.
+    It always sees `chunk` of each, or the device's CHUNKS, the last chunk filled up with zeros: a picture then does not
+    depend on how many others were asked for. Several processes share the chunks, and all get all pictures.
     """
-    pictures, total = [], len(parts[0])
+    pictures, total, chunk = [], len(parts[0]), chunk or CHUNKS.get(execution.device.type, 50)
     silent = None if is_first() else True
     with tqdm(desc="generating", total=total, unit="pictures", leave=False, disable=silent) as bar:
         for start in own_share(range(0, total, chunk)):

@@ -21,7 +21,7 @@ Compile = Literal["off", "default", "cuda-graphs"]
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """`tensor` on `device`; on its way to a GPU from pinned memory, so that nobody waits for it."""
-    if tensor.is_cpu and torch.device(device).type == "cuda":
+    if tensor.is_cpu and torch.device(device).type == "cuda" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 

@@ -119,7 +119,7 @@ def test_processes_that_differ_are_refused(monkeypatch):
 
 def test_processes_that_srun_started_apart_are_refused(monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
-    with pytest.raises(UserError, match=r"would train apart: use sbatch scripts/train.slurm"):
+    with pytest.raises(UserError, match=r"would work apart: use sbatch scripts/train.slurm"):
         processes.join_processes("cpu")
 
 
