@@ -223,7 +223,7 @@ def predictions(count: StepCount) -> tuple[str, ...]:
     arithmetic, launches, alone = predicted(count)
     speeds = [n * count.batch_size / predicted(count, gpus, n)[2] for gpus, n in ((1, 1), (8, 1), (8, 8))]
     times = (f"{1000 * arithmetic:.2f}", f"{1000 * launches:.2f}", *(f"{speed:,.0f} images/s" for speed in speeds))
-    return *times, f"{count.steps * alone / 60:.0f} min"
+    return *times, f"{count.steps * alone / 60:.1f} min"
 
 
 if __name__ == "__main__":
