@@ -18,7 +18,7 @@ from torch import Tensor
 from inference.sampling import noise_of
 from models import NETWORKS
 from models.context_unet import ContextUNet
-from models.samplers import Sampling
+from models.generator import Sampling
 from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.seeds import image_seeds

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks import sampling
 from models.context_unet import ContextUNet
-from models.samplers import Sampling
+from models.generator import Sampling
 
 NETWORK = ContextUNet(width=8, steps=500).eval()
 

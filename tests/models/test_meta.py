@@ -9,8 +9,8 @@ import torch
 from benchmarks.counts import META, Counting, StepCount
 from models import NETWORKS
 from models.digit_classifiers import DANN_NETWORKS, digit_classifier
-from models.generator import DiffusionModel, Generator
-from models.samplers import Sampling
+from models.generator import Generator, Sampling
+from models.samplers import DiffusionModel
 
 SMALL = {"residual-unet": {"width": 32, "prediction": "edm", "sigma_data": 0.5}}
 NARROW = {"attention-unet": {"width": 8, "steps": 20}, "context-unet": {"width": 8, "steps": 20}}
