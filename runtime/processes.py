@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +16,7 @@ from torch.autograd import Variable
 from runtime.errors import UserError
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
-_alone = False  # whether this process works for itself at present
+_alone = ContextVar("alone", default=False)  # whether this thread works for itself at present
 
 
 def join_processes(device: str) -> str:
@@ -48,12 +49,12 @@ def leave_processes() -> None:
 
 def world_size() -> int:
     """How many processes work together."""
-    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
+    return dist.get_world_size() if dist.is_initialized() and not _alone.get() else 1
 
 
 def process_number() -> int:
     """The number, from 0, of this process among them."""
-    return dist.get_rank() if dist.is_initialized() and not _alone else 0
+    return dist.get_rank() if dist.is_initialized() and not _alone.get() else 0
 
 
 def is_first() -> bool:
@@ -80,12 +81,11 @@ def share_of(batch_size: int) -> slice:
 @contextmanager
 def alone() -> Iterator[None]:
     """Within, this process works for itself, on all there is to do: nobody waits for another."""
-    global _alone
-    before, _alone = _alone, True
+    token = _alone.set(True)
     try:
         yield
     finally:
-        _alone = before
+        _alone.reset(token)
 
 
 def own_share(items: Sequence[Item]) -> Sequence[Item]:
