@@ -19,7 +19,7 @@ from runtime.images import image_grid, to_uint8
 from runtime.processes import is_first, of_all_shares, own_share
 from runtime.seeds import image_noise, image_seeds
 
-CHUNKS = {"cuda": 500}  # pictures that a network makes at once; elsewhere 50
+CHUNKS = {"cuda": 200}  # pictures that a network makes at once; elsewhere 50
 MOST_ROWS = 20  # of a grid of classes
 FRAMES = 100  # of an animation of the reverse process
 
