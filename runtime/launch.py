@@ -14,7 +14,7 @@ from torch.distributed.run import parse_args, run
 
 from runtime.errors import UserError, run_command
 
-PATIENCE = 60  # seconds that machines wait for each other
+PATIENCE = 45  # seconds that machines wait for each other; who cannot reach the first is told within 60
 
 
 def options() -> list[str]:
