@@ -64,13 +64,12 @@ def test_two_processes_leave_the_files_and_scores_of_one(
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     results = []
-    for count in (1, 2):
-        out = tmp_path / str(count)
+    for launcher in ((), ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)):
+        out = tmp_path / f"{len(results)}"
         words = [
             (name, list(map(str, words)))
             for name, words in commands(out, generators, unet_and_classifier[1], folders[1], weights_to_64)
         ]
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count)
         environment = {"PYTHONPATH": str(root), "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
         done = run(*launcher, program, json.dumps(words), env=os.environ | environment)
         assert done.returncode == 0, done.stderr
