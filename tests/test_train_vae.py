@@ -53,7 +53,7 @@ def lines_of(folder):
 
 def test_our_recipes_have_their_settings():
     averaged = {"ema_decay": 0.999, "estimate_batch_norm": True, "fit_prior": True, "flip": True}
-    averaged |= {"lr_schedule": "cosine", "halve_every_steps": 0, "max_steps": 0}
+    averaged |= {"lr_schedule": "cosine", "halve_every_steps": 0, "max_steps": 0, "sample_epochs": 0}
     ours = {
         "vae-ema": averaged | {"epochs": 90, "lr": 2e-4, "batch_size": 32},
         "vae-pca": averaged | {"epochs": 16, "lr": 3e-4, "linear_start": True},

@@ -32,9 +32,12 @@ def unet(request):
 
 def test_it_carries_its_process(unet):
     kind = type(unet)
-    assert kind(width=8, steps=30, schedule="cosine", prediction="v").diffusion == Diffusion(30, "cosine", "v")
+    evenly = (1, 0.8, 0.6, 0.4, 0.2, 0)  # report 004 shows t = 1000, 800, … 0; 002, from 500: 500, 300, 100, 60, 40, 0
+    snapshots = (1, 0.6, 0.2, 0.12, 0.08, 0) if kind is ContextUNet else evenly
+    process = Diffusion(30, "cosine", "v", snapshots)
+    assert kind(width=8, steps=30, schedule="cosine", prediction="v").diffusion == process
     assert ContextUNet(width=8).diffusion == Diffusion(500)
-    assert AttentionUNet(width=8).diffusion == Diffusion(1000)
+    assert AttentionUNet(width=8).diffusion == Diffusion(1000, snapshots=evenly)
     assert not any("diffusion" in key for key in unet.state_dict())
 
 
