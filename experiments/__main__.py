@@ -97,7 +97,7 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
 
 
 async def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
-    """Make what has no scores, `jobs` at a time, those that vote after their voters; the tasks that failed.
+    """Make what has no scores, in order, `jobs` at a time, what votes after its voters; the tasks that failed.
 
     What ends this process, Ctrl-C or SIGTERM, also asks the commands that run to end: a training saves first.
     """
@@ -120,8 +120,8 @@ async def make_all(tasks: list[Task], jobs: int, logs: Path) -> list[Task]:
         print(f"{task.folder.name}: {'scored' if done else f'failed, {last}'}", flush=True)
 
     for voting in (False, True):
-        missing = [task for task in tasks if task.voting == voting and task.state != "scored"]
-        await tqdm.gather(*map(attempt, missing), desc="rows", unit="row", disable=None)
+        missing = (attempt(task) for task in tasks if task.voting == voting and task.state != "scored")
+        await tqdm.gather(*map(asyncio.create_task, missing), desc="rows", unit="row", disable=None)  # begun in order
     return failed
 
 
