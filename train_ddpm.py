@@ -24,7 +24,7 @@ from models.diffusion import Schedule
 from models.edm import EDM, pixel_deviation
 from models.generator import Sampling
 from models.guidance import drop_labels
-from models.weights import blueprint, not_defaults
+from models.weights import blueprint, load_into, not_defaults
 from runtime.ahead import Ahead
 from runtime.errors import UserError, run_command
 from runtime.seeds import RandomStream, derived_seed
@@ -71,6 +71,8 @@ class Config(GeneratorConfig):
     estimate_batch_norm: Annotated[bool, OnlyWith("network", values=("context-unet",))] = True
     """Re-estimate the batch-norm statistics of the EMA before use, instead of taking the training network's."""
 
+    start: str = ""
+    """Weights of an earlier network with the same layers to train on; random ones if empty."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw: with weight decay 0.01."""
     lr: Annotated[float, ABOVE_0] = 1e-4
@@ -172,6 +174,8 @@ def main(config: Config) -> None:
     measured = {"sigma_data": pixel_deviation(images)} if config.prediction == "edm" else {}
     arguments = config.network_arguments(len(classes)) | measured
     network = execution.prepare(NETWORKS[config.network](**arguments))
+    if config.start:
+        load_into(network, config.start)
     diffusion = network.diffusion
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     optimizer = kind(network.parameters(), config.lr, config.betas, fused=True)

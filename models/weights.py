@@ -105,6 +105,15 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
     return network.eval().requires_grad_(False), about
 
 
+def load_into(network: nn.Module, path: Path | str) -> None:
+    """Give `network` the weights of a file of the same kind; raises UserError for one of other layers."""
+    earlier, _ = load_weights(Path(path), type(network))
+    try:
+        network.load_state_dict(earlier.state_dict())
+    except RuntimeError as error:
+        raise UserError(f"{path} has other layers: start from a network of the same settings") from error
+
+
 def shrink(source: Path, target: Path) -> None:
     """Copy the weights file `source` to `target` with its tensors as float16."""
     network, about = load_weights(source, nn.Module)

@@ -124,6 +124,19 @@ def test_going_on_is_exact(train, monkeypatch, recipe):
     assert (whole / "samples/0000006.png").read_bytes() == (parts / "samples/0000006.png").read_bytes()
 
 
+def test_a_run_can_begin_with_earlier_weights(train, error_of):
+    """With a learning rate of next to nothing, it ends where the earlier one did."""
+    earlier = train("edm", "--name", "earlier", "--max-steps", 2, "--lr", 0.01, "--warmup-steps", 0)
+    start = ("--start", earlier / "weights.safetensors")
+    later = train("edm", "--name", "later", "--max-steps", 1, "--lr", 1e-12, "--ema-decay", 0, *start)
+    expected = load_file(earlier / "weights.safetensors")
+    for key, value in load_file(later / "weights.safetensors").items():
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=1e-7)
+    assert "has other layers: start from a network of the same settings" in error_of(
+        lambda: train("edm", "--name", "wider", "--width", 10, *start)
+    )
+
+
 def test_the_uniform_label_loss_sets_in_at_its_step(train):
     """Until then the run is that without it, and then another."""
     options = ("--max-steps", 3, "--checkpoint-every", 2, "--keep-every", 2)
