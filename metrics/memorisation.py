@@ -33,6 +33,8 @@ class Config(InceptionSettings):
     """Folder of held-out real faces, e.g. ROOT/face/val."""
     features: Literal["inception", "dlib"] = "dlib"
     """Feature space of the distances."""
+    figure: Path | None = None
+    """Also draw both histograms to this PNG."""
     json: Path | None = None
     """Also write the distances to this file."""
 
@@ -58,8 +60,22 @@ def memorisation(generated: np.ndarray, reference: np.ndarray, training: np.ndar
     return percentiles | {side: values.tolist() for side, values in distances.items()}
 
 
+def draw_histograms(result: dict, path: Path) -> None:
+    """Draw the distances of both sides, and their 5th percentiles, on one scale."""
+    from runtime.figures import plt, save_figure
+
+    figure, axes = plt.subplots(figsize=(4.5, 2.5), layout="constrained")
+    edges = np.histogram_bin_edges(result["generated"] + result["reference"], 40)
+    for number, (side, name) in enumerate((("generated", "generated faces"), ("reference", "validation faces"))):
+        axes.hist(result[side], edges, density=True, histtype="step", label=name, color=f"C{number}")
+        axes.axvline(result[f"{side}_percentile_5"], color=f"C{number}", linestyle=":")
+    axes.set(xlabel="distance to the nearest training face (dotted: 5th percentile)", ylabel="density")
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
 def main() -> None:
-    """Read the folders, print both percentiles and write the JSON."""
+    """Read the folders, print both percentiles, and write what was asked for."""
     config = tyro.cli(Config, description=Config.__doc__)
     try:
         extractor = FaceEmbedding() if config.features == "dlib" else config.inception()
@@ -76,6 +92,8 @@ def main() -> None:
             f"{side:<10} distance to the nearest training picture: 5th percentile {percentile:.4g}, median {median:.4g}"
         )
     print(passport.line(result["passport"]))
+    if config.figure is not None:
+        draw_histograms(result, config.figure)
     if config.json is not None:
         write_json(config.json, result, indent=None)
 

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from metrics import Unavailable, face_embedding, faces, memorisation
 from metrics.face_embedding import FaceEmbedding, face_chip
+from runtime.figures import COLOURS
 
 REMEDY = "dlib's embedding needs face_recognition_models: scripts/install.sh requirements-faces.txt"
 
@@ -77,8 +79,8 @@ def test_distances_to_the_nearest_training_face_by_hand():
 def test_copies_are_found(folders, command, monkeypatch, tmp_path):
     """Generated pictures that are training pictures lie at distance 0, other real ones do not."""
     monkeypatch.setattr(memorisation, "FaceEmbedding", Means)
-    path = tmp_path / "distances.json"
-    options = ("--training", folders[0], "--reference", folders[1], "--json", path)
+    path, figure = tmp_path / "distances.json", tmp_path / "distances.png"
+    options = ("--training", folders[0], "--reference", folders[1], "--json", path, "--figure", figure)
     status, out, _ = command(memorisation.main, folders[0], *options)
     result = json.loads(path.read_text())
     assert status == 0 and "5th percentile" in out
@@ -86,3 +88,6 @@ def test_copies_are_found(folders, command, monkeypatch, tmp_path):
     assert result["passport"]["training"].startswith("6 pictures ") and "training 6 pictures" in out
     assert min(result["reference"]) > 0
     assert result["reference_percentile_5"] == pytest.approx(np.percentile(result["reference"], 5))
+    pixels = np.asarray(Image.open(figure).convert("RGB")).reshape(-1, 3)
+    for colour in COLOURS[:2]:  # both histograms are drawn
+        assert (pixels == [int(colour[place : place + 2], 16) for place in (1, 3, 5)]).all(1).sum() > 100
