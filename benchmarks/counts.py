@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.data import write_tree
 from experiments.rows import module_of
+from runtime.command_line import from_command_line
 from runtime.device import Execution
 from runtime.errors import run_command
 from training.config import TrainConfig, parse_command_line
@@ -227,4 +228,4 @@ def predictions(count: StepCount) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config)))
+    run_command(lambda: main(from_command_line(Config)))

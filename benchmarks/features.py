@@ -16,13 +16,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-import tyro
 from pytorch_fid.fid_score import get_activations
 from pytorch_fid.inception import InceptionV3
 
 from benchmarks.data import write_noise
 from metrics.inception import WEIGHTS_NAME, Inception, fid_inception
 from metrics.pictures import read_pictures
+from runtime.command_line import from_command_line
 
 
 @dataclass
@@ -92,4 +92,4 @@ def write_random_weights(path: Path, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    main(from_command_line(Config))

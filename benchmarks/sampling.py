@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import tyro
 from torch import Tensor
 
 from inference.sampling import noise_of
 from models import NETWORKS
 from models.context_unet import ContextUNet
 from models.generator import Sampling
-from runtime.device import choose_execution
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice, choose_execution
 from runtime.errors import run_command
 from runtime.seeds import image_seeds
-from runtime.settings import AT_LEAST_1, Settings
+from runtime.settings import AT_LEAST_1
 
 GUIDED = Sampling("dpm++", 20, 2.0)
 
 
 @dataclass
-class Config(Settings):
+class Config(OnDevice):
     """Time guided sampling and the copied loop in turns."""
 
     images: Annotated[int, AT_LEAST_1] = 10
@@ -37,8 +37,6 @@ class Config(Settings):
     """Of the copied loop's 500 steps, which are alike, so many are timed."""
     turns: Annotated[int, AT_LEAST_1] = 3
     """Turns of each."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 @torch.no_grad()
@@ -86,4 +84,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config)))
+    run_command(lambda: main(from_command_line(Config)))

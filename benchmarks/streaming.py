@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import tyro
 from numpy.lib.format import open_memmap
 
 from data.batches import ImageBatches
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 from runtime.seeds import RandomStream
 from runtime.settings import AT_LEAST_1, Settings
@@ -73,4 +73,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config)))
+    run_command(lambda: main(from_command_line(Config)))

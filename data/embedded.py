@@ -11,13 +11,13 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import tyro
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from data.drawn_faces import ATTRIBUTES, draw_face
 from data.mnistm import blend
 from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 
 TRAIN_FACES, VAL_FACES = 1200, 300
@@ -140,4 +140,4 @@ def _two_colours(random: np.random.RandomState) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run_command(lambda: embed(tyro.cli(Config).out))
+    run_command(lambda: embed(from_command_line(Config).out))

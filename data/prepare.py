@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 
 from data.decoded import read_image
 from data.downloads import BSDS500, CELEBA, MNIST, SVHN, USPS, Source, fetch
@@ -29,6 +28,7 @@ from data.raw_formats import (
     read_usps,
 )
 from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
 
@@ -171,4 +171,4 @@ def _how_to_get(part: str, missing: list[Source], raw: Path) -> str:
 
 
 if __name__ == "__main__":
-    run_command(lambda: prepare(tyro.cli(Config)))
+    run_command(lambda: prepare(from_command_line(Config)))

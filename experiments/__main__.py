@@ -20,6 +20,7 @@ from tqdm.asyncio import tqdm
 
 from experiments import adaptation, claims, digits, documents, faces, reports, results
 from experiments.rows import PYTHON, ROOT, Row, Task, task_of
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.settings import AT_LEAST_1, Settings
 from training.directory import read_run
@@ -145,6 +146,5 @@ async def make(task: Task, log: Path, environment: dict[str, str]) -> bool:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    place = words.index("--") if "--" in words else len(words)
-    run_command(lambda: main(tyro.cli(Config, args=words[:place]), tuple(words[place + 1 :])))
+    place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    run_command(lambda: main(from_command_line(Config, sys.argv[1:place]), tuple(sys.argv[place + 1 :])))

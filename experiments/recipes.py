@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import pandas as pd
-import tyro
 
 from experiments.documents import lines_of
 from experiments.reports import reports_of
 from experiments.rows import config_of, scripts
 from experiments.tables import table
 from models import NETWORKS
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from training.provenance import printout
 
@@ -47,4 +47,4 @@ def recipes() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -13,12 +13,14 @@ import tyro
 from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
 from inference.api import Autoencoder, find_weights
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice
 from runtime.errors import UserError, run_command
 from runtime.files import read_arrays, write_arrays
 
 
 @dataclass
-class Config:
+class Config(OnDevice):
     """Measure attribute directions and write them beside the weights as NAME.directions.npz, for the demo."""
 
     weights: tyro.conf.Positional[Path]
@@ -27,8 +29,6 @@ class Config:
     """The data tree; its training faces and face/attributes.csv are read."""
     only: tuple[str, ...] = ()
     """Attributes to keep, all by default."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -68,4 +68,4 @@ def read_directions(weights: Path) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

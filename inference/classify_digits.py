@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from data.decoded import image_names, read_images
 from data.digits import DIGITS, SIZE, write_labels
 from data.tables import is_formula
 from inference.api import Classifier
 from inference.classification import Vote
-from runtime.device import Precision
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision
 from runtime.errors import UserError, run_command
 
 
 @dataclass
-class Config:
+class Config(InPrecision):
     """Write the label of every image of a folder, in file-name order, as a table image_name,label.
 
     Labels are digits, or the names of the classes that the network was trained on.
@@ -33,10 +33,6 @@ class Config:
     """Vote of several networks: the class predicted by most, or by their mean probabilities."""
     skip_bad: bool = False
     """Skip and list images that cannot be read, instead of stopping at the first."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -73,4 +69,4 @@ def read_digits(folder: Path, skip_bad: bool, size: int = SIZE, resize: bool = F
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

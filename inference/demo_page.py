@@ -8,7 +8,7 @@ import numpy as np
 
 from data.decoded import fitted
 from data.digits import DIGITS
-from inference.demo import Networks
+from inference.demo_networks import Networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models.generator import Generator, Sampling
 from runtime.errors import UserError

@@ -13,13 +13,14 @@ from models.digit_classifiers import DigitClassifier
 from models.generator import DEFAULT, Generator, Sampling
 from models.vae import VAE
 from models.weights import load_weights
-from runtime.device import Precision
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision
 from runtime.errors import UserError, run_command
-from runtime.settings import Range, Settings
+from runtime.settings import Range
 
 
 @dataclass
-class Config(Settings):
+class Config(InPrecision):
     """Write what a network produces: faces, digits of all classes, reconstructions or labels."""
 
     weights: tyro.conf.Positional[Path]
@@ -34,10 +35,6 @@ class Config(Settings):
     """Seed; the noise of each image derives from it and the image's number."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = field(default_factory=Sampling)
     """Settings of sampling."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -77,4 +74,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -10,16 +10,17 @@ import tyro
 from inference.api import Digits
 from inference.sampling import FRAMES, nearest
 from models.generator import Sampling
-from runtime.device import Precision
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, image_grid, save_animation, save_images, save_png
-from runtime.settings import Range, Settings
+from runtime.settings import Range
 
 ENLARGEMENT = 8  # of a pixel in snapshots
 
 
 @dataclass
-class Config(Settings):
+class Config(InPrecision):
     """Write digits, 0_001.png to 9_100.png (0_0001.png and on of more than 999 a class), or images of your own classes,
     into a folder that holds nothing else."""
 
@@ -43,10 +44,6 @@ class Config(Settings):
     """Times of the six states, from noise to image (0); the nearest that sampling visits are taken. t up to T, by
     default 1, 0.6, 0.2, 0.12, 0.08 and 0 times T (attention-unet: every fifth of T), or noise levels sigma up to 80 of
     EDM, by default 80, 4, 1.5, 0.7, 0.3 and 0. A distilled network shows each of its steps by default."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -87,4 +84,4 @@ def save_snapshots(config: Config, digits: Digits) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -8,14 +8,15 @@ import tyro
 
 from inference.api import Faces
 from models.generator import Sampling
-from runtime.device import Precision
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision
 from runtime.errors import UserError, run_command
 from runtime.images import claimed, image_grid, save_animation, save_images, save_png
-from runtime.settings import Range, Settings
+from runtime.settings import Range
 
 
 @dataclass
-class Config(Settings):
+class Config(InPrecision):
     """Write numbered faces, 0000.png and on (00000.png of more than 10,000), into a folder that holds nothing else."""
 
     weights: Path
@@ -32,10 +33,6 @@ class Config(Settings):
     """Numbers A B of two faces of this seed: write --count interpolations from one to the other instead."""
     grid: Path | None = None
     """Also write a grid of the first 32 faces to this PNG, or with --interpolate all of them to this PNG or GIF."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -59,4 +56,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

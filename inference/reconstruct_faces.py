@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from data.decoded import decode_folder, image_names
 from data.tables import write_table
 from inference.api import Autoencoder
-from runtime.device import Precision
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 from runtime.images import claimed, image_grid, save_images, save_png
 
 
 @dataclass
-class Config:
+class Config(InPrecision):
     """Write a VAE's reconstruction of every image of a folder, OUT/NAME.png, and print the mean squared error.
 
     Errors are of values in [0, 1]. Images of another size are first cropped to the central square and resized
@@ -36,10 +36,6 @@ class Config:
     """Also write the mean error, its standard deviation and the number of images to this file."""
     grid: Path | None = None
     """Also write the first ten images above their reconstructions to this PNG."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -67,4 +63,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from models.weights import shrink
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 
 
@@ -20,4 +21,4 @@ class Config:
 
 
 if __name__ == "__main__":
-    run_command(lambda: shrink(**vars(tyro.cli(Config, description=Config.__doc__))))
+    run_command(lambda: shrink(**vars(from_command_line(Config))))

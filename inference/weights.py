@@ -10,6 +10,7 @@ from torch import nn
 
 from inference.api import find_weights
 from models.weights import load_weights
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 
 
@@ -49,4 +50,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -19,7 +19,8 @@ from metrics.calibration import calibration_error
 from metrics.confusion import confusion_matrix
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
-from runtime.device import choose_execution
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 from training.directory import LOCAL_SETTINGS, Run, read_run
@@ -28,7 +29,7 @@ NEEDED_SETTINGS = {"recipe", "method", "network", "width", "source", "target", "
 
 
 @dataclass
-class Config:
+class Config(OnDevice):
     """Score adaptation runs: accuracies; confusion and calibration on test.csv (val.csv where that has no labels)."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -39,8 +40,6 @@ class Config:
     """Vote of several runs: the class predicted by most, or by their mean probabilities."""
     data: Path | None = None
     """The data tree; that of the run by default."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -105,4 +104,4 @@ def last_classifier(run: Run) -> torch.nn.Module:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -17,7 +17,8 @@ from scipy.stats import entropy
 from data.digits import class_names, load_unlabelled
 from inference.classification import class_probabilities, picture_size
 from metrics.adaptation import adaptation_run, last_classifier
-from runtime.device import choose_execution
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 
@@ -26,7 +27,7 @@ APART = 0.03  # a run that agrees so much less with the others than another does
 
 
 @dataclass
-class Config:
+class Config(OnDevice):
     """Measure entropy, mutual information and agreement of adaptation runs on their target; no label is read."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -37,8 +38,6 @@ class Config:
     """Also write the measurements to this file."""
     data: Path | None = None
     """The data tree; that of the first run by default."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -114,4 +113,4 @@ def choice(measured: list[dict]) -> int:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

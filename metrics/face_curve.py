@@ -16,6 +16,7 @@ from inference.sampling import load_generator, sample_images
 from metrics import passport
 from metrics.faces import score_faces
 from metrics.inception import InceptionSettings
+from runtime.command_line import from_command_line
 from runtime.device import choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
@@ -73,4 +74,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -23,6 +23,7 @@ from metrics.inception import Inception, InceptionSettings, reference_features, 
 from metrics.passport import file_hash
 from metrics.pictures import read_generated
 from metrics.statistics import read_statistics
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 from runtime.processes import join_processes, leave_to_first
@@ -159,7 +160,7 @@ def table(scores: dict) -> str:
 
 def main() -> None:
     """Read the folder, score it, print the table and write the JSON."""
-    config = tyro.cli(Config)
+    config = from_command_line(Config)
     join_processes(config.device)
     images = read_generated(config.out)
     if config.features != "inception":

@@ -10,6 +10,7 @@ import tyro
 from data.digits import read_labels, table_classes
 from metrics import passport
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 
@@ -76,4 +77,4 @@ def _by_name(path: Path, classes: Sequence[str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

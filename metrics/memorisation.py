@@ -15,6 +15,7 @@ from metrics import Unavailable, passport
 from metrics.face_embedding import FaceEmbedding
 from metrics.inception import InceptionSettings, reference_features, reference_passport
 from metrics.pictures import read_generated
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 
@@ -76,7 +77,7 @@ def draw_histograms(result: dict, path: Path) -> None:
 
 def main() -> None:
     """Read the folders, print both percentiles, and write what was asked for."""
-    config = tyro.cli(Config, description=Config.__doc__)
+    config = from_command_line(Config)
     try:
         extractor = FaceEmbedding() if config.features == "dlib" else config.inception()
     except Unavailable as reason:

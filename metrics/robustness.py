@@ -17,6 +17,8 @@ from PIL import Image, ImageFilter
 from data.digits import SIZE, class_names, load_digits
 from inference.api import Classifier
 from inference.classification import Vote
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 
@@ -84,7 +86,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
 
 
 @dataclass
-class Config:
+class Config(OnDevice):
     """Measure accuracies of classifiers on changed images of a domain; a change with several ways is their mean."""
 
     weights: tyro.conf.Positional[tuple[Path, ...]]
@@ -99,8 +101,6 @@ class Config:
     """Vote of several networks."""
     json: Path | None = None
     """Also write the accuracies to this file."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -132,4 +132,4 @@ def robustness(
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

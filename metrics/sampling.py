@@ -23,7 +23,8 @@ from metrics.inception import InceptionSettings
 from models.generator import Sampling
 from models.samplers import DiffusionModel, Process
 from models.weights import load_weights
-from runtime.device import Precision, choose_execution
+from runtime.command_line import from_command_line
+from runtime.device import InPrecision, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import write_json
 from runtime.images import rgb
@@ -34,7 +35,7 @@ FEW_STEPS = 50  # rows up to here are cheap enough for several seeds
 
 
 @dataclass
-class Config(InceptionSettings):
+class Config(InceptionSettings, InPrecision):
     """Score a diffusion network over a grid of samplers, steps and guidance scales.
 
     FID, precision and recall are left out where there are no Inception weights.
@@ -60,8 +61,6 @@ class Config(InceptionSettings):
     """Digits per class and seed."""
     out: Path | None = None
     """File of the scores, by default sampling.json beside the weights; rows it already has are kept."""
-    precision: Precision = "float32"
-    """float32, bf16 (mixed), or auto."""
 
 
 def main(config: Config) -> None:
@@ -146,4 +145,4 @@ def spread(images: np.ndarray, labels: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

@@ -12,6 +12,7 @@ import tyro
 from metrics import Unavailable, passport
 from metrics.distances import gaussian
 from metrics.inception import InceptionSettings, reference_features
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.files import read_arrays, write_arrays
 
@@ -55,4 +56,4 @@ def read_statistics(path: Path, dims: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

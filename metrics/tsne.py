@@ -17,16 +17,17 @@ from inference.classification import in_chunks, picture_size
 from metrics.adaptation import adaptation_run
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
-from runtime.device import choose_execution
+from runtime.command_line import from_command_line
+from runtime.device import OnDevice, choose_execution
 from runtime.errors import UserError, run_command
 from runtime.files import read_arrays, write_arrays
-from runtime.settings import Range, Settings
+from runtime.settings import Range
 
 FEWEST = 40  # points, more than t-SNE's perplexity asks for
 
 
 @dataclass
-class Config(Settings):
+class Config(OnDevice):
     """Embed features of validation digits (adaptation runs) or latents of validation faces (VAE runs) by t-SNE."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -39,8 +40,6 @@ class Config(Settings):
     """Digits of each domain, drawn from its val.csv (all of them where it has fewer); twice as many faces."""
     seed: int = 999
     """Seed of the choice and of t-SNE."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def main(config: Config) -> None:
@@ -107,4 +106,4 @@ def face_latents(path: Path, count: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

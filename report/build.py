@@ -6,7 +6,6 @@ and PDF. What has no run is not shown; a line names the command that would make 
 
 import sys
 
-import tyro
 from tqdm import tqdm
 
 from experiments.runs import find_runs
@@ -18,6 +17,7 @@ from report.sections.digits import digits_section
 from report.sections.faces import faces_section, vae_section
 from report.sections.overview import reported_section, runs_section, scores_section
 from report.sections.training import curves_section, networks_section, settings_section
+from runtime.command_line import from_command_line
 from runtime.device import choose_execution
 from runtime.errors import run_command
 from runtime.files import write_atomically
@@ -50,4 +50,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

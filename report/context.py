@@ -15,16 +15,15 @@ from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
 from report.page import Block, Film, Note, Picture
-from runtime.device import Execution
+from runtime.device import Execution, OnDevice
 from runtime.errors import UserError
-from runtime.settings import Settings
 from training.directory import Run
 
 SCORED = ("faces", "grid", "reconstructions", "tsne")  # figures whose captions say what was reported and measured
 
 
 @dataclass
-class Config(Settings):
+class Config(OnDevice):
     """Turn run directories into one page with figures."""
 
     runs: Path = Path("runs")
@@ -39,8 +38,6 @@ class Config(Settings):
     """Attributes that colour the latents of faces, columns of face/attributes.csv."""
     seed: int = 999
     """Seed of the faces and digits that are generated for the report."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from runtime.batch_norm import over_processes
 from runtime.errors import UserError
 from runtime.processes import average_gradients, join_processes, share_weights, world_size
+from runtime.settings import Settings
 
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 Compile = Literal["off", "default", "cuda-graphs"]
@@ -24,6 +25,22 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     if tensor.is_cpu and torch.device(device).type == "cuda" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+@dataclass(kw_only=True)
+class OnDevice(Settings):
+    """Settings of a command that runs networks."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
+
+
+@dataclass(kw_only=True)
+class InPrecision(OnDevice):
+    """Settings of a command that runs networks in any precision."""
+
+    precision: Precision = "float32"
+    """float32, bf16 (mixed), tf32 (GPUs only), or auto: bf16 where the hardware computes in it."""
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,18 @@
 """The settings every training script shares, and how a command line becomes settings."""
 
-import ast
 import dataclasses
-import inspect
 import json
 import re
 import sys
-import textwrap
 import typing
 from collections import ChainMap
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from runtime.command_line import documentation
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
 from runtime.processes import from_first, join_processes, restarted
@@ -194,7 +190,7 @@ def _parse(recipes: dict[str, tuple[str, Config]], arguments: list[str]) -> Conf
 def _grouped(config: TrainConfig) -> typing.Any:
     """The settings as tyro shows them: a dataclass of one dataclass a group, with the values of `config`."""
     hints = typing.get_type_hints(type(config), include_extras=True)
-    documented = _documentation(type(config))
+    documented = documentation(type(config))
     groups: dict[str, list] = {title: [] for title in GROUPS}
     shared = {field.name for field in dataclasses.fields(TrainConfig)}
     for field in sorted(dataclasses.fields(config), key=lambda field: field.name in shared):  # a script's own first
@@ -208,18 +204,6 @@ def _grouped(config: TrainConfig) -> typing.Any:
         kind = dataclasses.make_dataclass(title.replace(" ", "_"), fields, frozen=True, namespace={"__doc__": ""})
         members.append((kind.__name__, Annotated[kind, tyro.conf.arg(name=title)], kind()))
     return dataclasses.make_dataclass("Options", members)()
-
-
-@cache
-def _documentation(kind: type) -> dict[str, str]:
-    """The line under each setting of a class and those that it inherits from."""
-    lines = {}
-    for base in reversed(kind.__mro__[:-1]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        for field, text in pairwise(definition.body):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                lines[field.target.id] = " ".join(text.value.value.split())
-    return lines
 
 
 def _saved_settings(config: Config) -> Config:

@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from data.decoded import read_image
+from runtime.command_line import from_command_line
 from runtime.errors import UserError, run_command
 from runtime.settings import Range, Settings
 from training.directory import read_log
@@ -98,4 +97,4 @@ def update(runs: Path, files: dict[Path, EventFile]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(tyro.cli(Config, description=Config.__doc__)))
+    run_command(lambda: main(from_command_line(Config)))

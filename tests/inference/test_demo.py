@@ -17,6 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from inference import demo
 from inference.api import find_weights
 from inference.attributes import directions_file
+from inference.demo_networks import SOURCES, load_networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
 from models import NETWORKS
 from models.weights import save_weights
@@ -48,18 +49,18 @@ def weights(tmp_path_factory):
 
 
 def test_every_kind_takes_the_place_of_the_shipped_one(weights):
-    networks = demo.load_networks(demo.Config((weights["vae"], weights["before"], weights["after"]), device="cpu"))
+    networks = load_networks((weights["vae"], weights["before"], weights["after"]), "cpu")
     assert networks.autoencoder.network.latent_size == 6 and list(networks.directions) == ["Smiling"]
     assert list(networks.classifiers["Your classifiers"]) == ["before", "after"]
     assert networks.faces.about["recipe"] == "edm-faces"
 
 
 def test_shipped_classifiers_stand_by_the_domain_whose_labels_they_had():
-    networks = demo.load_networks(demo.Config(device="cpu"))
+    networks = load_networks((), "cpu")
     expected = {
         f"Trained with labels of {title}": ["before adaptation"] * find_weights(source).is_file()
-        + [f"after adaptation to {target}" for target in demo.SOURCES.values() if target != title]
-        for source, title in demo.SOURCES.items()
+        + [f"after adaptation to {target}" for target in SOURCES.values() if target != title]
+        for source, title in SOURCES.items()
     }
     assert {row: list(names) for row, names in networks.classifiers.items()} == expected
     assert {"Smiling", "Eyeglasses"} < networks.directions.keys()
@@ -71,8 +72,8 @@ def test_weights_of_another_kind_end_in_a_line(weights, tmp_path, error_of):
         (("faces", "faces"), "are both of the kind faces: give one of them"),
     ):
         files = tuple(weights[name] for name in names)
-        assert message in error_of(lambda files=files: demo.load_networks(demo.Config(files, device="cpu")))
-    assert "no such weights file" in error_of(lambda: demo.load_networks(demo.Config((tmp_path / "none",))))
+        assert message in error_of(lambda files=files: load_networks(files, "cpu"))
+    assert "no such weights file" in error_of(lambda: load_networks((tmp_path / "none",)))
 
 
 def test_without_gradio_a_line_says_how_to_get_it(error_of, monkeypatch):

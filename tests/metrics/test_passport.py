@@ -38,7 +38,7 @@ def test_a_score_tells_what_it_depends_on(weights_to_64, folders, tmp_path, comm
 def test_statistics_are_pytorch_fids_and_give_the_same_fid(weights_to_64, folders, tmp_path, command):
     words = ["--dims", 64, "--inception-weights", weights_to_64, "--device", "cpu"]
     file, out = tmp_path / "real.npz", tmp_path / "scores.json"
-    command(lambda: statistics.main(statistics.tyro.cli(statistics.Config)), folders[1], file, *words)
+    command(lambda: statistics.main(statistics.from_command_line(statistics.Config)), folders[1], file, *words)
     expected = gaussian(reference_features(Inception(64, weights_to_64, "cpu"), folders[1]))
     theirs = compute_statistics_of_path(str(file), None, 1, 64, "cpu")
     for ours, read in zip(expected, theirs, strict=True):

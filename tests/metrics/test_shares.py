@@ -23,7 +23,7 @@ def main():
         sys.argv[1:] = words
         module = globals()[name]
         with suppress(SystemExit):  # the second process leaves scores to the first
-            module.main() if name == "faces" else module.main(module.tyro.cli(module.Config))
+            module.main() if name == "faces" else module.main(module.from_command_line(module.Config))
 
 run_command(main)
 """
