@@ -21,7 +21,7 @@ from runtime.errors import UserError, run_command
 from runtime.seeds import derived_seed
 from runtime.settings import AT_LEAST_0, Range
 from training.adaptation import AdaptationConfig, Domains, update_domain_classifier
-from training.config import parse_command_line
+from training.config import parse_command_line, varied
 from training.ema import EMA, estimate_batch_norm
 from training.run import TrainingRun
 
@@ -107,6 +107,8 @@ REPORTED = {
         Config(network="dann-lenet", lr=1e-3, batch_size=128, epochs=50),
     ),
 }
+VOTERS = ("dann28-wide", "dann28-strided", "dann28-linear")  # with dann28, in report 001
+VARIANTS = {name: ("dann28", {"network": name}) for name in VOTERS}
 # Ours, 2,000 steps. Lambda is small and sets in late: otherwise the source is not learnt.
 SHORT = Config(width=32, batch_size=64, epochs=1000, max_steps=2000, lr=1e-3, lr_schedule="fixmatch")
 AUGMENTED = replace(SHORT, augment="mixed", weight_decay=0.01, ema_decay=0.998)
@@ -132,6 +134,7 @@ RECIPES = {
         replace(bound(DANN_CNN), network="dann-cnn-wide", epochs=20),
     ),
 }
+RECIPES |= varied(RECIPES, VARIANTS)
 
 
 def main(config: Config | Supervised) -> None:

@@ -6,6 +6,7 @@ et al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, o
 dropped at random.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -160,7 +161,7 @@ RECIPES |= varied(RECIPES, VARIANTS)
 def main(config: Config) -> None:
     """Train as `config` says and leave the run in its directory."""
     execution, faces = config.execution(), config.images == "faces"
-    on_host, stream = RandomStream(config.seed), RandomStream(config.seed, execution.device)
+    stream = RandomStream(config.seed, execution.device)
 
     # Real images.
     if faces:
@@ -181,16 +182,16 @@ def main(config: Config) -> None:
     optimizer = kind(network.parameters(), config.lr, config.betas, fused=True)
     average = EMA(network, config.ema_decay)
 
-    def draw(purpose: str, number: int) -> tuple[Tensor, ...]:
-        """This process's times (n,), numbers (n,) uniform in [0, 1), and noise (n, C, H, W), on the host."""
-        draws, size = on_host.draws(purpose, number), config.batch_size
+    def draw(stream: RandomStream, purpose: str, number: int) -> tuple[Tensor, ...]:
+        """This process's times (n,), numbers (n,) uniform in [0, 1), and noise (n, C, H, W)."""
+        draws, size = stream.draws(purpose, number), config.batch_size
         return draws.of(diffusion.random_times, size), draws.uniform(size), draws.normal(size, *network.latent_shape)
 
-    drawn = {purpose: Ahead(partial(draw, purpose), execution.device) for purpose in ("noise", "batch norm")}
+    ahead = Ahead(partial(draw, RandomStream(config.seed), "noise"), execution.device)
 
-    def noisy_batch(purpose: str, number: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    def noisy_batch(number: int, drawn: Sequence[Tensor]) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """This process's images (n, C, H, W), labels (n,) with some dropped, times (n,) and noise."""
-        times, uniform, noise = drawn[purpose](number)
+        times, uniform, noise = drawn
         if faces:
             return real.batch(number), None, times, noise
         images, labels = real.labelled_batch(number)
@@ -199,7 +200,7 @@ def main(config: Config) -> None:
     def refresh() -> None:
         """Re-estimate batch-norm statistics of the EMA on the network's training inputs."""
         if config.estimate_batch_norm:
-            batches = (noisy_batch("batch norm", number) for number in range(20))
+            batches = (noisy_batch(number, draw(stream, "batch norm", number)) for number in range(20))
             inputs = ((*diffusion.inputs(images, noise, times), labels) for images, labels, times, noise in batches)
             estimate_batch_norm(average.network, inputs, execution)
 
@@ -214,7 +215,7 @@ def main(config: Config) -> None:
     for step in run.steps():
         lr = optimizer.param_groups[0]["lr"] = run.learning_rate(config.lr)
         with execution.autocast():
-            loss = diffusion.loss(network, *noisy_batch("noise", step))
+            loss = diffusion.loss(network, *noisy_batch(step, ahead(step)))
         optimizer.zero_grad()
         loss.backward()
         if config.max_gradient_norm:

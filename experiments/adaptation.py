@@ -9,7 +9,6 @@ from experiments.rows import ADAPTATION, VOTE, Row, variants
 DOMAINS = ("mnistm", "svhn", "usps")
 SEEDS = (1, 2, 3)
 AUGMENTED = {1000: ("off", "mixed"), 2000: ("mixed",)}  # by steps
-VARIANTS = ("dann28", "dann28-wide", "dann28-strided", "dann28-linear")
 
 
 def rows() -> Iterator[Row]:
@@ -57,9 +56,6 @@ def pairs(recipe: str, options: str = "", **about: Any) -> Iterator[Row]:
 def ensemble(**about: Any) -> Iterator[Row]:
     """Report 001's four variants of a network, USPS → SVHN, and their vote."""
     domains = "--source usps --target svhn"
-    voters = tuple(
-        Row("dann28", f"{domains} --network {network}", scores=ADAPTATION, system=network, **about)
-        for network in VARIANTS
-    )
+    voters = tuple(Row(recipe, domains, scores=ADAPTATION, **about) for recipe in ("dann28", *variants("dann28")))
     yield from voters
     yield Row("dann28", domains, scores=VOTE, system="dann28 ensemble", voters=voters, **about)

@@ -26,8 +26,8 @@ def ablation_rows() -> Iterator[Row]:
 def vae_rows() -> Iterator[Row]:
     """The VAEs, scored by their reconstructions and by their samples."""
     yield vae()
-    yield Row("vae-ema", scores=(*RECONSTRUCTIONS, *FACES))
-    yield Row("vae-pca", scores=(*RECONSTRUCTIONS, *FACES))
+    for recipe in ("vae-ema", "vae-pca"):
+        yield Row(recipe, scores=(*RECONSTRUCTIONS, *FACES))
 
 
 def vae() -> Row:

@@ -76,12 +76,6 @@ def short_of(source: str) -> str:
     return f"--epochs {3 if source == 'mnistm' else 20}"
 
 
-def system_of(report: str, folder: str) -> str:
-    """What tables call the run in a directory of this name, where the report has rows of one recipe by other names."""
-    rows = REPORTS[report]() if report else ()
-    return {row.name(full): row.system for row in rows for full in (False, True)}.get(folder, "")
-
-
 REPORTS: dict[str, Callable[[], Iterator[Row]]] = {
     "000": report_000,
     "001": report_001,

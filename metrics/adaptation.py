@@ -50,9 +50,9 @@ def main(config: Config) -> None:
     abouts = [run.settings | {"steps": run.total} for run in runs]
     root = config.data or abouts[0]["data"]
     about = {key: value for key, value in abouts[0].items() if key not in LOCAL_SETTINGS}
-    for key in ("recipe", "source", "target", "augment", "steps"):
+    for key in ("method", "source", "target", "augment", "steps"):
         if any(other[key] != about[key] for other in abouts):
-            raise UserError(f"the runs differ in their {key}: let runs of one recipe and scenario vote")
+            raise UserError(f"the runs differ in their {key}: let runs of one method and scenario vote")
     if len(runs) > 1:
         about |= {"network": about["network"] + " and variants", "voting": len(runs)}
     execution = choose_execution(config.device, "float32")

@@ -127,10 +127,7 @@ def score_embedded(
     between two generated faces and `reference_median_distance` between two real ones: how varied the people are.
     Raises UserError for faces of a size that it is not for, fewer than two on a side, and where it is not installed.
     """
-    try:
-        embedding = embed()
-    except Unavailable as reason:
-        raise UserError(str(reason)) from reason
+    embedding = embed()
     generated, real = embedding.features(images), reference_features(embedding, reference)
     leave_to_first()
     precision, recall = precision_recall(generated, real)
@@ -158,9 +155,8 @@ def table(scores: dict) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(config: Config) -> None:
     """Read the folder, score it, print the table and write the JSON."""
-    config = from_command_line(Config)
     join_processes(config.device)
     images = read_generated(config.out)
     if config.features != "inception":
@@ -176,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: main(from_command_line(Config)))

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 import tyro
 
-from metrics import Unavailable, passport
+from metrics import passport
 from metrics.face_embedding import FaceEmbedding
 from metrics.inception import InceptionSettings, reference_features, reference_passport
 from metrics.pictures import read_generated
 from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.errors import run_command
 from runtime.files import write_json
 
 CHUNK = 256  # pictures whose distances to all training pictures are held at once
@@ -75,13 +75,9 @@ def draw_histograms(result: dict, path: Path) -> None:
     save_figure(figure, path)
 
 
-def main() -> None:
-    """Read the folders, print both percentiles, and write what was asked for."""
-    config = from_command_line(Config)
-    try:
-        extractor = FaceEmbedding() if config.features == "dlib" else config.inception()
-    except Unavailable as reason:
-        raise UserError(str(reason)) from reason
+def main(config: Config) -> None:
+    """Read the folders, print both percentiles, write what was asked for; raises UserError without the network."""
+    extractor = FaceEmbedding() if config.features == "dlib" else config.inception()
     images = read_generated(config.out)
     real = [reference_features(extractor, folder) for folder in (config.reference, config.training)]
     result = memorisation(extractor.features(images), *real)
@@ -100,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: main(from_command_line(Config)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from metrics import Unavailable, passport
+from metrics import passport
 from metrics.distances import gaussian
 from metrics.inception import InceptionSettings, reference_features
 from runtime.command_line import from_command_line
@@ -31,10 +31,7 @@ def main(config: Config) -> None:
     """Write the statistics; raises UserError without Inception weights, and for a folder that cannot be read."""
     if config.out.suffix != ".npz":
         raise UserError(f"{config.out} is no name for statistics: give FILE.npz")
-    try:
-        inception = config.inception()
-    except Unavailable as reason:
-        raise UserError(str(reason)) from reason
+    inception = config.inception()
     features = reference_features(inception, config.reference)
     mean, covariance = gaussian(features)
     write_arrays(config.out, mu=mean, sigma=covariance, count=np.array(len(features)))

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import Tensor, nn
 
 from runtime.errors import UserError
 from runtime.settings import AT_LEAST_0, SHARE, Range, check_numbers
+
+if TYPE_CHECKING:
+    from models.samplers import Process
 
 DrawNoise = Callable[[], Tensor]
 
@@ -71,7 +74,7 @@ class Generator(nn.Module):
     image_size: int = 64
     channels: int = 3
     latent_size: int
-    diffusion = None
+    diffusion: "Process | None" = None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

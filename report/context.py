@@ -8,7 +8,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from experiments import tables
-from experiments.reports import REPORTS, system_of
+from experiments.reports import REPORTS
 from experiments.results import Record, identity, record_of
 from experiments.rows import ROOT, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
@@ -62,16 +62,11 @@ class Context:
             raise UserError("no weights were written yet")
         return self.execution.place(load_weights(run.weights, kind)[0])
 
-    def record_of(self, run: Run) -> Record | None:
-        """What a run reached, under the name of the course report's row that it is."""
-        record, system = record_of(run), system_of(self.config.report, run.folder.name)
-        return record | {"system": system} if record and system else record
-
     def records(self, *kinds: str) -> list[Record]:
         """What the runs and votes of these kinds, or all, reached; of equal runs with equal seeds the first."""
         records: dict[object, Record] = {}
         for run in of_kind(self.runs, *kinds) if kinds else self.runs:
-            record = self.record_of(run)
+            record = record_of(run)
             if record and records.setdefault(identity(record), record) is not record:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
         return [*records.values(), *(self.votes if ADAPTATION in kinds or not kinds else [])]
@@ -81,7 +76,7 @@ class Context:
     ) -> Picture:
         """`figure` of a run as WHAT-RUN; the caption begins with the run and how long it was trained."""
         about = f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
-        if self.config.report and what in SCORED and (record := self.record_of(run)):
+        if self.config.report and what in SCORED and (record := record_of(run)):
             caption += tables.in_a_line(record, self.config.report)
         return self.gallery.add(f"{what}-{run.name}", figure, f"{about}: {caption}", chart, film)
 

@@ -12,14 +12,13 @@ from runtime.errors import UserError
 class Range:
     """The numbers that a setting may take, as a note to its type: `lr: Annotated[float, ABOVE_0]`.
 
-    From `low` to `high`, without the ends that are `open`; `because` is told to who leaves it.
+    From `low` to `high`, without the ends that are `open`.
     """
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
-    because: str = ""
 
     def __contains__(self, number: float) -> bool:
         above = number > self.low if self.open_low else number >= self.low
@@ -29,12 +28,8 @@ class Range:
         low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
         high = f"below {self.high:g}" if self.open_high else f"at most {self.high:g}"
         if self.high == math.inf:
-            words = low
-        elif self.open_low or self.open_high:
-            words = f"{low} and {high}"
-        else:
-            words = f"from {self.low:g} to {self.high:g}"
-        return f"{words}: {self.because}" if self.because else words
+            return low
+        return f"{low} and {high}" if self.open_low or self.open_high else f"from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from runtime.seeds import derived_seed
 from tests.made_by_runs import last, log, same_bits
 from training.run import TrainingRun
 
-OTHERS = (train_dsn, train_adamatch)
-RECIPES = [*train_dann.RECIPES, *(name for script in OTHERS for name in script.RECIPES if name not in script.VARIANTS)]
+SCRIPTS = (train_dann, train_dsn, train_adamatch)
+RECIPES = [name for script in SCRIPTS for name in script.RECIPES if name not in script.VARIANTS]
 SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
 
 

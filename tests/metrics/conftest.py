@@ -1,13 +1,12 @@
 """What all tests of the metrics share: no caches or weights of the user's, random Inception weights, two folders."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.features import write_noise, write_random_weights
 from metrics.inception import WEIGHTS_NAME
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 
 
@@ -57,14 +56,13 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Calls a command's `main` with arguments; returns exit status, standard output and standard error."""
+def command(capsys):
+    """Calls a command, a module, with arguments; returns exit status, standard output and standard error."""
 
-    def call(main, *arguments):
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+    def call(module, *arguments):
         status = 0
         try:
-            run_command(main)
+            run_command(lambda: module.main(from_command_line(module.Config, list(map(str, arguments)))))
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()

@@ -54,7 +54,7 @@ def test_several_runs_vote(adapted, digits, tmp_path, error_of):
     assert content["scores"] != scores_of(both[0])["scores"]
     assert "give a run directory, or several and --out" in error_of(lambda: scores_of(*both))
     line = error_of(lambda: scores_of(supervised, both[0], out=tmp_path / "x.json"))
-    assert "the runs differ in their recipe" in line
+    assert "the runs differ in their method" in line
     assert "is no run of an adaptation" in error_of(lambda: scores_of(tmp_path))
 
 

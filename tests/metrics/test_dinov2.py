@@ -50,7 +50,7 @@ def test_pictures_are_normalised_as_imagenets(hub):
 def test_faces_are_scored_where_the_network_is_there(hub, folders, command, tmp_path):
     path = tmp_path / "scores.json"
     words = (folders[0], "--reference", folders[1], "--features", "dinov2", "--device", "cpu", "--json", path)
-    status, out, _ = command(faces.main, *words)
+    status, out, _ = command(faces, *words)
     scores = json.loads(path.read_text())
     assert status == 0 and "Fréchet distance" in out and "bilinear to 224x224" in out
     means = [[np.asarray(Image.open(file)).mean((0, 1)) for file in sorted(folder.iterdir())] for folder in folders]
@@ -60,5 +60,5 @@ def test_faces_are_scored_where_the_network_is_there(hub, folders, command, tmp_
     )  # resizing moves means a little
     assert scores["dims"] == "dinov2"
     (hub / "checkpoints" / WEIGHTS).unlink()
-    status, _, error = command(faces.main, *words)
+    status, _, error = command(faces, *words)
     assert (status, error.count("\n")) == (1, 1) and "are not in" in error and "get them by torch.hub.load" in error

@@ -52,15 +52,15 @@ def test_embeddings_are_dlibs():
 
 def test_other_sizes_and_a_missing_package_are_named(folders, command, monkeypatch):
     monkeypatch.setattr(face_embedding, "find_spec", lambda _: None)
-    for main, options in ((faces.main, ("--features", "dlib")), (memorisation.main, ("--training", folders[1]))):
-        status, _, error = command(main, folders[0], "--reference", folders[1], *options)
+    for module, options in ((faces, ("--features", "dlib")), (memorisation, ("--training", folders[1]))):
+        status, _, error = command(module, folders[0], "--reference", folders[1], *options)
         assert (status, error) == (1, f"error: {REMEDY}\n")
 
 
 def test_scores_in_the_embedding(folders, command, monkeypatch, tmp_path):
     monkeypatch.setattr(faces, "FaceEmbedding", Means)
     path = tmp_path / "scores.json"
-    status, out, _ = command(faces.main, folders[0], "--reference", folders[1], "--features", "dlib", "--json", path)
+    status, out, _ = command(faces, folders[0], "--reference", folders[1], "--features", "dlib", "--json", path)
     scores = json.loads(path.read_text())
     assert status == 0 and "Fréchet distance" in out
     generated, real = (Means().features(faces.read_generated(folder)) for folder in folders)
@@ -81,7 +81,7 @@ def test_copies_are_found(folders, command, monkeypatch, tmp_path):
     monkeypatch.setattr(memorisation, "FaceEmbedding", Means)
     path, figure = tmp_path / "distances.json", tmp_path / "distances.png"
     options = ("--training", folders[0], "--reference", folders[1], "--json", path, "--figure", figure)
-    status, out, _ = command(memorisation.main, folders[0], *options)
+    status, out, _ = command(memorisation, folders[0], *options)
     result = json.loads(path.read_text())
     assert status == 0 and "5th percentile" in out
     assert result["generated"] == [0] * 6 and result["generated_percentile_5"] == 0

@@ -18,7 +18,7 @@ from training.directory import read_run
 def test_a_score_tells_what_it_depends_on(weights_to_64, folders, tmp_path, command):
     out = tmp_path / "scores.json"
     words = ["--dims", 64, "--inception-weights", weights_to_64, "--device", "cpu", "--json", out, "--seed", 7]
-    _, printed, _ = command(faces.main, folders[0], "--reference", folders[1], *words)
+    _, printed, _ = command(faces, folders[0], "--reference", folders[1], *words)
     about = json.loads(out.read_text())["passport"]
     generated, real = (read_generated(folder) for folder in folders)
     assert about == {
@@ -38,16 +38,16 @@ def test_a_score_tells_what_it_depends_on(weights_to_64, folders, tmp_path, comm
 def test_statistics_are_pytorch_fids_and_give_the_same_fid(weights_to_64, folders, tmp_path, command):
     words = ["--dims", 64, "--inception-weights", weights_to_64, "--device", "cpu"]
     file, out = tmp_path / "real.npz", tmp_path / "scores.json"
-    command(lambda: statistics.main(statistics.from_command_line(statistics.Config)), folders[1], file, *words)
+    command(statistics, folders[1], file, *words)
     expected = gaussian(reference_features(Inception(64, weights_to_64, "cpu"), folders[1]))
     theirs = compute_statistics_of_path(str(file), None, 1, 64, "cpu")
     for ours, read in zip(expected, theirs, strict=True):
         np.testing.assert_allclose(read, ours)
 
     np.savez(tmp_path / "theirs.npz", mu=theirs[0], sigma=theirs[1])  # as pytorch-fid's --save-stats writes it
-    command(faces.main, folders[0], "--reference", folders[1], *words, "--json", out)
+    command(faces, folders[0], "--reference", folders[1], *words, "--json", out)
     fid = json.loads(out.read_text())["fid"]
-    status, printed, _ = command(faces.main, folders[0], "--reference", tmp_path / "theirs.npz", *words, "--json", out)
+    status, printed, _ = command(faces, folders[0], "--reference", tmp_path / "theirs.npz", *words, "--json", out)
     scores = json.loads(out.read_text())
     assert status == 0 and scores["fid"] == pytest.approx(fid) and scores["kid"] is None
     assert scores["passport"]["reference"] == f"statistics {passport.file_hash(tmp_path / 'theirs.npz')}"

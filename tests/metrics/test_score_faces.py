@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metrics.faces import FEATURE_SCORES, LOGIT_SCORES, main, score_faces
+from metrics import faces
+from metrics.faces import FEATURE_SCORES, LOGIT_SCORES, score_faces
 from metrics.pictures import read_generated
 
 
@@ -28,7 +29,7 @@ def test_fid_is_that_of_pytorch_fids_command(dims, weights, folders, tmp_path, c
 
     json_path = tmp_path / "scores" / "faces.json"
     arguments = ["--dims", dims, "--inception-weights", weights, "--json", json_path, "--device", "cpu"]
-    status, out, _ = command(main, folders[0], "--reference", folders[1], *arguments)
+    status, out, _ = command(faces, folders[0], "--reference", folders[1], *arguments)
     scores = json.loads(json_path.read_text())
     assert status == 0
     assert scores["fid"] == pytest.approx(fid, abs=1e-3) and fid > 0.1
@@ -53,7 +54,7 @@ def test_one_face_again_and_again_is_precise_and_recalls_only_itself(weights_to_
 
 
 def test_without_weights_the_other_scores_are_given(folders, tmp_path, command):
-    status, out, _ = command(main, folders[0], "--reference", folders[1], "--json", tmp_path / "scores.json")
+    status, out, _ = command(faces, folders[0], "--reference", folders[1], "--json", tmp_path / "scores.json")
     remedy = f"under {tmp_path}/no-torch-home/hub/checkpoints or pass --inception-weights FILE"
     assert status == 0
     assert out.count("unavailable: Inception weights not found: put pt_inception") == 5 and out.count(remedy) == 5
@@ -65,10 +66,10 @@ def test_without_weights_the_other_scores_are_given(folders, tmp_path, command):
 
 def test_weights_with_nan_name_the_dimensions_that_work(weights_to_768, folders, command):
     arguments = ["--reference", folders[1], "--inception-weights", weights_to_768]
-    status, out, _ = command(main, folders[0], *arguments)
+    status, out, _ = command(faces, folders[0], *arguments)
     assert status == 0
     assert out.count("gives NaN at 2048 dimensions: use --dims 768, or get pt_inception") == 5
-    status, out, _ = command(main, folders[0], *arguments, "--dims", 64)
+    status, out, _ = command(faces, folders[0], *arguments, "--dims", 64)
     assert status == 0
     assert out.count("unavailable") == 1 and "gives NaN at the class logits" in out and "FID-64" in out
 
@@ -110,7 +111,7 @@ def test_errors_are_one_line_and_lose_nothing(tmp_path, folders, command):
     former = tmp_path / "scores.json"
     former.write_text("former scores")
     for arguments, message in broken_folders(tmp_path, folders):
-        status, out, err = command(main, *arguments, "--json", former)
+        status, out, err = command(faces, *arguments, "--json", former)
         assert (status, out) == (1, ""), arguments
         assert err.startswith("error: ") and message in err and err.count("\n") == 1
         assert former.read_text() == "former scores"
@@ -119,7 +120,7 @@ def test_errors_are_one_line_and_lose_nothing(tmp_path, folders, command):
 def test_unreadable_pictures_are_left_out(tmp_path, folders, command):
     generated = shutil.copytree(folders[0], tmp_path / "generated")
     (generated / "00000.png").write_bytes(b"\x89PNG")
-    status, out, err = command(main, generated, "--reference", folders[1])
+    status, out, err = command(faces, generated, "--reference", folders[1])
     assert status == 0 and "images            5\n" in out
     assert f"left out of every score: 1 unreadable, e.g. {generated}/00000.png" in err
 

@@ -16,6 +16,7 @@ import json, sys
 from contextlib import suppress
 from inference import generate_digits, generate_faces
 from metrics import digits, faces
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 
 def main():
@@ -23,7 +24,7 @@ def main():
         sys.argv[1:] = words
         module = globals()[name]
         with suppress(SystemExit):  # the second process leaves scores to the first
-            module.main() if name == "faces" else module.main(module.from_command_line(module.Config))
+            module.main(from_command_line(module.Config))
 
 run_command(main)
 """
