@@ -6,11 +6,12 @@ last step counts.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
 
+from data.augment import AUGMENTATIONS
 from models import NETWORKS, adamatch
 from models.adamatch import ClassThresholds, Views
 from models.weights import not_defaults
@@ -26,11 +27,13 @@ from training.run import TrainingRun
 
 @dataclass
 class Config(AdaptationConfig):
-    """Settings of AdaMatch: --augment is that of the strong views; weak views are shifted (with `off` unchanged)."""
+    """Settings of AdaMatch."""
 
     RETIRED = AdaptationConfig.RETIRED | {"ramp": True}
 
     method: tyro.conf.Suppress[str] = "adamatch"
+    augment: Literal[tuple(AUGMENTATIONS)] = "off"
+    """Data augmentation of the strong views of both domains; weak views are shifted, with off unchanged."""
     threshold: Annotated[float, Range(0, 1, open_low=True)] = 0.9
     """Tau: the confidence that makes a prediction a pseudo-label."""
     relative_threshold: bool = True

@@ -28,14 +28,13 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str] | None = None) 
 
 @SHOWN.struct_rule
 def _shown(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """How tyro shows a dataclass: its own fields before inherited ones, and each text without the source's line breaks.
+    """How tyro shows a dataclass: as `own_first` orders it, each text without the source's line breaks.
 
     By itself tyro keeps these: an indented line is one of a list to it.
     """
     if not is_dataclass(info.type):
         return None
-    own, texts = inspect.get_annotations(info.type), documentation(info.type)
-    hints = get_type_hints(info.type, include_extras=True)
+    hints, texts = get_type_hints(info.type, include_extras=True), documentation(info.type)
 
     def shown(field: Field) -> StructFieldSpec:
         if is_dataclass(info.default):
@@ -46,8 +45,13 @@ def _shown(info: StructTypeInfo) -> StructConstructorSpec | None:
             default = tyro.MISSING if field.default is MISSING else field.default
         return StructFieldSpec(field.name, hints[field.name], default, helptext=texts[field.name])
 
-    own_first = sorted(fields(info.type), key=lambda field: field.name not in own)
-    return StructConstructorSpec(info.type, tuple(map(shown, own_first)))
+    return StructConstructorSpec(info.type, tuple(map(shown, own_first(info.type))))
+
+
+def own_first(kind: type) -> list[Field]:
+    """The fields of a dataclass, those that it declares before those of its bases, the nearest base first."""
+    declared = {name: place for place, base in enumerate(kind.__mro__) for name in inspect.get_annotations(base)}
+    return sorted(fields(kind), key=lambda field: declared[field.name])
 
 
 @cache

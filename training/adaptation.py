@@ -42,16 +42,16 @@ class AdaptationConfig(TrainConfig):
     source: str = ""
     """Source domain, labelled: a folder under ROOT/digits, or in ROOT where that has no digits (docs/data.md)."""
     target: str = ""
-    """Target domain, whose labels are not used: likewise."""
+    """Target domain, a folder likewise; its labels are used only to plot validation accuracy."""
     balanced: bool = False
     """Sample the classes of the source equally often."""
     augment: Literal[tuple(AUGMENTATIONS)] = "off"
-    """Data augmentation of both domains; mixed: half of the images weakly, half strongly."""
+    """Data augmentation of both domains, in rising strength; mixed: half of the images weak, half strong."""
 
     lr: Annotated[float, ABOVE_0] = 1e-3
-    """Learning rate of Adam."""
+    """Highest learning rate (AdamW)."""
     weight_decay: Annotated[float, AT_LEAST_0] = 0.0
-    """Decoupled weight decay (AdamW)."""
+    """Decoupled weight decay."""
     ema_decay: Annotated[float, DECAY] = 0.0
     """Decay of the exponential moving average (EMA) of the weights, which is validated and saved (0: none)."""
 

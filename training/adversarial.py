@@ -67,7 +67,7 @@ class AdversarialConfig(GeneratorConfig):
     feature_r2: Annotated[float, AT_LEAST_0, JUDGES_FEATURES] = 0.0
     """The same at features of generated images."""
     penalty_every: Annotated[int, AT_LEAST_1, OnlyWith("r1", "r2", "feature_r1", "feature_r2", values=ABOVE_0)] = 4
-    """Updates between these penalties, which are multiplied by it (lazy regularisation)."""
+    """Discriminator updates between these penalties, which are multiplied by it (lazy regularisation)."""
     feature_weight: Annotated[float, ABOVE_0, JUDGES_FEATURES] = 1.0
     """Weight of the discriminators of features together; that of pixels weighs 1."""
 
@@ -80,9 +80,9 @@ class AdversarialConfig(GeneratorConfig):
     g_optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of the generator."""
     d_lr: Annotated[float, ABOVE_0] = 2e-4
-    """Learning rate of the discriminator."""
+    """Highest learning rate of the discriminator."""
     g_lr: Annotated[float, ABOVE_0] = 2e-4
-    """Learning rate of the generator."""
+    """Highest learning rate of the generator."""
     betas: Annotated[tuple[float, float], DECAY, ADAM] = (0.5, 0.999)
     """Adam's decay rates."""
     momentum: Annotated[float, DECAY, SGD] = 0.5

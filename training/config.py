@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from runtime.command_line import documentation
+from runtime.command_line import documentation, own_first
 from runtime.device import Compile, Execution, Precision, choose_execution
 from runtime.errors import UserError
 from runtime.processes import from_first, join_processes, restarted
@@ -47,7 +47,7 @@ class TrainConfig(Schedule, Settings):
     epochs: Annotated[int, AT_LEAST_1] = 100
     """Passes over the training data."""
     max_steps: Annotated[int, AT_LEAST_0] = 0
-    """Stop after this many steps (0: after --epochs)."""
+    """Stop after this many steps if --epochs take more (0: no limit)."""
     batch_size: Annotated[int, AT_LEAST_1] = 128
     """Images per step, over all processes."""
     seed: int = 999
@@ -75,7 +75,7 @@ class TrainConfig(Schedule, Settings):
     checkpoint_every: Annotated[int, AT_LEAST_1] = 500
     """Steps between checkpoints and weights files."""
     checkpoint_seconds: Annotated[float, AT_LEAST_0] = 0.0
-    """Skip scheduled checkpoints that come sooner than this after the last one (0: skip none)."""
+    """Skip scheduled checkpoints that are due fewer seconds than this after the last one (0: skip none)."""
     keep_every: Annotated[int, AT_LEAST_0] = 0
     """Steps between weights files kept under kept/ (0: none)."""
 
@@ -144,12 +144,12 @@ def varied(recipes: dict[str, tuple[str, Config]], variants: dict[str, tuple[str
 
 
 def _in_words(settings: dict[str, typing.Any]) -> str:
-    """Settings as a description names them: `g steps 3, no bias`."""
-    words = []
-    for name, value in settings.items():
-        name = name.replace("_", " ")
-        words.append(("" if value else "no ") + name if isinstance(value, bool) else f"{name} {value}")
-    return ", ".join(words)
+    """Settings as a description names them: `g steps 3, bias off`."""
+    words = {True: "on", False: "off"}
+    return ", ".join(
+        f"{name.replace('_', ' ')} {words[value] if isinstance(value, bool) else value}"
+        for name, value in settings.items()
+    )
 
 
 def parse_command_line(recipes: dict[str, tuple[str, Config]], arguments: list[str] | None = None) -> Config:
@@ -192,8 +192,7 @@ def _grouped(config: TrainConfig) -> typing.Any:
     hints = typing.get_type_hints(type(config), include_extras=True)
     documented = documentation(type(config))
     groups: dict[str, list] = {title: [] for title in GROUPS}
-    shared = {field.name for field in dataclasses.fields(TrainConfig)}
-    for field in sorted(dataclasses.fields(config), key=lambda field: field.name in shared):  # a script's own first
+    for field in own_first(type(config)):
         if tyro.conf.Suppress in getattr(hints[field.name], "__metadata__", ()):
             continue
         title = [title for title, names in GROUPS.items() if re.fullmatch(names, field.name)][-1]
