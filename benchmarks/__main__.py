@@ -19,9 +19,9 @@ import tyro
 from benchmarks.copied_loop import DEVICE, LOOPS
 from benchmarks.counts import RECIPES, count_step, load_recipe, matrix_peak
 from benchmarks.data import write_tree
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.settings import AT_LEAST_1, Settings
 from training.directory import read_log
 
@@ -87,4 +87,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from benchmarks.counts import RECIPES, count_step, load_recipe, matrix_peak
 from benchmarks.data import write_tree
 from inference import generate_digits, generate_faces
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_atomically, write_json
 from training.directory import read_log
 
@@ -220,4 +220,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -23,9 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.data import write_tree
 from experiments.rows import module_of
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import Execution
-from runtime.errors import run_command
 from training.config import TrainConfig, parse_command_line
 from training.run import TrainingRun
 
@@ -228,4 +227,4 @@ def predictions(count: StepCount) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

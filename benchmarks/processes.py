@@ -17,8 +17,8 @@ import tyro
 
 from benchmarks.counts import RECIPES, load_recipe
 from benchmarks.data import write_tree
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.settings import AT_LEAST_1, Range, Settings
 from training.directory import read_log
 
@@ -82,4 +82,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

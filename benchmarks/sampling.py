@@ -18,9 +18,8 @@ from inference.sampling import noise_of
 from models import NETWORKS
 from models.context_unet import ContextUNet
 from models.generator import Sampling
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice, choose_execution
-from runtime.errors import run_command
 from runtime.seeds import image_seeds
 from runtime.settings import AT_LEAST_1
 
@@ -84,4 +83,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from data.batches import ImageBatches
-from runtime.command_line import from_command_line
-from runtime.errors import run_command
+from runtime.command_line import run_main
 from runtime.seeds import RandomStream
 from runtime.settings import AT_LEAST_1, Settings
 
@@ -73,4 +72,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

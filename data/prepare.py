@@ -28,8 +28,8 @@ from data.raw_formats import (
     read_usps,
 )
 from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.settings import AT_LEAST_1, Settings
 
 MNISTM_SEED = 0
@@ -171,4 +171,4 @@ def _how_to_get(part: str, missing: list[Source], raw: Path) -> str:
 
 
 if __name__ == "__main__":
-    run_command(lambda: prepare(from_command_line(Config)))
+    run_main(prepare, Config)

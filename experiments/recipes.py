@@ -9,8 +9,8 @@ from experiments.reports import reports_of
 from experiments.rows import config_of, scripts
 from experiments.tables import table
 from models import NETWORKS
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from training.provenance import printout
 
 
@@ -47,4 +47,4 @@ def recipes() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

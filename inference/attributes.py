@@ -13,9 +13,9 @@ import tyro
 from data.decoded import image_names
 from data.faces import attributes_of, face_folder, load_faces
 from inference.api import Autoencoder, find_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import read_arrays, write_arrays
 
 
@@ -68,4 +68,4 @@ def read_directions(weights: Path) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -10,8 +10,7 @@ from inference.api import find_weights
 from models.autoguidance import AutoGuided
 from models.residual_unet import ResidualUNet
 from models.weights import load_weights, save_weights
-from runtime.command_line import from_command_line
-from runtime.errors import run_command
+from runtime.command_line import run_main
 from runtime.settings import Range, Settings
 
 
@@ -41,4 +40,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -11,9 +11,9 @@ from data.digits import DIGITS, SIZE, write_labels
 from data.tables import is_formula
 from inference.api import Classifier
 from inference.classification import Vote
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 
 
 @dataclass
@@ -69,4 +69,4 @@ def read_digits(folder: Path, skip_bad: bool, size: int = SIZE, resize: bool = F
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

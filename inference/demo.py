@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from inference.demo_networks import load_networks
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision, Precision
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.settings import Range
 
 
@@ -41,4 +41,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -13,9 +13,9 @@ from models.digit_classifiers import DigitClassifier
 from models.generator import DEFAULT, Generator, Sampling
 from models.vae import VAE
 from models.weights import load_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.settings import Range
 
 
@@ -74,4 +74,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

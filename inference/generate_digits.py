@@ -10,9 +10,9 @@ import tyro
 from inference.api import Digits
 from inference.sampling import FRAMES, nearest
 from models.generator import Sampling
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.images import claimed, image_grid, save_animation, save_images, save_png
 from runtime.settings import Range
 
@@ -84,4 +84,4 @@ def save_snapshots(config: Config, digits: Digits) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

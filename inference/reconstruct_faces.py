@@ -9,9 +9,9 @@ import numpy as np
 from data.decoded import decode_folder, image_names
 from data.tables import write_table
 from inference.api import Autoencoder
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 from runtime.images import claimed, image_grid, save_images, save_png
 
@@ -63,4 +63,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -10,8 +10,7 @@ from torch import nn
 
 from inference.api import find_weights
 from models.weights import load_weights
-from runtime.command_line import from_command_line
-from runtime.errors import run_command
+from runtime.command_line import run_main
 
 
 @dataclass
@@ -50,4 +49,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

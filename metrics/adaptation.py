@@ -19,9 +19,9 @@ from metrics.calibration import calibration_error
 from metrics.confusion import confusion_matrix
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice, choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 from training.directory import LOCAL_SETTINGS, Run, read_run
 
@@ -104,4 +104,4 @@ def last_classifier(run: Run) -> torch.nn.Module:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -25,9 +25,9 @@ from metrics.pictures import read_pictures, read_reference
 from models.course_classifier import CourseClassifier
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import Execution, choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 from runtime.processes import leave_to_first
 from runtime.settings import Range
@@ -194,4 +194,4 @@ def table(scores: dict) -> str:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -17,9 +17,9 @@ from scipy.stats import entropy
 from data.digits import class_names, load_unlabelled
 from inference.classification import class_probabilities, picture_size
 from metrics.adaptation import adaptation_run, last_classifier
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice, choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 
 RARE = 0.5  # of an equal share of the images: a class that is predicted less often raises an alarm
@@ -113,4 +113,4 @@ def choice(measured: list[dict]) -> int:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -16,9 +16,9 @@ from inference.sampling import load_generator, sample_images
 from metrics import passport
 from metrics.faces import score_faces
 from metrics.inception import InceptionSettings
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 from runtime.images import rgb
 from runtime.seeds import image_seeds
@@ -74,4 +74,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -23,8 +23,8 @@ from metrics.inception import Inception, InceptionSettings, reference_features, 
 from metrics.passport import file_hash
 from metrics.pictures import read_generated
 from metrics.statistics import read_statistics
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.files import write_json
 from runtime.processes import join_processes, leave_to_first
 
@@ -172,4 +172,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

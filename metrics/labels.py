@@ -10,8 +10,8 @@ import tyro
 from data.digits import read_labels, table_classes
 from metrics import passport
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.files import write_json
 
 
@@ -77,4 +77,4 @@ def _by_name(path: Path, classes: Sequence[str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

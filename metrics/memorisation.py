@@ -15,8 +15,7 @@ from metrics import passport
 from metrics.face_embedding import FaceEmbedding
 from metrics.inception import InceptionSettings, reference_features, reference_passport
 from metrics.pictures import read_generated
-from runtime.command_line import from_command_line
-from runtime.errors import run_command
+from runtime.command_line import run_main
 from runtime.files import write_json
 
 CHUNK = 256  # pictures whose distances to all training pictures are held at once
@@ -96,4 +95,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -17,9 +17,9 @@ from PIL import Image, ImageFilter
 from data.digits import SIZE, class_names, load_digits
 from inference.api import Classifier
 from inference.classification import Vote
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 
 BILINEAR = Image.Resampling.BILINEAR
@@ -132,4 +132,4 @@ def robustness(
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

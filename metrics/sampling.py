@@ -23,9 +23,9 @@ from metrics.inception import InceptionSettings
 from models.generator import Sampling
 from models.samplers import DiffusionModel, Process
 from models.weights import load_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import InPrecision, choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import write_json
 from runtime.images import rgb
 from runtime.settings import AT_LEAST_0, AT_LEAST_1, Range
@@ -145,4 +145,4 @@ def spread(images: np.ndarray, labels: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

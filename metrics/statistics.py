@@ -12,8 +12,8 @@ import tyro
 from metrics import passport
 from metrics.distances import gaussian
 from metrics.inception import InceptionSettings, reference_features
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.files import read_arrays, write_arrays
 
 
@@ -53,4 +53,4 @@ def read_statistics(path: Path, dims: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -17,9 +17,9 @@ from inference.classification import in_chunks, picture_size
 from metrics.adaptation import adaptation_run
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import OnDevice, choose_execution
-from runtime.errors import UserError, run_command
+from runtime.errors import UserError
 from runtime.files import read_arrays, write_arrays
 from runtime.settings import Range
 
@@ -106,4 +106,4 @@ def face_latents(path: Path, count: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

@@ -17,9 +17,8 @@ from report.sections.digits import digits_section
 from report.sections.faces import faces_section, vae_section
 from report.sections.overview import reported_section, runs_section, scores_section
 from report.sections.training import curves_section, networks_section, settings_section
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 from runtime.device import choose_execution
-from runtime.errors import run_command
 from runtime.files import write_atomically
 
 
@@ -50,4 +49,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)

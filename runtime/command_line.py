@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
@@ -12,8 +12,15 @@ from typing import TypeVar, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
+from runtime.errors import run_command
+
 Kind = TypeVar("Kind")
 SHOWN = ConstructorRegistry()
+
+
+def run_main(main: Callable[[Kind], None], kind: type[Kind]) -> None:
+    """Run a command by the settings that its words give: `main` of an instance of `kind`, as `run_command` does."""
+    run_command(lambda: main(from_command_line(kind)))
 
 
 def from_command_line(kind: type[Kind], arguments: Sequence[str] | None = None) -> Kind:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated
 
 from data.decoded import read_image
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 from runtime.settings import Range, Settings
 from training.directory import read_log
 
@@ -97,4 +97,4 @@ def update(runs: Path, files: dict[Path, EventFile]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(from_command_line(Config)))
+    run_main(main, Config)
