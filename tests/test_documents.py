@@ -5,11 +5,11 @@ import re
 import shlex
 
 import pytest
-import tyro
 
 from experiments.__main__ import EXPERIMENTS
 from experiments.documents import MARKS
 from experiments.rows import ROOT
+from runtime.command_line import from_command_line
 from training.config import parse_command_line
 
 DOCUMENTS = [
@@ -60,7 +60,7 @@ def check(words):
         assert words[0] in (*EXPERIMENTS, "tables")
         return
     file = ROOT / module.replace(".", "/")  # a package is run by its __main__
-    tyro.cli(importlib.import_module(f"{module}.__main__" if file.is_dir() else module).Config, args=words)
+    from_command_line(importlib.import_module(f"{module}.__main__" if file.is_dir() else module).Config, words)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

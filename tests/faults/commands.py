@@ -9,8 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-import tyro
-
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 from training.config import parse_command_line
 
@@ -37,7 +36,7 @@ def call(command, *words):
         if command.startswith("train_"):
             module.main(parse_command_line(module.RECIPES, words))
         else:
-            main_of(module)(tyro.cli(module.Config, args=words))
+            main_of(module)(from_command_line(module.Config, words))
 
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -20,13 +20,13 @@ from threading import RLock
 
 import torch
 import torch._dynamo  # what every optimizer would import
-import tyro
 from commands import main_of
 from recipes import RECIPES, small, state, write_data, write_pictures, write_usps
 from tqdm import tqdm
 
 import training.provenance
 from data.cache import cache_folder
+from runtime.command_line import from_command_line
 from runtime.errors import run_command
 from training.config import parse_command_line
 
@@ -66,7 +66,7 @@ def started(module, words, die_at=None, die_after=None, errors=None):
             recipes = {words[0]: command.RECIPES[words[0]]}  # help on all of them takes longer than the rest, too
             run_command(lambda: command.main(parse_command_line(recipes, words)))
         else:
-            run_command(lambda: main_of(command)(tyro.cli(command.Config, args=words)))
+            run_command(lambda: main_of(command)(from_command_line(command.Config, words)))
         status = 0
     except SystemExit as end:
         status = end.code

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import tyro
 from PIL import Image
 from torch.nn.functional import conv2d
 from torchvision import transforms
@@ -17,6 +16,7 @@ from metrics.inception import Inception
 from models import NETWORKS
 from models.course_classifier import CourseClassifier
 from models.weights import save_weights
+from runtime.command_line import from_command_line
 from runtime.device import Execution
 from runtime.errors import UserError
 from runtime.images import save_images
@@ -49,7 +49,7 @@ def digits(tmp_path_factory):
 
 def score(arguments, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["metrics.digits", *map(str, arguments), "--device", "cpu"])
-    main(tyro.cli(Config))
+    main(from_command_line(Config))
     return capsys.readouterr().out
 
 

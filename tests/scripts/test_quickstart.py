@@ -8,8 +8,8 @@ import shutil
 import sys
 
 import pytest
-import tyro
 
+from runtime.command_line import from_command_line
 from training.config import parse_command_line
 
 # Notes its arguments; fails where one of them is $FAIL_AT; makes the config.json of a training; reads given programs.
@@ -63,7 +63,7 @@ def test_every_command_is_accepted(quickstart):
         elif call[0] == "-":
             assert call == ["-", "datasets/embedded", "outputs/quickstart"]
         elif call[0] == "-m":
-            tyro.cli(importlib.import_module(call[1]).Config, args=call[2:])
+            from_command_line(importlib.import_module(call[1]).Config, call[2:])
         else:
             parse_command_line(importlib.import_module(call[0].removesuffix(".py")).RECIPES, call[1:])
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tyro
 
 import train_acgan
 import train_adamatch
@@ -16,6 +15,7 @@ import train_ddpm
 import train_vae
 from inference import classify_digits, generate_digits, generate_faces
 from metrics import adaptation, digits, faces
+from runtime.command_line import from_command_line
 from training.config import parse_command_line
 from training.next_steps import next_steps
 
@@ -50,7 +50,7 @@ def test_commands_are_accepted(script, words, maker, scorer, root, tmp_path, mon
         else:
             assert Path(script_path).stem == module.__name__.removeprefix("inference.")
             arguments = ["--out", *arguments]
-        tyro.cli(module.Config, args=arguments)
+        from_command_line(module.Config, arguments)
         assert any(word.startswith((out, f"{config.folder}")) for word in arguments)
 
     script_path, *arguments = shlex.split(on[1])
