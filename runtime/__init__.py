@@ -1,1 +1,1 @@
-"""What every program needs: device and precision, processes, seeds, files and images, one-line errors."""
+"""What every program needs: command line, device and precision, processes, seeds, files and images, one-line errors."""

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -28,9 +29,11 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str] | None = None) 
 
     Its docstring is what `--help` begins with.
     """
+    module = sys.modules["__main__"].__spec__  # None where a script is run
+    program = module and f"python -m {module.name.removesuffix('.__main__')}"
     paragraphs = inspect.cleandoc(kind.__doc__).split("\n\n")
     with SHOWN:
-        return tyro.cli(kind, args=arguments, description="\n\n".join(map(in_a_line, paragraphs)))
+        return tyro.cli(kind, prog=program, args=arguments, description="\n\n".join(map(in_a_line, paragraphs)))
 
 
 @SHOWN.struct_rule
