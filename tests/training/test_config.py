@@ -51,7 +51,7 @@ def test_a_recipe_gives_the_defaults_and_options_change_them():
 def test_a_variant_is_another_recipe_with_some_settings_changed():
     made = varied(RECIPES, {"hinge": ("fast", {"loss": "hinge", "clip": False, "lr": 0.5})})
     expected = replace(RECIPES["fast"][1], loss="hinge", clip=False, lr=0.5)
-    assert made == {"hinge": ("fast with loss hinge, no clip, lr 0.5.", expected)}
+    assert made == {"hinge": ("fast with loss hinge, clip off, lr 0.5.", expected)}
 
 
 def test_the_run_directory_is_named_after_the_recipe_or_as_asked():
