@@ -22,7 +22,7 @@ from pytorch_fid.inception import InceptionV3
 from benchmarks.data import write_noise
 from metrics.inception import WEIGHTS_NAME, Inception, fid_inception
 from metrics.pictures import read_pictures
-from runtime.command_line import from_command_line
+from runtime.command_line import run_main
 
 
 @dataclass
@@ -92,4 +92,4 @@ def write_random_weights(path: Path, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(from_command_line(Config))
+    run_main(main, Config)
