@@ -6,7 +6,6 @@ et al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, o
 dropped at random.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -182,14 +181,14 @@ def main(config: Config) -> None:
     optimizer = kind(network.parameters(), config.lr, config.betas, fused=True)
     average = EMA(network, config.ema_decay)
 
-    def draw(stream: RandomStream, purpose: str, number: int) -> tuple[Tensor, ...]:
+    def draw(stream: RandomStream, purpose: str, number: int) -> list[Tensor]:
         """This process's times (n,), numbers (n,) uniform in [0, 1), and noise (n, C, H, W)."""
         draws, size = stream.draws(purpose, number), config.batch_size
-        return draws.of(diffusion.random_times, size), draws.uniform(size), draws.normal(size, *network.latent_shape)
+        return [draws.of(diffusion.random_times, size), draws.uniform(size), draws.normal(size, *network.latent_shape)]
 
     ahead = Ahead(partial(draw, RandomStream(config.seed), "noise"), execution.device)
 
-    def noisy_batch(number: int, drawn: Sequence[Tensor]) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    def noisy_batch(number: int, drawn: list[Tensor]) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """This process's images (n, C, H, W), labels (n,) with some dropped, times (n,) and noise."""
         times, uniform, noise = drawn
         if faces:

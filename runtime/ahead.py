@@ -1,6 +1,6 @@
 """What the next step needs, made by a thread while a step runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -15,9 +15,9 @@ class Ahead:
     Any number may be asked for; who asks in order finds it made.
     """
 
-    def __init__(self, make: Callable[[int], tuple[Tensor, ...]], device: torch.device | str):
+    def __init__(self, make: Callable[[int], Iterable[Tensor]], device: torch.device | str):
         self.make, self.device, self._thread = make, device, ThreadPoolExecutor(1)
-        self._next: tuple[int, Future[tuple[Tensor, ...]]] | None = None
+        self._next: tuple[int, Future[Iterable[Tensor]]] | None = None
 
     def __call__(self, number: int) -> list[Tensor]:
         """What `make` makes of this number; raises its error."""
