@@ -174,7 +174,7 @@ def main(config: Config) -> None:
     measured = {"sigma_data": pixel_deviation(images)} if config.prediction == "edm" else {}
     arguments = config.network_arguments(len(classes)) | measured
     network = execution.prepare(NETWORKS[config.network](**arguments))
-    if config.start:
+    if config.start and not config.resume:
         load_into(network, config.start)
     diffusion = network.diffusion
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW

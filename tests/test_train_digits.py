@@ -135,6 +135,8 @@ def test_a_run_can_begin_with_earlier_weights(train, error_of):
     assert "has other layers: start from a network of the same settings" in error_of(
         lambda: train("edm", "--name", "wider", "--width", 10, *start)
     )
+    (earlier / "weights.safetensors").unlink()  # a run that goes on has weights of its own
+    assert train("edm", "--name", "later", "--resume", "--max-steps", 2) == later
 
 
 def test_the_uniform_label_loss_sets_in_at_its_step(train):
