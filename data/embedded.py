@@ -17,8 +17,8 @@ from tqdm import tqdm
 from data.drawn_faces import ATTRIBUTES, draw_face
 from data.mnistm import blend
 from data.tree import DOMAIN_ENTRIES, FACE_ENTRIES, is_complete, resize_digits, write_domain, write_faces
-from runtime.command_line import from_command_line
-from runtime.errors import UserError, run_command
+from runtime.command_line import run_main
+from runtime.errors import UserError
 
 TRAIN_FACES, VAL_FACES = 1200, 300
 SEED = 0
@@ -140,4 +140,4 @@ def _two_colours(random: np.random.RandomState) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run_command(lambda: embed(from_command_line(Config).out))
+    run_main(lambda config: embed(config.out), Config)

@@ -6,8 +6,7 @@ from pathlib import Path
 import tyro
 
 from models.weights import shrink
-from runtime.command_line import from_command_line
-from runtime.errors import run_command
+from runtime.command_line import run_main
 
 
 @dataclass
@@ -21,4 +20,4 @@ class Config:
 
 
 if __name__ == "__main__":
-    run_command(lambda: shrink(**vars(from_command_line(Config))))
+    run_main(lambda config: shrink(config.source, config.target), Config)

@@ -21,10 +21,9 @@ from data.cache import cached_array
 from data.decoded import image_names
 from metrics import Unavailable, passport
 from metrics.pictures import read_reference
-from runtime.device import choose_execution
+from runtime.device import OnDevice, choose_execution
 from runtime.errors import UserError
 from runtime.processes import is_first, of_all_shares, own_share
-from runtime.settings import Settings
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
 WEIGHTS_PAGE = "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights"
@@ -41,15 +40,13 @@ BATCH = 50  # pictures in a pass, as pytorch-fid has it
 
 
 @dataclass(kw_only=True)
-class InceptionSettings(Settings):
+class InceptionSettings(OnDevice):
     """Settings of the commands that compare images by Inception features."""
 
     dims: Literal[2048, 768, 192, 64] = 2048
     """Width of the Inception features; only 2048 compares with published values."""
     inception_weights: Path | None = None
     """pytorch-fid's Inception weights (default: where torch.hub keeps them, $TORCH_HOME/hub/checkpoints)."""
-    device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
 
     def inception(self) -> "Inception":
         """The network that these settings name; raises what it raises."""

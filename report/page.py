@@ -99,7 +99,14 @@ def render(template: str, title: str, lead: str, sections: Sequence[Section]) ->
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {make.__name__[1:]: make for make in (_kind, _code, _slug, _cell, _plain, _fence)}
+    environment.filters |= {
+        "kind": _kind,
+        "code": _code,
+        "slug": _slug,
+        "cell": _cell,
+        "plain": _plain,
+        "fence": _fence,
+    }
     return environment.get_template(template).render(title=title, lead=lead, sections=sections)
 
 

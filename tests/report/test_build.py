@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.reports import REPORTS
 from experiments.results import record_of
 from experiments.rows import DIGITS, scripts
 from experiments.runs import commands_of, find_runs, kind_of_recipe, points_of, repetitions
@@ -99,6 +100,17 @@ def test_a_report_stands_beside_what_was_measured(one, tmp_path):
     assert "No run of `acgan28`; to make it:" in markdown and "> bash scripts/reproduce.sh report-000" in markdown
     assert "No run of `supervised-dann-acgan`, `dann-acgan`; to make them:" in markdown
     assert "sagan" not in markdown and "## Variational autoencoder" not in markdown
+
+
+def test_a_voter_stands_under_its_own_name(one, runs, tmp_path):
+    voter = next(row for row in REPORTS["001"]() if row.recipe == "dann28-wide")
+    folder = shutil.copytree(runs / "sweep" / "dann1", one / voter.name(full=False))
+    for file in ("config.json", "scores.json"):
+        text = (folder / file).read_text()
+        assert '"recipe": "dann"' in text
+        (folder / file).write_text(text.replace('"recipe": "dann"', f'"recipe": "{voter.recipe}"'))
+    _, markdown = build(one, tmp_path / "out", report="001")
+    assert "| scenario | `dann28-wide` | runs |" in markdown
 
 
 @pytest.fixture
