@@ -1,7 +1,6 @@
 """Run what is missing of an experiment: `python -m experiments NAME [options] [-- OVERRIDES]`.
 
-Rows with scores are skipped, stopped ones resumed, each with a log. After a failure the other rows go on, and the
-command ends with status 1.
+Rows with scores are skipped, stopped ones resumed, each with a log. After a failure others go on; the status is 1.
 """
 
 import asyncio
@@ -30,6 +29,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterable[Row]]] = {
     "face-ablation": faces.ablation_rows,
     "vae": faces.vae_rows,
     "digits": digits.rows,
+    "digits-ablation": digits.ablation_rows,
     "adaptation": adaptation.rows,
     "adamatch": adaptation.adamatch_rows,
     "ablation": adaptation.ablation_rows,

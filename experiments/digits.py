@@ -7,6 +7,11 @@ from experiments.rows import DIGITS, SAMPLING, Row, scripts, variants
 
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
 EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
+EQUAL = "--max-steps 1200"  # 153,600 images, over which the learning rate falls to 0
+DISCRETE = "--diffusion-steps 600 --noise-schedule cosine --prediction"
+ABLATION = ("", f"{DISCRETE} epsilon", f"{DISCRETE} v", "--fold 1 --width 48", "--ema-decay 0")  # what changes in edm
+# Of discrete times: as many evaluations as EDM, guided at the same ratios of noise to image.
+AS_EDM = " --steps 10 --guidance 5 --guidance-parallel 0 --guidance-interval 0.24 0.95"
 # Ours are sampled with strong guidance, the reports' as inference does by default: with 002's w = 1.
 GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), " --sampler dpm++ --steps 20 --guidance 8")
 
@@ -17,6 +22,14 @@ def rows() -> Iterator[Row]:
         made_by_itself = script in ("train_acgan.py", "train_ddpm.py") and recipe not in variants()
         if made_by_itself and runs.kind_of_recipe(recipe) == runs.DIGITS:
             yield generator(recipe, SAMPLING if recipe == "context-unet-64" else ())
+
+
+def ablation_rows() -> Iterator[Row]:
+    """`edm` at one number of images, whole and with one part changed: unfolded, with as many operations an image."""
+    make, score = DIGITS
+    for changed in ABLATION:
+        of_discrete = AS_EDM if changed.startswith(DISCRETE) else ""
+        yield Row("edm", f"{changed} {EQUAL}".strip(), scores=(make + of_discrete, score))
 
 
 def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:

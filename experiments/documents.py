@@ -32,9 +32,10 @@ class Table(NamedTuple):
 
 
 REPORT_TABLES = {f"report-{report}": partial(tables.beside_reported, report=report) for report in REPORTS}
+BY_SYSTEM = ("faces", "face-ablation", "vae", "digits", "digits-ablation")  # experiments of a line a system
 TABLES = {
     "systems": Table(tables.all_systems, "", ("faces", "vae", "digits", "adaptation", "adamatch", *REPORT_TABLES)),
-    **{name: Table(tables.systems, name, (name,)) for name in ("faces", "face-ablation", "vae", "digits")},
+    **{name: Table(tables.systems, name, (name,)) for name in BY_SYSTEM},
     **{name: Table(tables.systems, "digits", (name,)) for name in ("guidance", "samplers")},
     **{name: Table(tables.scenarios, name, (name,)) for name in ("adaptation", "adamatch")},
     "ablation": Table(tables.ablation, "ablation", ("ablation",)),

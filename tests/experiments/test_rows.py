@@ -4,11 +4,14 @@ import re
 
 import pytest
 
-from experiments import results
+from experiments import digits, results
 from experiments.__main__ import EXPERIMENTS
 from experiments.documents import TABLES
 from experiments.reported import BOUNDS, best, of_system, reported
 from experiments.rows import module_of, script_of, scripts
+from models.diffusion import Diffusion
+from models.edm import EDM
+from models.generator import Sampling
 from runtime.errors import UserError
 from training.config import parse_command_line
 
@@ -107,3 +110,18 @@ def test_every_result_is_of_a_recipe(name):
         config = script.RECIPES[recipe][1]
         if record["epochs"] and not record.get("note") and "--epochs" not in record.get("command", ""):
             assert record["epochs"] == config.epochs, record
+
+
+def test_the_ablation_guides_discrete_times_at_the_noise_levels_of_edm():
+    """Both take 17 evaluations of the network."""
+    words = digits.AS_EDM.split()
+    start = words.index("--guidance-interval") + 1
+    interval = tuple(map(float, words[start : start + 2]))
+    discrete = Diffusion(600, "cosine")
+    levels = [(1 / discrete.alpha_bar_at(round(600 * share)) - 1) ** 0.5 for share in interval]
+    assert levels == pytest.approx(EDM.default_interval, rel=0.1)
+    times = discrete.times(Sampling(steps=int(words[1])))[:-1]
+    assert len(times) + sum(interval[0] <= time / 600 <= interval[1] for time in times) == 17
+    low, high = EDM.default_interval
+    times = EDM(sigma_min=0.02).times(Sampling())[:-1]
+    assert len(times) + sum(low <= time <= high for time in times) == 17
