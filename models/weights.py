@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,17 +33,12 @@ def blueprint(name: str, **arguments: Any) -> nn.Module:
         raise UserError(f"{name} cannot be built so large: give smaller sizes") from error
 
 
-def save_weights(
-    path: Path, network: nn.Module, name: str, arguments: dict[str, Any], about: dict[str, Any], half: bool = False
-) -> None:
+def save_weights(path: Path, network: nn.Module, name: str, arguments: dict[str, Any], about: dict[str, Any]) -> None:
     """Write the weights of `network`, which is `NETWORKS[name](**arguments)`, with `about` (how they were made).
 
-    With `half`, floating-point tensors are stored as float16. The file is replaced atomically.
+    The file is replaced atomically.
     """
-    state = network.state_dict()
-    if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    write_weights(path, state, name, arguments, about)
+    write_weights(path, network.state_dict(), name, arguments, about)
 
 
 def write_weights(
@@ -93,7 +88,7 @@ def load_weights(path: Path, kind: type[Kind]) -> tuple[Kind, dict[str, Any]]:
         arguments = json.loads(metadata["arguments"])
         network = NETWORKS[name](**arguments)
         if isinstance(network, kind):
-            network.load_state_dict(tensors)  # float16 becomes float32 as it is copied
+            network.load_state_dict(_unpacked(tensors))  # float16 becomes float32 as it is copied
         about = dict(json.loads(metadata.get("about", "{}")))
     except Exception as error:  # arguments of another network can fail anywhere in it, with nearly any exception
         raise UserError(f"{path} does not fit the network {name}: it was made by another version") from error
@@ -114,7 +109,31 @@ def load_into(network: nn.Module, path: Path | str) -> None:
         raise UserError(f"{path} has other layers: start from a network of the same settings") from error
 
 
-def shrink(source: Path, target: Path) -> None:
-    """Copy the weights file `source` to `target` with its tensors as float16."""
+SCALES = ".int8_scales"  # ends the name of the scales of a tensor that is stored as int8
+
+
+def shrink(source: Path, target: Path, bits: Literal[16, 8] = 16) -> None:
+    """Copy the weights file `source` to `target` with its floating-point tensors as float16.
+
+    With 8 bits, kernels and matrices become int8, with a scale for each row (output channel), whose largest is 127.
+    """
     network, about = load_weights(source, nn.Module)
-    save_weights(target, network, *network.origin, about, half=True)
+    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    if bits == 8:
+        for key, value in network.state_dict().items():
+            if value.is_floating_point() and value.dim() > 1:
+                scales = (value.flatten(1).abs().amax(1) / 127).half()
+                steps = value / _per_channel(scales, value).clamp(min=torch.finfo(torch.float16).tiny)
+                state |= {key: steps.round().clamp(-127, 127).to(torch.int8), f"{key}{SCALES}": scales}
+    write_weights(target, state, *network.origin, about)
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a weights file, those in int8 as float32."""
+    scales = {key.removesuffix(SCALES): tensors.pop(key) for key in list(tensors) if key.endswith(SCALES)}
+    return tensors | {key: tensors[key] * _per_channel(of, tensors[key]) for key, of in scales.items()}
+
+
+def _per_channel(scales: Tensor, value: Tensor) -> Tensor:
+    """Scales (C,) in float32, of a shape to multiply `value` (C, …) by."""
+    return scales.float().view(-1, *[1] * (value.dim() - 1))

@@ -29,7 +29,7 @@ def weights(tmp_path_factory):
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, 0, 0.3)  # so that they differ in what they see
-        save_weights(folder / f"{number}.safetensors", network, f"{name}-classifier", {"width": 8}, {}, half=True)
+        save_weights(folder / f"{number}.safetensors", network, f"{name}-classifier", {"width": 8}, {})
     return tuple(folder / f"{number}.safetensors" for number in range(3))
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from models import NETWORKS
 from models.generator import Generator
-from models.weights import load_weights, save_weights, shrink
+from models.weights import load_weights, save_weights, shrink, write_weights
 from runtime.errors import UserError
 
 ARGUMENTS = {
@@ -77,6 +77,37 @@ def test_shrinking_stores_halves_that_load_as_float32(path, tmp_path):
         original = network.state_dict()[key]
         assert value.dtype == original.dtype
         assert torch.equal(value, original.half() if value.is_floating_point() else original)
+
+
+def test_eight_bits_are_within_half_a_step_of_each_output_channel(path, tmp_path):
+    tensors = dict(load_weights(path, Generator)[0].state_dict())
+    tensors["layers.0.weight"][1] = 0  # a channel without a scale
+    write_weights(path, tensors, "dcgan-generator", ARGUMENTS["dcgan-generator"], {"step": 7})
+    shrink(path, tmp_path / "small", bits=8)
+    assert (tmp_path / "small").stat().st_size < 0.35 * path.stat().st_size
+    loaded, about = load_weights(tmp_path / "small", Generator)
+    assert about == {"step": 7}
+    for key, value in loaded.state_dict().items():
+        original = tensors[key]
+        assert value.dtype == original.dtype
+        if original.dim() > 1:
+            steps = original.flatten(1).abs().amax(1) / 127
+            error = (value - original).flatten(1).abs().amax(1)
+            assert (error <= 0.51 * steps + 127 * 2**-11 * steps).all() and error.sum() > 0  # scales are float16
+        else:
+            assert torch.equal(value, original.half() if original.is_floating_point() else original)
+    assert not loaded.layers[0].weight[1].any()
+
+
+def test_scales_of_nothing_are_another_version(path, tmp_path):
+    shrink(path, tmp_path / "small", bits=8)
+    with safe_open(tmp_path / "small", "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    del tensors["layers.0.weight"]
+    save_file(tensors, path, metadata)
+    with pytest.raises(UserError, match="does not fit the network dcgan-generator"):
+        load_weights(path, Generator)
 
 
 def write_metadata(path, **changes):
