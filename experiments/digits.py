@@ -1,9 +1,13 @@
 """Digits on request: ACGANs and diffusion models."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from experiments import runs
+from experiments.results import SAMPLERS
 from experiments.rows import DIGITS, SAMPLING, Row, scripts, variants
+from models.generator import DEFAULT, Sampling
+from models.samplers import Process
 
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
 EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
@@ -13,7 +17,7 @@ ABLATION = ("", f"{DISCRETE} epsilon", f"{DISCRETE} v", "--fold 1 --width 48", "
 # Of discrete times: as many evaluations as EDM, guided at the same ratios of noise to image.
 AS_EDM = " --steps 10 --guidance 5 --guidance-parallel 0 --guidance-interval 0.24 0.95"
 # Ours are sampled with strong guidance, the reports' as inference does by default: with 002's w = 1.
-GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), " --sampler dpm++ --steps 20 --guidance 8")
+GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), Sampling("dpm++", steps=20, guidance=8))
 
 
 def rows() -> Iterator[Row]:
@@ -35,6 +39,28 @@ def ablation_rows() -> Iterator[Row]:
 def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:
     """A generator of digits at its own length, or at the one for CPUs; `scores` are commands besides the usual."""
     make, score = DIGITS
-    make += GUIDED.get(recipe, "")
+    if guided := GUIDED.get(recipe):
+        make += f" --sampler {guided.sampler} --steps {guided.steps} --guidance {guided.guidance:g}"
     short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
     return Row(recipe, scores=(make, *scores, score), short=short)
+
+
+def sampling_of(recipe: str) -> Sampling:
+    """The setting with which the digits of a generator's row are generated, and so scored."""
+    return GUIDED.get(recipe, DEFAULT)
+
+
+def in_words(process: Process, sampling: Sampling) -> str:
+    """A setting of sampling: sampler, steps and guidance scale, of a distilled network the steps alone."""
+    steps = f"{len(process.times(sampling)) - 1} steps"
+    if process.default_guidance == 1:  # distilled: guidance is built in
+        return steps
+    guidance = process.default_guidance if sampling.guidance is None else sampling.guidance
+    return f"{SAMPLERS[sampling.sampler or process.default_sampler]}, {steps}, guidance {guidance:g}"
+
+
+def of_sample_grids(settings: dict[str, Any]) -> str:
+    """How a training script with these settings samples its grids, in brackets; nothing where it has no choice."""
+    if "sample_steps" not in settings:
+        return ""
+    return f" ({SAMPLERS['dpm++']}, {settings['sample_steps']} steps, guidance {settings['guidance']:g})"

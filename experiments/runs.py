@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.results import Record, record_of
 from experiments.rows import config_of, scripts
+from metrics.passport import file_hash
 from runtime.errors import UserError
 from runtime.files import read_arrays
 from training.directory import Run, read_run
@@ -80,9 +81,12 @@ def points_of(run: Run) -> dict[str, np.ndarray]:
     remedy = f"run {shlex.join(['.venv/bin/python', '-m', 'metrics.tsne', str(run.folder)])}"
     if not path.exists():
         raise UserError(f"features were not measured: {remedy}")
-    if run.weights.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
-        raise UserError(f"the weights are newer than the measured features: {remedy}")
-    return read_arrays(path, remedy)
+    points = read_arrays(path, remedy)
+    if run.weights.exists():  # times tell nothing of a copied run: they serve where no hash was written
+        newer = path.stat().st_mtime < run.weights.stat().st_mtime
+        if points["weights"] != file_hash(run.weights) if "weights" in points else newer:
+            raise UserError(f"the weights are newer than the measured features: {remedy}")
+    return points
 
 
 def commands_of(run: Run, scores: tuple[str, ...]) -> str:

@@ -68,7 +68,8 @@ def scenarios(records: list[Record], report: str = "") -> pd.DataFrame:
         stated = ", ".join(f"{figure:g}" for figure in figures if figure is not None)
         lines.append([scenario(source, target), in_words(dict(conditions)), *cells, runs, stated])
     titles = [name if name in BOUNDS else f"`{name}`" for name in names]
-    return table(["scenario", "conditions", *titles, "runs", "best reported: source only, adapted"], lines)
+    stated = f"reported in {report}: source only, best adapted" if report else "best reported: source only, adapted"
+    return table(["scenario", "conditions", *titles, "runs", stated], lines)
 
 
 def scenario_rows(records: list[Record]) -> dict[tuple[str, str, tuple], dict[str, NamedTuple]]:
@@ -133,8 +134,10 @@ def in_a_line(record: Record, report: str) -> str:
     for one in beside_reported([record], report).itertuples(name=None, index=False):
         system, place, metric, stated, conditions, measured, *_ = one
         if measured != "not measured":
-            what = f"{system}, {place}" if system in BOUNDS else place or metric
-            told += f" {what}: reported {stated}{f' ({conditions})' if conditions else ''}, measured {measured}."
+            name = system.capitalize() if system in BOUNDS else f"`{system}`"
+            what, split = (f"{name}, {place}: accuracy in %", " on test.csv (val.csv)") if place else (f"{metric}:", "")
+            conditions = f" ({conditions})" if conditions else ""
+            told += f" {what} reported {stated}{conditions}, measured {measured}{split}."
     return told
 
 

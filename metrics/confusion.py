@@ -41,6 +41,6 @@ def confusion_figure(matrix: np.ndarray, title: str, classes: Sequence[str] = ()
     names = classes or [str(label) for label in range(len(matrix))]
     axes.set_xticks(range(len(matrix)), names, rotation=90 if max(map(len, names)) > 2 else 0)
     axes.set_yticks(range(len(matrix)), names)
-    axes.set(xlabel="label given", ylabel="true label")
+    axes.set(xlabel="predicted label", ylabel="true label")
     axes.set_title(title, fontsize=9)
     return figure

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from data.digits import class_names, load_digits
 from inference.classification import in_chunks, picture_size
 from metrics.adaptation import adaptation_run
+from metrics.passport import file_hash
 from models.digit_classifiers import DigitClassifier
 from models.weights import load_weights
 from runtime.command_line import run_main
@@ -52,6 +53,8 @@ def main(config: Config) -> None:
         if len(points["features"]) < FEWEST:
             raise UserError(f"t-SNE needs at least {FEWEST} images: use a larger --count, or a larger validation set")
         points["plane"] = plane_of(points["features"], config.seed)
+        if (run / "weights.safetensors").exists():
+            points["weights"] = np.array(file_hash(run / "weights.safetensors"))
         write_arrays(run / "tsne.npz", **points)
         print(f"{run / 'tsne.npz'}: {len(points['plane'])} points")
 

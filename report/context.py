@@ -14,7 +14,7 @@ from experiments.rows import ROOT, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe, of_kind
 from models.weights import Kind, load_weights
 from report.gallery import Gallery
-from report.page import Block, Film, Note, Picture
+from report.page import Block, Note, Picture
 from runtime.device import Execution, OnDevice
 from runtime.errors import UserError
 from training.directory import Run
@@ -71,14 +71,12 @@ class Context:
                 run.complain("has the settings and seed of another run: it is left out of the tables")
         return [*records.values(), *(self.votes if ADAPTATION in kinds or not kinds else [])]
 
-    def draw(
-        self, run: Run, what: str, figure: Figure, caption: str, chart: bool = True, film: Film | None = None
-    ) -> Picture:
+    def draw(self, run: Run, what: str, figure: Figure, caption: str, chart: bool = True) -> Picture:
         """`figure` of a run as WHAT-RUN; the caption begins with the run and how long it was trained."""
         about = f"`{run.name}` after {run.epochs(run.step):.3g} epochs" + ("" if run.finished else " (not finished)")
         if self.config.report and what in SCORED and (record := record_of(run)):
             caption += tables.in_a_line(record, self.config.report)
-        return self.gallery.add(f"{what}-{run.name}", figure, f"{about}: {caption}", chart, film)
+        return self.gallery.add(f"{what}-{run.name}", figure, f"{about}: {caption}", chart)
 
 
 def attempt(context: Context, run: Run, what: str, make: Callable[[Context, Run], list[Block]]) -> list[Block]:

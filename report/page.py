@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -35,16 +34,6 @@ class Table(NamedTuple):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
-
-
-class Film(NamedTuple):
-    """Pictures one after another, each with a line of text; in the page a slider goes through them."""
-
-    frames: np.ndarray
-    """uint8 (N, H, W, C)."""
-    titles: Sequence[str]
-    scale: int = 1
-    """Each pixel is shown as `scale` x `scale`."""
 
 
 class Picture(NamedTuple):

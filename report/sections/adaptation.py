@@ -22,8 +22,8 @@ def adaptation_section(context: Context) -> Section:
     blocks = bars(context)
     for group in repetitions(runs):
         run = group[0]
-        domains = [run.settings.get("source"), run.settings.get("target")]
-        blocks.append(Heading(f"{run.recipe} {' → '.join(domain for domain in domains if domain)}, `{run.name}`"))
+        domains = filter(None, cells.place_of(run.settings))
+        blocks.append(Heading(f"{run.recipe} {cells.scenario(*domains)}, `{run.name}`"))
         if len(group) > 1:
             blocks.append(Note(f"One of {len(group)} seeds: {run.config.get('seed')}."))
         blocks += attempt(context, run, "t-SNE", features_in_the_plane)
@@ -58,21 +58,21 @@ def bars(context: Context) -> list[Block]:
             if stated:
                 axes.hlines(stated, left - width / 2, left + width / 2, color="black")
     for number, name in enumerate(names):
-        axes.bar(0, 0, color=f"C{number}", label=name)
+        axes.bar(0, 0, width, color=f"C{number}", label=name)
     labels = [f"{cells.scenario(*place[:2])}\n{cells.in_words(dict(place[2]))}" for place in rows]
     axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], labels, fontsize=LETTERING - 1)
     axes.set_ylim(0, 100)
-    label_axes(axes, "", "accuracy / %")
+    label_axes(axes, "", "target accuracy / %")
     axes.legend(fontsize=LETTERING - 1, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     lines = f"what report {report} states" if report else "the best reported"
-    caption = f"Target accuracies, mean and standard deviation over seeds; black lines are {lines}."
+    caption = f"Target accuracies on test.csv (or val.csv): mean and deviation over seeds; black lines are {lines}."
     return [Heading("Source, adapted, target"), context.gallery.add("adaptation", figure, caption)]
 
 
 def features_in_the_plane(context: Context, run: Run) -> list[Block]:
     """t-SNE of validation digits by class and, where there are two, by domain."""
     points = points_of(run)
-    names = points["names"].tolist()
+    names = [cells.scenario(name) for name in points["names"].tolist()]
     figure, (left, *right) = panels(min(2, len(names)), columns=2, height=3.6, width=3.6)
     scatter(left, points["plane"], points["labels"], list(map(str, range(points["labels"].max() + 1))), digits=True)
     left.set_title("by class", fontsize=LETTERING + 1)
@@ -92,8 +92,9 @@ def confusion(context: Context, run: Run) -> list[Block]:
         return []
     matrix = np.array(counted["matrix"])
     share = matrix.trace() / max(1, matrix.sum())
-    figure = confusion_figure(matrix, f"{domain}, {counted['split']}.csv: accuracy {100 * share:.1f} %")
-    caption = f"the {matrix.sum()} digits of {domain} in {counted['split']}.csv by true label and label given."
+    domain = f"{cells.scenario(domain)}, {counted['split']}.csv"
+    figure = confusion_figure(matrix, f"{domain}: accuracy {100 * share:.1f} %")
+    caption = f"the {matrix.sum()} digits of {domain}, by true and predicted label, shaded by their share of the row."
     if "calibration_error" in counted:
         caption += f" Expected calibration error {100 * counted['calibration_error']:.1f} %."
     return [context.draw(run, "confusion", figure, caption)]
@@ -105,8 +106,8 @@ def reconstructions(context: Context, run: Run) -> list[Block]:
     if not grids:
         return [Note(f"`{run.name}` has no grid of reconstructions yet.")]
     step, page = grids[-1]
-    cells = cut_grid(page, 8)
-    names = [f"{domain}, {row}" for domain in (run.settings["source"], run.settings["target"]) for row in DSN_ROWS]
-    figure = grid_figure(cells, names[: len(cells)], scale=2)
+    pictures = cut_grid(page, 8)
+    names = [f"{cells.scenario(domain)}, {row}" for domain in cells.place_of(run.settings) for row in DSN_ROWS]
+    figure = grid_figure(pictures, names[: len(pictures)], scale=2)
     caption = f"digits at step {step}, and reconstructions from both features, the shared only and the private only."
     return [context.draw(run, "reconstructions", figure, caption, chart=False)]

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import cells, tables
+from experiments import cells, digits, tables
 from experiments.results import Record, sampling_records
 from experiments.rows import SAMPLING
 from experiments.runs import DIGITS, commands_of, of_kind, repetitions
@@ -12,7 +12,8 @@ from models.generator import Generator, Sampling
 from models.samplers import DiffusionModel
 from report.context import Context, attempt, not_run
 from report.figures import LETTERING, grid_figure, label_axes, panels
-from report.page import Block, Film, Heading, Note, Section
+from report.gallery import film
+from report.page import Block, Heading, Note, Section
 from report.sections.overview import table_of
 from report.sections.samples import over_training
 from runtime.figures import COLOURS
@@ -26,42 +27,41 @@ def digits_section(context: Context) -> Section:
     for run in runs:
         blocks.append(Heading(f"Digits of `{run.name}`"))
         blocks += attempt(context, run, "digits", digits_of)
-        blocks += over_training(context, run, 10, 10, "digits")
+        blocks += over_training(context, run, 10, 10, f"digits{digits.of_sample_grids(run.settings)}")
     return Section("Generated digits", blocks + not_run(context, DIGITS))
 
 
 def digits_of(context: Context, run: Run) -> list[Block]:
-    """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do."""
-    network = context.network_of(run, Generator)
+    """The grid and, of a diffusion network, how a digit comes about and what the sampler's settings do.
+
+    Grid and process are sampled as the digits that the row of the recipe scores.
+    """
+    network, sampling = context.network_of(run, Generator), digits.sampling_of(run.recipe)
     seeds, labels = grid_requests(context.config.seed, network.classes)
-    how = ""
-    if network.diffusion:
-        how = f", {len(network.diffusion.times(Sampling())) - 1} steps"
-        if network.diffusion.default_guidance != 1:  # else it was distilled into the network
-            how += f", guidance {network.diffusion.default_guidance:g}"
-    digits = sample_images(network, seeds, context.execution, labels)
-    digits = digits.reshape(-1, 10, *digits.shape[1:])
-    rows, columns = ([str(number) for number in range(count)] for count in digits.shape[:2])
-    figure = grid_figure(digits, rows, columns, scale=2, row_title="class requested", column_title="noise vector")
+    how = f"; {digits.in_words(network.diffusion, sampling)}" if network.diffusion else ""
+    pictures = sample_images(network, seeds, context.execution, labels, sampling)
+    pictures = pictures.reshape(-1, 10, *pictures.shape[1:])
+    rows, columns = ([str(number) for number in range(count)] for count in pictures.shape[:2])
+    figure = grid_figure(pictures, rows, columns, scale=2, row_title="class requested", column_title="noise vector")
     caption = f"{len(labels)} digits, rows classes, columns noise vectors (seed {context.config.seed}{how})."
     blocks: list[Block] = [context.draw(run, "grid", figure, caption, chart=False)]
     if network.diffusion:
-        blocks += making_of_a_zero(context, run, network, seeds[0].item())
+        blocks += making_of_a_zero(context, run, network, seeds[0].item(), sampling)
         blocks += settings_of_sampling(context, run)
     return blocks
 
 
-def making_of_a_zero(context: Context, run: Run, network: DiffusionModel, seed: int) -> list[Block]:
-    """How the first 0 of the grid was made from this seed: six snapshots as a picture, all of it as a film."""
-    times, pictures = reverse_process(network, seed, 0, context.execution, Sampling())
-    steps = len(times) - 1
+def making_of_a_zero(context: Context, run: Run, network: DiffusionModel, seed: int, sampling: Sampling) -> list[Block]:
+    """How the first 0 of the grid was made from this seed: its snapshots as a picture, all of it as a film."""
+    times, pictures = reverse_process(network, seed, 0, context.execution, sampling)
     names = [f"t = {round(time, 3):g}" for time in times]
-    at = nearest(times, network.diffusion.snapshot_times)
+    at = sorted(set(nearest(times, network.diffusion.snapshot_times)))  # of few steps one may be nearest to two times
     figure = grid_figure(pictures[at][None], columns=[names[index] for index in at], scale=4)
-    caption = f"the reverse process of the first 0 of the grid, t from {times[0]:g} (noise) to 0 in {steps} steps."
-    frames = np.linspace(0, steps, min(steps + 1, FRAMES)).round().astype(int)
-    film = Film(pictures[frames], [names[index] for index in frames], scale=8)
-    return [context.draw(run, "reverse", figure, caption, chart=False, film=film)]
+    how = digits.in_words(network.diffusion, sampling)
+    caption = f"the reverse process of the first 0 of the grid, t from {times[0]:g} (noise) to 0 ({how})."
+    frames = np.linspace(0, len(times) - 1, min(len(times), FRAMES)).round().astype(int)
+    still, titles = context.draw(run, "reverse", figure, caption, chart=False), [names[index] for index in frames]
+    return [still, film(still, "The same reverse process as a film.", pictures[frames], titles, scale=8)]
 
 
 def settings_of_sampling(context: Context, run: Run) -> list[Block]:

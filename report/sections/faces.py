@@ -82,8 +82,8 @@ def vae_section(context: Context) -> Section:
     """What the VAE reconstructs, and how its latents lie."""
     blocks: list[Block] = []
     for run in (group[0] for group in repetitions(of_kind(context.runs, VAES))):
-        for title, make in (("Reconstructions", reconstructions), ("t-SNE of latents", latents_by_attribute)):
-            blocks += [Heading(f"{title}: `{run.name}`"), *attempt(context, run, title.lower(), make)]
+        for title, make in (("VAE reconstructions", reconstructions), ("t-SNE of latents", latents_by_attribute)):
+            blocks += [Heading(f"{title}: `{run.name}`"), *attempt(context, run, title, make)]
     return Section("Variational autoencoder", blocks + not_run(context, VAES))
 
 

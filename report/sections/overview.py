@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 
 from experiments import cells, rows, tables
+from experiments.digits import generator
 from experiments.results import record_of
 from experiments.runs import ADAPTATION, DIGITS, FACES, VAES, commands_of, kind_of, of_kind
 from report.context import Context
@@ -20,23 +21,23 @@ FACE_NOTE = (
 )
 DIGIT_NOTE = (
     "Accuracy: the share of generated digits classified as requested. Reported: by the course's classifier, "
-    "on the course's MNIST-M. Ours: by the classifier given to the command, on MNIST-M made as in its paper."
+    "on the course's MNIST-M. Ours: by the classifier given to the command, on MNIST-M made as in its paper. Grid "
+    "and reverse process of a diffusion model: in the setting of its recipe's scored digits, which the captions name."
 )
 ADAPTATION_NOTE = (
     "Target accuracy in per cent on test.csv (on val.csv). Reported: on the course's validation split. Ours: the last "
     "step's weights, on splits drawn from the pooled official digits; no label of the target took part in training."
 )
 REPORTED_NOTE = (
-    "Accuracies of adaptations: on test.csv (on val.csv). FID carries the width of its features: values of different "
-    "widths do not compare. What else differs stands below, under Scores."
+    "Accuracies in per cent, of adaptations on test.csv (on val.csv). FID carries the width of its features: values of "
+    "different widths do not compare. What else differs stands below, under Scores."
 )
 KINDS = (
     ("Faces", (FACES, VAES), tables.systems, FACE_NOTE),
     ("Digits", (DIGITS,), tables.systems, DIGIT_NOTE),
     ("Adaptation", (ADAPTATION,), tables.scenarios, ADAPTATION_NOTE),
 )
-SCORES = {FACES: rows.FACES, VAES: (*rows.RECONSTRUCTIONS, *rows.FACES)}
-SCORES |= {DIGITS: rows.DIGITS, ADAPTATION: rows.ADAPTATION}
+SCORES = {FACES: rows.FACES, VAES: (*rows.RECONSTRUCTIONS, *rows.FACES), ADAPTATION: rows.ADAPTATION}
 
 
 def runs_section(context: Context, skipped: list[str]) -> Section:
@@ -63,7 +64,8 @@ def scores_section(context: Context) -> Section:
         for run in runs:
             if run.weights.exists() and not record_of(run):
                 text = f"`{run.name}` has no scores; to score it:"
-                blocks.append(Note(text, commands_of(run, SCORES[kind_of(run)])))
+                scores = generator(run.recipe).scores if kind_of(run) == DIGITS else SCORES[kind_of(run)]
+                blocks.append(Note(text, commands_of(run, scores)))
     return Section("Scores", blocks)
 
 

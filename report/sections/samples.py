@@ -5,7 +5,8 @@ import numpy as np
 from data.decoded import read_image
 from report.context import Context
 from report.figures import cut_grid, grid_figure
-from report.page import Block, Film
+from report.gallery import film
+from report.page import Block
 from runtime.errors import UserError
 from runtime.images import image_grid
 from training.directory import Run
@@ -47,9 +48,10 @@ def over_training(context: Context, run: Run, columns: int, every: int, what: st
     names, rows = samples_of([*first, *evenly(later, STILLS)])
     figure = grid_figure(np.stack(rows)[:, : columns * every : every], names, scale=scale)
     names, frames = samples_of(evenly(grids, FRAMES))
-    film = Film(np.stack([image_grid(frame[:shown], columns) for frame in frames]), names, scale)
     caption = f"{what} from the same noise vectors over the training."
-    return [context.draw(run, "samples", figure, caption, chart=False, film=film)]
+    still = context.draw(run, "samples", figure, caption, chart=False)
+    pages = np.stack([image_grid(frame[:shown], columns) for frame in frames])
+    return [still, film(still, "More of the same noise vectors over the training, as a film.", pages, names, scale)]
 
 
 def evenly(items: list, count: int) -> list:

@@ -27,13 +27,17 @@ PANELS = (
     ("learning rate", r"lr", False),
 )
 NAMES = {"d_loss": "discriminator", "g_loss": "generator", "mse": "training", "val_mse": "validation"}
+READING = (
+    "Pale: each line of the log, the mean since the one before; bold: smoothed over them. Accuracies: of source and "
+    "target on their validation images; domain is the domain classifier's, real and fake the class head's, in training."
+)
 IN_PER_CENT = ("accuracy / %", "share / %")
 OF_THE_LINE = ("step", "epoch", "seconds")  # say which line of the log it is
 
 
 def curves_section(context: Context) -> Section:
     """A figure for each run, with a panel for each kind of value it logged; of repetitions the first."""
-    blocks: list[Block] = [Note("Pale: each line of the log, the mean since the one before; bold: smoothed over them.")]
+    blocks: list[Block] = [Note(READING)]
     for run, *others in repetitions(context.runs):
         if len(run.log) > 1:
             blocks.append(curves(context, run))
@@ -69,8 +73,10 @@ def curves(context: Context, run: Run) -> Block:
             axes.set_ylim(0, 102)
         elif setting:
             axes.set_ylim(0, 1.05 * max(every) or 1)
-        if len(lines) > 1:
-            axes.legend(fontsize=LETTERING - 1, frameon=False)
+        axes.set_xlim(0, 1.03 * log["step"].max())
+        if len(lines) > 1 or not (setting or title in name.lower()):  # else the axis says what the curve is
+            above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0}
+            axes.legend(fontsize=LETTERING - 1, frameon=False, handlelength=1.8, columnspacing=0.8, **above)
     return context.draw(run, "curves", figure, f"{', '.join(by_panel)} by training step.")
 
 

@@ -114,16 +114,18 @@ def test_a_vote_stands_beside_the_number_of_its_network():
     assert table["measured"].tolist() == ["10.0 (10.0)", "20.0 (20.0)"]
     assert table["our conditions"].tolist() == ["", "dann28 ensemble"]
     conditions = "30 epochs; four variants vote"
-    assert tables.in_a_line(runs[0], "001") == f" USPS → SVHN: reported 28.53 ({conditions}), measured 10.0 (10.0)."
+    line = f" `dann28`, USPS → SVHN: accuracy in % reported 28.53 ({conditions}), measured 10.0 (10.0)"
+    assert tables.in_a_line(runs[0], "001") == f"{line} on test.csv (val.csv)."
     bound = adapted("supervised-dann32", 1, 0.3, 0.31, "supervised")
-    line = " source only, MNIST-M → SVHN: reported 28.80 (dann32), measured 30.0 (31.0)."
-    assert tables.in_a_line(bound, "002") == line
+    line = " Source only, MNIST-M → SVHN: accuracy in % reported 28.80 (dann32), measured 30.0 (31.0)"
+    assert tables.in_a_line(bound, "002") == f"{line} on test.csv (val.csv)."
 
 
 def test_bounds_of_one_report_are_that_report_s():
     runs = [adapted("dann32", 1, 0.5, 0.5)]
     assert lines_of(tables.scenarios(runs))[1][-1] == "39, 56.16"
-    assert lines_of(tables.scenarios(runs, report="003"))[1][-1] == "34.4, 52.3"
+    header, line = lines_of(tables.scenarios(runs, report="003"))
+    assert header[-1] == "reported in 003: source only, best adapted" and line[-1] == "34.4, 52.3"
 
 
 def test_the_tables_of_all_documents_are_those_of_the_results():

@@ -1,6 +1,7 @@
 """The report on small runs that were made by hand: all there is, and what is damaged."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,19 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.decoded import read_image
 from experiments.reports import REPORTS
 from experiments.results import record_of
 from experiments.rows import DIGITS, scripts
 from experiments.runs import commands_of, find_runs, kind_of_recipe, points_of, repetitions
+from inference import generate_digits
 from models import NETWORKS
 from report.build import Config, main
-from report.figures import cut_grid, grid_figure
+from report.figures import cut_grid, grid_figure, panels
 from report.page import Note, Section, Table, render
+from report.sections import adaptation, samples, training
 from report.sections import digits as digits_section
-from report.sections import samples
 from report.sections.training import panels_of, shares
+from runtime.command_line import from_command_line
 from runtime.errors import UserError
 from runtime.images import image_grid
+from tests.report.made_runs import DSN, write_run
 from training.directory import Run
 from training.provenance import printout
 
@@ -51,11 +56,13 @@ def test_every_figure_is_png_and_pdf_and_on_both_pages(report):
         *(f"curves-{name}" for name in ("dcgan", "vae", "acgan28", "context-unet", "sweep-dsn", "sweep-dann1")),
     ]
     assert {f"{chart}.{ending}" for chart in charts for ending in ("png", "pdf")} <= names
-    shown = {name for name in names if not name.endswith(".pdf")}
-    assert set(re.findall(r"\]\(figures/([^)]+)\)", markdown)) == shown
-    assert html.count("<img ") == len(shown) == html.count('src="data:image/')
+    shown = [name for name in names if not name.endswith(".pdf")]
+    assert sorted(re.findall(r"\]\(figures/([^)]+)\)", markdown)) == sorted(shown)
+    films = html.count('<figure class="film"')  # each beside its still
+    assert films == sum(name.startswith(("samples", "reverse")) for name in shown) == 4
+    assert html.count("<img ") == len(shown) + films == html.count('src="data:image/')
     assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', html))
-    assert len(re.findall(r'<img [^>]*alt="[^"]+"', html)) == len(shown)
+    assert len(re.findall(r'<img [^>]*alt="[^"]+"', html)) == len(shown) + films
     for outside in ("http://", "https://", 'src="f', "@import", "<script "):
         assert outside not in html
 
@@ -68,7 +75,8 @@ def test_pictures_of_the_page_are_webp_at_the_size_they_are_shown(report):
         with Image.open(BytesIO(b64decode(encoded))) as image:
             assert image.format == "WEBP" and image.width <= 1.31 * int(width), alt
             frames = image.height * int(width) / (image.width * int(height))
-            assert frames == pytest.approx(2 if "noise vectors over" in alt else round(frames), rel=0.01), alt
+            expected = 1 if "as a film" not in alt else 11 if "reverse process" in alt else 2
+            assert frames == pytest.approx(expected, rel=0.01), alt
 
 
 def test_the_page_of_small_runs_is_small(report):
@@ -130,10 +138,80 @@ def test_the_process_that_is_shown_made_the_first_digit_of_the_grid(runs, tmp_pa
     shutil.copytree(runs / "context-unet", tmp_path / "runs" / "context-unet")
     build(tmp_path / "runs", tmp_path / "out")
     (grid, _), (process, options) = pictures_of
-    assert process.shape == (1, 6, 28, 28, 3)
-    assert options["columns"] == [f"t = {time}" for time in (10, 6, 2, 1, 1, 0)]
+    assert process.shape == (1, 5, 28, 28, 3)  # t = 1 is the nearest to two of the six
+    assert options["columns"] == [f"t = {time}" for time in (10, 6, 2, 1, 0)]
     np.testing.assert_allclose(process[0, -1].astype(int), grid[0, 0].astype(int), atol=1)
     assert np.abs(process[0, 0].astype(int) - process[0, -1]).mean() > 2
+
+
+def test_grid_and_process_are_sampled_as_the_digits_that_are_scored(tmp_path, pictures_of):
+    settings = {"domain": "a", "sample_steps": 20, "guidance": 2.0}
+    arguments = {"width": 8, "steps": 600}
+    about = {"network": "context-unet", "arguments": arguments, "grids": (10, 28), "lines": [(1, {"loss": 1.0})]}
+    run = write_run(tmp_path / "runs" / "run", "context-unet-64", settings, **about)
+    _, markdown = build(tmp_path / "runs", tmp_path / "out")
+    command = next(line for line in markdown.splitlines() if "inference.generate_digits" in line)
+    assert command.endswith("--sampler dpm++ --steps 20 --guidance 8")
+    options = [*command.split("generate_digits ")[1].split(), "--per-class", "1", "--device", "cpu"]
+    generate_digits.main(from_command_line(generate_digits.Config, [*options, "--precision", "float32"]))
+    first = read_image(run / "generated" / "0_001.png")
+    (grid, _), (process, options) = pictures_of
+    for shown in (grid[0, 0], process[0, -1]):
+        np.testing.assert_allclose(shown.astype(int), first, atol=1)
+    assert options["columns"] == [f"t = {time}" for time in (600, 360, 120, 60, 0)]
+    setting = "DPM-Solver++, 20 steps, guidance"
+    assert f"columns noise vectors (seed 999; {setting} 8)." in markdown
+    assert f"t from 600 (noise) to 0 ({setting} 8)." in markdown
+    assert f"digits ({setting} 2) from the same noise vectors over the training." in markdown
+
+
+@pytest.fixture
+def axes_of(monkeypatch):
+    """The axes of each figure with panels in sections of this name, in the order in which they are drawn."""
+
+    def watch(section):
+        drawn = []
+
+        def draw(*sizes, **options):
+            figure, axes = panels(*sizes, **options)
+            drawn.append(list(axes))
+            return figure, axes
+
+        monkeypatch.setattr(section, "panels", draw)
+        return drawn
+
+    return watch
+
+
+def test_bars_begin_where_their_axes_do(runs, tmp_path, axes_of):
+    drawn = axes_of(adaptation)
+    shutil.copytree(runs / "sweep", tmp_path / "runs")
+    build(tmp_path / "runs", tmp_path / "out")
+    bars = [bar for bar in drawn[0][0].patches if bar.get_height()]
+    assert 0 < min(bar.get_x() for bar in bars) - drawn[0][0].get_xlim()[0] < 0.5 * bars[0].get_width()
+
+
+def test_every_curve_is_named_and_panels_share_their_steps(runs, tmp_path, axes_of):
+    drawn = axes_of(training)
+    supervised = [(step, {"class_loss": 1 / step}) for step in range(1, 10)] + [(10, {"source_accuracy": 0.5})]
+    about = {"lines": supervised, **DSN}
+    write_run(tmp_path / "runs" / "run", "supervised-dann-lenet", {"method": "supervised", "source": "a"}, **about)
+    build(tmp_path / "runs", tmp_path / "out")
+    loss, accuracy = drawn[0]
+    assert [one.get_legend().get_texts()[0].get_text() for one in (loss, accuracy)] == ["class", "source"]
+    assert loss.get_xlim() == accuracy.get_xlim() == (0, pytest.approx(10.3))
+    shutil.copytree(runs / "vae", tmp_path / "faces" / "vae")
+    build(tmp_path / "faces", tmp_path / "out")
+    mse, kl = drawn[-1]
+    assert mse.get_legend() and not kl.get_legend()  # the axis says that it is the KL divergence
+
+
+def test_a_copied_run_keeps_its_features(one, runs, tmp_path):
+    run = shutil.copytree(runs / "sweep" / "dann1", one / "dann1")
+    for name in ("tsne.npz", "weights.safetensors"):
+        os.utime(run / name, (0, 1 if name == "weights.safetensors" else 0))  # as copied in this order
+    build(one, tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "tsne-dann1.png").exists()
 
 
 def test_samples_after_each_of_the_first_epochs_come_first(one, runs, tmp_path, monkeypatch):
@@ -185,7 +263,7 @@ def test_the_same_runs_give_the_same_bytes(report, runs, tmp_path):
 
 def test_features_of_older_weights_are_not_shown(one, runs, tmp_path):
     run = shutil.copytree(runs / "sweep" / "dann1", one / "dann1")
-    (run / "weights.safetensors").touch()
+    shutil.copy(runs / "sweep" / "dann2" / "weights.safetensors", run)
     _, markdown = build(one, tmp_path / "out")
     assert "`dann1`: t-SNE left out, the weights are newer than the measured features: run " in markdown
 

@@ -140,7 +140,20 @@ def look_of(image):
         return np.asarray(shown.convert("L").resize((64, 64)), float)
 
 
-@pytest.mark.parametrize("alt", ["faces from the same noise vectors", "the reverse process"])
+def test_grids_of_two_methods_stand_side_by_side_where_there_is_room(page):
+    grids = """
+        return [...document.querySelectorAll('figure')].filter(one => one.textContent.includes('the first 32 faces'))
+            .map(one => [...one.querySelectorAll('img, figcaption')].map(part => part.getBoundingClientRect()))"""
+    (a, a_caption), (b, b_caption) = page(DESKTOP).execute_script(grids)
+    assert a["top"] == b["top"] and a["right"] < b["left"] and a["width"] == pytest.approx(b["width"], abs=1)
+    for picture, caption in ((a, a_caption), (b, b_caption)):
+        assert caption["top"] >= picture["bottom"] and caption["left"] <= picture["left"]
+        assert picture["right"] - 1 <= caption["right"] and picture["width"] > 350
+    (a, a_caption), (b, _) = page(PHONE).execute_script(grids)
+    assert b["top"] > a_caption["bottom"] > a["bottom"] and a["left"] == b["left"]
+
+
+@pytest.mark.parametrize("alt", ["same noise vectors over the training, as a film", "reverse process as a film"])
 def test_a_slider_goes_through_a_film(page, alt):
     browser = page(DESKTOP)
     figure = browser.find_element(By.XPATH, f"//figure[contains(@class, 'film')][.//img[contains(@alt, '{alt}')]]")
