@@ -1,9 +1,8 @@
 """Train a diffusion model on digits or faces: `python train_ddpm.py RECIPE --data ROOT`.
 
-A U-Net is trained to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho
-et al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, or in `edm` over continuous noise levels
-(Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). For guidance, labels are
-dropped at random.
+A U-Net learns to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho et
+al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, or in `edm` over continuous noise levels
+(Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). Some labels are dropped.
 """
 
 from dataclasses import dataclass, replace
@@ -128,9 +127,9 @@ SHORT_ATTENTION_UNET = {"width": 24, "diffusion_steps": 600, "epochs": 9, "batch
 EDM_DIGITS = Config(network="residual-unet", prediction="edm", width=96, epochs=26, lr=6e-4, betas=(0.9, 0.99))
 EDM_DIGITS = replace(EDM_DIGITS, lr_schedule="linear", warmup_steps=156, max_gradient_norm=1.0, ema_decay=0.9999)
 EDM_DIGITS = replace(EDM_DIGITS, sample_steps=12, guidance=EDM.default_guidance)
-EDM_FACES = replace(
-    EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.08, epochs=44, batch_size=64, lr=4e-4, warmup_steps=312
-)
+EDM_FACES = replace(EDM_DIGITS, images="faces", fold=4, direct=True, sigma_min=0.08, epochs=44, batch_size=64, lr=4e-4)
+EDM_FACES = replace(EDM_FACES, warmup_steps=312)
+EDM_GUIDE = replace(EDM_FACES, width=48, epochs=6)
 RECIPES = {
     "context-unet": ("Report 002: DDPM with a convolutional U-Net (300 epochs).", CONTEXT_UNET),
     "context-unet-64": (
@@ -144,15 +143,16 @@ RECIPES = {
     ),
     "edm": ("EDM with an efficient residual U-Net on folded images (26 epochs are 1.16 million images).", EDM_DIGITS),
     "edm-faces": ("EDM of faces folded to 16x16 (44 epochs are 558,000 images).", EDM_FACES),
-    "edm-faces-guide": (
-        "A narrower edm-faces, trained for less long, to guide it (inference.autoguide).",
-        replace(EDM_FACES, width=48, epochs=6),
-    ),
+    "edm-faces-guide": ("A narrower edm-faces, trained for less long, to guide it (inference.autoguide).", EDM_GUIDE),
 }
-VARIANTS = {  # for claims of report 002, narrower and so sooner trained
+VARIANTS = {  # for claims of report 002, narrower and so sooner trained; and for the ablation of edm
     "context-unet-w32": ("context-unet", {"width": 32}),
     "context-unet-w64": ("context-unet", {"width": 64}),
     "context-unet-w32-t1000": ("context-unet", {"width": 32, "diffusion_steps": 1000}),
+    "edm-epsilon": ("edm", {"prediction": "epsilon", "diffusion_steps": 600, "noise_schedule": "cosine"}),
+    "edm-v": ("edm", {"prediction": "v", "diffusion_steps": 600, "noise_schedule": "cosine"}),
+    "edm-unfolded": ("edm", {"fold": 1, "width": 48}),  # about as many operations an image
+    "edm-no-ema": ("edm", {"ema_decay": 0.0}),
 }
 RECIPES |= varied(RECIPES, VARIANTS)
 

@@ -12,12 +12,11 @@ from models.samplers import Process
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
 EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
 EQUAL = "--max-steps 1200"  # 153,600 images, over which the learning rate falls to 0
-DISCRETE = "--diffusion-steps 600 --noise-schedule cosine --prediction"
-ABLATION = ("", f"{DISCRETE} epsilon", f"{DISCRETE} v", "--fold 1 --width 48", "--ema-decay 0")  # what changes in edm
-# Of discrete times: as many evaluations as EDM, guided at the same ratios of noise to image.
-AS_EDM = " --steps 10 --guidance 5 --guidance-parallel 0 --guidance-interval 0.24 0.95"
 # Ours are sampled with strong guidance, the reports' as inference does by default: with 002's w = 1.
 GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), Sampling("dpm++", steps=20, guidance=8))
+# Discrete times of the ablation: as many evaluations as EDM, guided at the same ratios of noise to image.
+AS_EDM = Sampling("dpm++", steps=10, guidance=5, guidance_interval=(0.24, 0.95), guidance_parallel=0)
+GUIDED |= dict.fromkeys(("edm-epsilon", "edm-v"), AS_EDM)
 
 
 def rows() -> Iterator[Row]:
@@ -29,18 +28,18 @@ def rows() -> Iterator[Row]:
 
 
 def ablation_rows() -> Iterator[Row]:
-    """`edm` at one number of images, whole and with one part changed: unfolded, with as many operations an image."""
-    make, score = DIGITS
-    for changed in ABLATION:
-        of_discrete = AS_EDM if changed.startswith(DISCRETE) else ""
-        yield Row("edm", f"{changed} {EQUAL}".strip(), scores=(make + of_discrete, score))
+    """`edm` at one number of images, whole and with one part changed."""
+    for recipe in ("edm", *variants("edm")):
+        yield Row(recipe, EQUAL, scores=generator(recipe).scores)
 
 
 def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:
     """A generator of digits at its own length, or at the one for CPUs; `scores` are commands besides the usual."""
     make, score = DIGITS
-    if guided := GUIDED.get(recipe):
-        make += f" --sampler {guided.sampler} --steps {guided.steps} --guidance {guided.guidance:g}"
+    for setting, value in vars(sampling_of(recipe)).items():
+        if value != getattr(DEFAULT, setting):
+            numbers = value if isinstance(value, tuple) else [value]
+            make += " ".join(["", f"--{setting.replace('_', '-')}", *map(str, numbers)])
     short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
     return Row(recipe, scores=(make, *scores, score), short=short)
 

@@ -114,13 +114,10 @@ def test_every_result_is_of_a_recipe(name):
 
 def test_the_ablation_guides_discrete_times_at_the_noise_levels_of_edm():
     """Both take 17 evaluations of the network."""
-    words = digits.AS_EDM.split()
-    start = words.index("--guidance-interval") + 1
-    interval = tuple(map(float, words[start : start + 2]))
-    discrete = Diffusion(600, "cosine")
+    interval, discrete = digits.AS_EDM.guidance_interval, Diffusion(600, "cosine")
     levels = [(1 / discrete.alpha_bar_at(round(600 * share)) - 1) ** 0.5 for share in interval]
     assert levels == pytest.approx(EDM.default_interval, rel=0.1)
-    times = discrete.times(Sampling(steps=int(words[1])))[:-1]
+    times = discrete.times(digits.AS_EDM)[:-1]
     assert len(times) + sum(interval[0] <= time / 600 <= interval[1] for time in times) == 17
     low, high = EDM.default_interval
     times = EDM(sigma_min=0.02).times(Sampling())[:-1]
