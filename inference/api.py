@@ -142,7 +142,7 @@ class Digits(Loaded[Generator]):
 
         >>> times, pictures = Digits.load("digits", device="cpu").process(3, steps=2)
         >>> [round(time, 3) for time in times], pictures.shape
-        ([80.0, 0.02, 0.0], (3, 28, 28, 3))
+        ([80.0, 0.04, 0.0], (3, 28, 28, 3))
         """
         if not self.network.diffusion:
             raise UserError("these weights make an image in one step: only diffusion networks have a process to show")

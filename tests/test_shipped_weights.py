@@ -13,6 +13,7 @@ import train_adamatch
 import train_dann
 import train_dcgan
 import train_ddpm
+import train_distill
 import train_vae
 from experiments.__main__ import EXPERIMENTS
 from inference import Digits
@@ -28,10 +29,11 @@ from tests.conftest import ROOT
 GENERATORS = {
     "faces": (Generator, 50e6),
     "vae": (VAE, 20e6),
-    "digits": (DiffusionModel, 16e6),
+    "digits": (DiffusionModel, 8e6),
+    "digits-fast": (DiffusionModel, 8e6),
     "acgan28": (ACGAN28Generator, 4e6),
 }
-SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_acgan, train_adamatch, train_dann)
+SCRIPTS = (train_dcgan, train_vae, train_ddpm, train_distill, train_acgan, train_adamatch, train_dann)
 
 
 def table_rows():
@@ -95,7 +97,8 @@ def test_shipped_weights_load(root, name, kind, most):
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 
-def test_shipped_digits_are_as_saturated_as_real_ones():
+@pytest.mark.parametrize("name", ["digits", "digits-fast"])
+def test_shipped_digits_are_as_saturated_as_real_ones(name):
     """1,000 MNIST-M validation digits have a saturation of 0.164; strong guidance posterises."""
-    images = Digits.load("digits").sample(list(range(10)) * 10, seed=999)
+    images = Digits.load(name).sample(list(range(10)) * 10, seed=999)
     assert colours(images)["saturation"] == pytest.approx(0.164, rel=0.2)
