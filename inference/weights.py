@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import tyro
 from safetensors.torch import load
 from torch import nn
@@ -26,7 +27,8 @@ def card(path: Path) -> dict[str, str]:
     network, about = load_weights(path, nn.Module)
     name, arguments = network.origin
     content = path.read_bytes()
-    stored = {str(value.dtype).removeprefix("torch.") for value in load(content).values() if value.is_floating_point()}
+    dtypes = {value.dtype for value in load(content).values()} - {torch.int64}  # which counts batch norm's batches
+    stored = sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
     parameters = sum(value.numel() for value in network.parameters())
     classes = {"classes": ", ".join(map(str, about["classes"]))} if "classes" in about else {}
     return {
@@ -36,7 +38,7 @@ def card(path: Path) -> dict[str, str]:
         **classes,
         "recipe": about.get("recipe", "not told"),
         "training": f"{about.get('step', 0):,} steps, {about.get('epochs', 0):g} epochs",
-        "parameters": f"{parameters:,}, stored as {', '.join(sorted(stored))}",
+        "parameters": f"{parameters:,}, stored as {', '.join(stored)}",
         "size": f"{len(content) / 1e6:.1f} MB",
         "SHA-256": hashlib.sha256(content).hexdigest(),
     }

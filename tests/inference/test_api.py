@@ -14,10 +14,11 @@ from inference.generate import Config, main
 from inference.generate_digits import Config as DigitsConfig
 from inference.generate_digits import main as generate_digits
 from inference.weights import Config as CardConfig
+from inference.weights import card
 from inference.weights import main as print_card
 from models import NETWORKS
 from models.generator import Sampling
-from models.weights import save_weights
+from models.weights import save_weights, shrink
 from runtime.errors import UserError
 
 NETWORKS_OF = {
@@ -120,7 +121,7 @@ def test_generate_says_what_it_needs(runs, tmp_path, error_of):
         assert not (tmp_path / "out").exists()
 
 
-def test_the_card_of_a_file(runs, capsys):
+def test_the_card_of_a_file(runs, tmp_path, capsys):
     print_card(CardConfig(runs["faces"]))
     told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     path = runs["faces"] / "weights.safetensors"
@@ -129,6 +130,8 @@ def test_the_card_of_a_file(runs, capsys):
     count = sum(value.numel() for value in NETWORKS["dcgan-generator"](8, 4).parameters())
     assert told["parameters"] == f"{count:,}, stored as float32"
     assert told["SHA-256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    shrink(path, tmp_path / "small", bits=8)
+    assert card(tmp_path / "small")["parameters"] == f"{count:,}, stored as float16, int8"
 
 
 @pytest.mark.parametrize(
