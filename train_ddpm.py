@@ -1,8 +1,8 @@
 """Train a diffusion model on digits or faces: `python train_ddpm.py RECIPE --data ROOT`.
 
-A U-Net learns to predict the noise in noisy images; sampling starts from pure noise and removes it step by step (Ho et
-al., *Denoising Diffusion Probabilistic Models*, 2020) over discrete times, or in `edm` over continuous noise levels
-(Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). Some labels are dropped.
+A U-Net learns to predict the noise in images; sampling starts from pure noise and removes it step by step (Ho et al.,
+*Denoising Diffusion Probabilistic Models*, 2020) over discrete times, or in `edm` over continuous noise levels (Karras
+et al., *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022). Labels are dropped for guidance.
 """
 
 from dataclasses import dataclass, replace

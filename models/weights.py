@@ -122,9 +122,9 @@ def shrink(source: Path, target: Path, bits: Literal[16, 8] = 16) -> None:
     if bits == 8:
         for key, value in network.state_dict().items():
             if value.is_floating_point() and value.dim() > 1:
-                scales = (value.flatten(1).abs().amax(1) / 127).half()
-                steps = value / _per_channel(scales, value).clamp(min=torch.finfo(torch.float16).tiny)
-                state |= {key: steps.round().clamp(-127, 127).to(torch.int8), f"{key}{SCALES}": scales}
+                scales = (value.flatten(1).abs().amax(1) / 127).clamp(min=torch.finfo(torch.float16).tiny).half()
+                steps = (value / _per_channel(scales, value)).round().clamp(-127, 127)
+                state |= {key: steps.to(torch.int8), f"{key}{SCALES}": scales}
     write_weights(target, state, *network.origin, about)
 
 
