@@ -8,6 +8,7 @@ from experiments.results import SAMPLERS
 from experiments.rows import DIGITS, SAMPLING, Row, scripts, variants
 from models.generator import DEFAULT, Sampling
 from models.samplers import Process
+from runtime.settings import option
 
 # The epochs of MNIST-M that a CPU does in one to three hours, of the reports' recipes, which are longer.
 EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
@@ -39,7 +40,7 @@ def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:
     for setting, value in vars(sampling_of(recipe)).items():
         if value != getattr(DEFAULT, setting):
             numbers = value if isinstance(value, tuple) else [value]
-            make += " ".join(["", f"--{setting.replace('_', '-')}", *map(str, numbers)])
+            make += " ".join(["", option(setting), *map(str, numbers)])
     short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
     return Row(recipe, scores=(make, *scores, score), short=short)
 

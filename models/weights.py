@@ -118,9 +118,10 @@ def shrink(source: Path, target: Path, bits: Literal[16, 8] = 16) -> None:
     With 8 bits, kernels and matrices become int8, with a scale for each row (output channel), whose largest is 127.
     """
     network, about = load_weights(source, nn.Module)
-    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    tensors = network.state_dict()
+    state = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
     if bits == 8:
-        for key, value in network.state_dict().items():
+        for key, value in tensors.items():
             if value.is_floating_point() and value.dim() > 1:
                 scales = (value.flatten(1).abs().amax(1) / 127).clamp(min=torch.finfo(torch.float16).tiny).half()
                 steps = (value / _per_channel(scales, value)).round().clamp(-127, 127)

@@ -222,8 +222,8 @@ def _saved_settings(config: Config) -> Config:
         settings["lr_schedule"] = "halved"  # halving was no schedule of its own once
     for name, value in config.RETIRED.items():
         if settings.get(name, value) != value:
-            option = f"--{name.replace('_', '-')} {settings[name]}"
-            raise UserError(f"{config.folder} was made with {option}, which is gone: start anew under another --name")
+            gone = f"{option(name)} {settings[name]}"
+            raise UserError(f"{config.folder} was made with {gone}, which is gone: start anew under another --name")
     kinds = typing.get_type_hints(type(config))
     known = {key: Path(value) if kinds[key] is Path else value for key, value in settings.items() if key in kinds}
     for name, value in known.items():
