@@ -76,7 +76,7 @@ RECIPES = {
     ),
     "adamatch-fair": ("AdaMatch with a threshold for each class, as in FreeMatch; width 32, 12,000 steps.", FAIR),
 }
-# Without one of its parts, for the ablation.
+# With one part changed, for the ablation.
 VARIANTS = {
     "adamatch-weak": ("adamatch", {"augment": "weak"}),
     "adamatch-unbalanced": ("adamatch", {"balanced": False}),
@@ -86,6 +86,7 @@ VARIANTS = {
     "adamatch-no-pseudo-labels": ("adamatch", {"pseudo_weight": 0.0}),
     "adamatch-no-ramp": ("adamatch", {"pseudo_ramp": 0.0}),
     "adamatch-no-ema": ("adamatch", {"ema_decay": 0.0}),
+    "adamatch-class-thresholds": ("adamatch", {"class_thresholds": True}),
 }
 RECIPES |= varied(RECIPES, VARIANTS)
 

@@ -37,6 +37,8 @@ class Sampling:
     guidance_parallel: Annotated[float | None, SHARE] = None
     """Share that is kept of the part of guidance parallel to the predicted image, which raises contrast and saturation.
     By default 1 for discrete times (plain classifier-free guidance), 0 for EDM (adaptive projected guidance)."""
+    clip: bool = False
+    """Clip the predicted image at [-1, 1] in every step (static thresholding)."""
     eta: Annotated[float, SHARE] = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"

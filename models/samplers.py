@@ -114,7 +114,7 @@ class Process(ABC):
         x, older = noise, None
         yield times[0], x
         for time, next_time in pairwise(times):
-            clean, predicted_noise = self.predict(network, x, time, labels, sampling)
+            clean, predicted_noise = self._clipped(x, time, sampling, *self.predict(network, x, time, labels, sampling))
             match sampling.sampler or self.default_sampler:
                 case "ddpm":
                     x = self._ddpm_step(x, clean, time, next_time, sampling.variance, draw_noise)
@@ -123,12 +123,27 @@ class Process(ABC):
                 case "heun":
                     x = self._ddim_step(clean, predicted_noise, time, next_time, 0.0, draw_noise)
                     if next_time > 0:
-                        _, next_noise = self.predict(network, x, next_time, labels, sampling)
+                        seen = self.predict(network, x, next_time, labels, sampling)
+                        _, next_noise = self._clipped(x, next_time, sampling, *seen)
                         x = self._heun_step(clean, predicted_noise, next_noise, time, next_time)
                 case "dpm++":
                     x = self._dpm_step(x, clean, older, time, next_time)
                     older = time, clean
             yield next_time, x
+
+    def _clipped(
+        self, x: Tensor, time: float, sampling: Sampling, clean: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The clean image and the noise in x; with `sampling.clip` no value is brighter or darker than images have.
+
+        Static thresholding: Saharia et al., *Photorealistic Text-to-Image Diffusion Models*, NeurIPS 2022, section 2.3.
+        The noise is then what is left of x.
+        """
+        if not sampling.clip:
+            return clean, noise
+        image_level, noise_level = self.levels(time)
+        clean = clean.clamp(-1, 1)
+        return clean, (x - image_level * clean) / noise_level
 
     def _ddpm_step(
         self, x: Tensor, clean: Tensor, time: float, next_time: float, variance: str, draw_noise: DrawNoise

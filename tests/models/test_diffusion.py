@@ -99,14 +99,17 @@ def test_ddpm_is_that_of_diffusers(monkeypatch, schedule, prediction, variance, 
 @pytest.mark.parametrize(("schedule", "prediction"), PROCESSES)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("steps", [T, 12])
-def test_ddim_is_that_of_diffusers(schedule, prediction, eta, steps):
+@pytest.mark.parametrize("clip", [False, True])
+def test_ddim_is_that_of_diffusers(schedule, prediction, eta, steps, clip):
     noise, fresh = normal(*SHAPE), noises(SHAPE)
-    ours = sampled(Diffusion(T, schedule, prediction), toy, noise, LABELS, Sampling("ddim", steps, 1.0, eta=eta), fresh)
+    sampling = Sampling("ddim", steps, 1.0, eta=eta, clip=clip)
+    ours = sampled(Diffusion(T, schedule, prediction), toy, noise, LABELS, sampling, fresh)
 
     def step(scheduler, output, time, x, number):
-        return scheduler.step(output, time, x, eta=eta, variance_noise=fresh[number]).prev_sample
+        chosen = {"eta": eta, "variance_noise": fresh[number], "use_clipped_model_output": clip}
+        return scheduler.step(output, time, x, **chosen).prev_sample
 
-    scheduler = DDIMScheduler(**settings(schedule, prediction), clip_sample=False)
+    scheduler = DDIMScheduler(**settings(schedule, prediction), clip_sample=clip)
     torch.testing.assert_close(ours, by_diffusers(scheduler, steps, noise, LABELS, step), rtol=0, atol=1e-4)
 
 

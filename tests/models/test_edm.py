@@ -1,6 +1,7 @@
 """Diffusion over noise levels: EDM against diffusers and the paper's formulas, and students against exact paths."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -107,6 +108,19 @@ def test_samplers_are_those_of_diffusers(sampler, scheduler, steps):
         output = toy(theirs.scale_model_input(x, time), time.to(x).expand(len(x)), LABELS)
         x = theirs.step(output, time, x).prev_sample
     torch.testing.assert_close(ours, x, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "heun", "dpm++"])
+def test_clipping_is_that_of_a_network_that_predicts_no_other_images(sampler):
+    def clipped(x, times, labels):
+        c_skip, c_out, c_in, _ = (value[:, None, None, None] for value in PROCESS.preconditioning((4 * times).exp()))
+        clean = (c_skip * x / c_in + c_out * toy(x, times, labels)).clamp(-1, 1)
+        return (clean - c_skip * x / c_in) / c_out
+
+    noise, plain = normal(*SHAPE), Sampling(sampler, 7, 1.0)
+    ours = sampled(PROCESS, toy, noise, LABELS, replace(plain, clip=True))
+    torch.testing.assert_close(ours, sampled(PROCESS, clipped, noise, LABELS, plain))
+    assert (ours - sampled(PROCESS, toy, noise, LABELS, plain)).abs().max() > 0.1
 
 
 def heun_of_the_paper(noise, steps):
