@@ -96,10 +96,9 @@ class ImageBatches:
         return by_turns.gather(1, places).flatten()[: self.count]
 
     def _gather(self, indices: Tensor) -> Tensor:
-        """Images read in the order in which they lie on disk, into pinned memory, which is used again, for a GPU."""
+        """Images read in the order in which they lie on disk."""
         order = indices.argsort()
-        on_gpu = torch.device(self.device).type == "cuda"
-        images = torch.empty(len(indices), *self.images.shape[1:], dtype=torch.uint8, pin_memory=on_gpu)
+        images = torch.empty(len(indices), *self.images.shape[1:], dtype=torch.uint8)
         images[order] = torch.from_numpy(self.images[indices[order].numpy()])
         return images
 

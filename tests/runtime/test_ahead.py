@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from runtime.ahead import Ahead
+from runtime.ahead import Ahead, pack, unpack
 
 
 def test_the_next_is_made_meanwhile_and_any_number_may_be_asked_for():
@@ -29,3 +29,13 @@ def test_an_error_is_raised_when_it_is_asked_for():
     assert ahead(-1) == [-1]
     with pytest.raises(ZeroDivisionError):
         ahead(0)
+
+
+def test_what_was_packed_is_unpacked_as_it_was():
+    normal, mask = torch.randn(3, 5, dtype=torch.float64), torch.tensor([True, False, True])
+    tensors = [mask, normal.t(), torch.tensor(7), torch.empty(0, 4), torch.arange(5, dtype=torch.int16)]
+    packed = pack(tensors)
+    unpacked = unpack(packed, tensors)
+    for tensor, other in zip(tensors, unpacked, strict=True):
+        assert other.dtype == tensor.dtype and torch.equal(other, tensor)
+        assert other.untyped_storage().data_ptr() == packed.data_ptr()  # one copy carries all
