@@ -26,18 +26,19 @@ def rows() -> Iterator[Row]:
 
 
 def adamatch_rows() -> Iterator[Row]:
-    """AdaMatch, and its bounds with the same augmentation, steps and settings."""
+    """AdaMatch, with a threshold for each class too, and its bounds with the same augmentation, steps and settings."""
     for seed in SEEDS:
         yield from bounds("supervised-adamatch", system="supervised", seed=seed)
         yield from pairs("adamatch", seed=seed)
+        yield from pairs("adamatch-fair", seed=seed)
 
 
 def ablation_rows() -> Iterator[Row]:
-    """AdaMatch in 1,000 steps, whole and without each of its parts."""
+    """AdaMatch in 1,000 steps, whole, with a threshold for each class, and without each of its parts."""
     for seed in SEEDS:
         for source in ("mnistm", "usps"):
             options = f"--source {source} --target svhn --max-steps 1000"
-            for recipe in ("adamatch", *variants("adamatch")):
+            for recipe in ("adamatch", "adamatch-fair", *variants("adamatch")):
                 yield Row(recipe, options, scores=ADAPTATION, seed=seed)
 
 

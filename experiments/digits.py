@@ -15,7 +15,8 @@ EPOCHS = {"acgan28": 10, "acgan64": 3, "context-unet": 14, "attention-unet": 9}
 EQUAL = "--max-steps 1200"  # 153,600 images, over which the learning rate falls to 0
 # Ours are sampled with strong guidance, the reports' as inference does by default: with 002's w = 1.
 GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), Sampling("dpm++", steps=20, guidance=8))
-# Discrete times of the ablation: as many evaluations as EDM, guided at the same ratios of noise to image.
+# Of the ablation, 17 evaluations; discrete times are guided at the same ratios of noise to image.
+OF_EDM = Sampling("dpm++", steps=12, guidance=5)
 AS_EDM = Sampling("dpm++", steps=10, guidance=5, guidance_interval=(0.24, 0.95), guidance_parallel=0)
 GUIDED |= dict.fromkeys(("edm-epsilon", "edm-v"), AS_EDM)
 
@@ -31,18 +32,23 @@ def rows() -> Iterator[Row]:
 def ablation_rows() -> Iterator[Row]:
     """`edm` at one number of images, whole and with one part changed."""
     for recipe in ("edm", *variants("edm")):
-        yield Row(recipe, EQUAL, scores=generator(recipe).scores)
+        yield Row(recipe, EQUAL, scores=scores_of(GUIDED.get(recipe, OF_EDM)))
 
 
 def generator(recipe: str, scores: tuple[str, ...] = ()) -> Row:
     """A generator of digits at its own length, or at the one for CPUs; `scores` are commands besides the usual."""
+    short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
+    return Row(recipe, scores=scores_of(sampling_of(recipe), *scores), short=short)
+
+
+def scores_of(sampling: Sampling, *others: str) -> tuple[str, ...]:
+    """The commands that generate digits with this setting and score them, `others` in between."""
     make, score = DIGITS
-    for setting, value in vars(sampling_of(recipe)).items():
+    for setting, value in vars(sampling).items():
         if value != getattr(DEFAULT, setting):
             numbers = value if isinstance(value, tuple) else [value]
             make += " ".join(["", option(setting), *map(str, numbers)])
-    short = f"--epochs {EPOCHS[recipe]}" if recipe in EPOCHS else ""
-    return Row(recipe, scores=(make, *scores, score), short=short)
+    return make, *others, score
 
 
 def sampling_of(recipe: str) -> Sampling:

@@ -10,7 +10,7 @@ from data.decoded import fitted
 from data.digits import DIGITS
 from inference.demo_networks import Networks
 from inference.uploads import MOST_BYTES, drawn_digit, read_upload
-from models.generator import Generator, Sampling
+from models.generator import DEFAULT, Generator, Sampling
 from runtime.errors import UserError
 from runtime.images import as_picture, image_grid, rgb
 
@@ -43,7 +43,8 @@ def digits(networks: Networks) -> None:
             seed = gr.Number(999, label="Seed", precision=0, minimum=0)
             scale = process.default_guidance if process else 1
             guidance = gr.Slider(0, 10, scale, step=0.5, label="Guidance", visible=guided)
-            steps = gr.Slider(1, 50, 12, step=1, label="Steps", visible=stepped)
+            default = len(process.times(DEFAULT)) - 1 if process else 1
+            steps = gr.Slider(1, 50, default, step=1, label="Steps", visible=stepped)
             draw = gr.Button("Draw digits", variant="primary")
         with gr.Column(scale=2):
             drawn = picture("Digits, a row each", "digits")

@@ -93,7 +93,7 @@ class EDM(Process):
             raise UserError(f"guidance interval {low} {high}: give two noise levels sigma, the smaller first")
 
     def _sampling_steps(self, sampling: Sampling) -> int:
-        return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 12)
+        return sampling.steps or (self.most_steps if sampling.sampler == "ddpm" else 14)
 
     @property
     def most_steps(self) -> int:

@@ -27,7 +27,7 @@ class Sampling:
     the second-order multistep DPM-Solver++(2M), the default. A distilled network has its own."""
     steps: Annotated[int, AT_LEAST_0] = 0
     """Sampling steps; with discrete times, a divisor of T. By default all of the training's for ddpm (100 for EDM); for
-    the others 25 or the next smaller divisor of T, 12 for EDM."""
+    the others 25 or the next smaller divisor of T, 14 for EDM."""
     guidance: Annotated[float | None, Range(0, 100)] = None
     """Guidance scale s in eps_uncond + s·(eps_cond - eps_uncond); 1 is plain conditional sampling. By default 2 for
     discrete times, 5 for EDM; a distilled network has guidance built in."""

@@ -11,7 +11,6 @@ from experiments.reported import BOUNDS, best, of_system, reported
 from experiments.rows import module_of, script_of, scripts
 from models.diffusion import Diffusion
 from models.edm import EDM
-from models.generator import Sampling
 from runtime.errors import UserError
 from training.config import parse_command_line
 
@@ -120,5 +119,5 @@ def test_the_ablation_guides_discrete_times_at_the_noise_levels_of_edm():
     times = discrete.times(digits.AS_EDM)[:-1]
     assert len(times) + sum(interval[0] <= time / 600 <= interval[1] for time in times) == 17
     low, high = EDM.default_interval
-    times = EDM(sigma_min=0.02).times(Sampling())[:-1]
+    times = EDM(sigma_min=0.02).times(digits.OF_EDM)[:-1]
     assert len(times) + sum(low <= time <= high for time in times) == 17
