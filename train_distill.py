@@ -52,7 +52,7 @@ class Config(SampleGrids, TrainConfig):
     """Guidance scale that the student learns."""
     guidance_interval: Annotated[tuple[float, float], AT_LEAST_0] = EDM.default_interval
     """Noise levels sigma between which the teacher is guided."""
-    guidance_parallel: Annotated[float, SHARE] = EDM.default_parallel
+    guidance_parallel: Annotated[float, SHARE] = 0.0
     """Share that is kept of the part of guidance parallel to the predicted image."""
 
     lr: Annotated[float, ABOVE_0] = 3e-4

@@ -16,8 +16,8 @@ EQUAL = "--max-steps 1200"  # 153,600 images, over which the learning rate falls
 # Ours are sampled with strong guidance, the reports' as inference does by default: with 002's w = 1.
 GUIDED = dict.fromkeys(("context-unet-64", "attention-unet-24"), Sampling("dpm++", steps=20, guidance=8))
 # Of the ablation, 17 evaluations; discrete times are guided at the same ratios of noise to image.
-OF_EDM = Sampling("dpm++", steps=12, guidance=5)
-AS_EDM = Sampling("dpm++", steps=10, guidance=5, guidance_interval=(0.24, 0.95), guidance_parallel=0)
+OF_EDM = Sampling("dpm++", steps=12, guidance=5, guidance_parallel=0, clip=True)
+AS_EDM = Sampling("dpm++", steps=10, guidance=5, guidance_interval=(0.24, 0.95), guidance_parallel=0, clip=True)
 GUIDED |= dict.fromkeys(("edm-epsilon", "edm-v"), AS_EDM)
 
 

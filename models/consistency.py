@@ -31,6 +31,7 @@ class Consistency(EDM):
 
     default_sampler: ClassVar[str] = "ddim"  # its step with D as the clean image is the jump
     default_guidance: ClassVar[float] = 1.0
+    default_clip: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         inner = self.edges[1:-1]

@@ -27,7 +27,8 @@ class EDM(Process):
 
     default_guidance: ClassVar[float] = 5.0
     default_interval: ClassVar[tuple[float, float]] = (0.4, 12.0)
-    default_parallel: ClassVar[float] = 0.0
+    default_parallel: ClassVar[float] = 0.5
+    default_clip: ClassVar[bool] = True
 
     sigma_data: float = 0.5
     sigma_min: float = 0.002

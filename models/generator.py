@@ -36,9 +36,10 @@ class Sampling:
     costs half. By default everywhere for discrete times, from sigma 0.4 to 12 for EDM."""
     guidance_parallel: Annotated[float | None, SHARE] = None
     """Share that is kept of the part of guidance parallel to the predicted image, which raises contrast and saturation.
-    By default 1 for discrete times (plain classifier-free guidance), 0 for EDM (adaptive projected guidance)."""
-    clip: bool = False
-    """Clip the predicted image at [-1, 1] in every step (static thresholding)."""
+    By default 1 for discrete times (plain classifier-free guidance), 0.5 for EDM (0 is adaptive projected guidance)."""
+    clip: bool | None = None
+    """Clip the predicted image at [-1, 1] in every step (static thresholding), as guidance leads out of that range. By
+    default for EDM with classes only."""
     eta: Annotated[float, SHARE] = 0.0
     """Noise of ddim, from 0 (deterministic) to 1 (as much as ddpm with fixed_small)."""
     variance: Literal["fixed_small", "fixed_large"] = "fixed_large"

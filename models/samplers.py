@@ -55,6 +55,7 @@ class Process(ABC):
     default_guidance: ClassVar[float]
     default_interval: ClassVar[tuple[float, float]]
     default_parallel: ClassVar[float]
+    default_clip: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -114,7 +115,7 @@ class Process(ABC):
         x, older = noise, None
         yield times[0], x
         for time, next_time in pairwise(times):
-            clean, predicted_noise = self._clipped(x, time, sampling, *self.predict(network, x, time, labels, sampling))
+            clean, predicted_noise = self._seen(network, x, time, labels, sampling)
             match sampling.sampler or self.default_sampler:
                 case "ddpm":
                     x = self._ddpm_step(x, clean, time, next_time, sampling.variance, draw_noise)
@@ -123,23 +124,23 @@ class Process(ABC):
                 case "heun":
                     x = self._ddim_step(clean, predicted_noise, time, next_time, 0.0, draw_noise)
                     if next_time > 0:
-                        seen = self.predict(network, x, next_time, labels, sampling)
-                        _, next_noise = self._clipped(x, next_time, sampling, *seen)
+                        _, next_noise = self._seen(network, x, next_time, labels, sampling)
                         x = self._heun_step(clean, predicted_noise, next_noise, time, next_time)
                 case "dpm++":
                     x = self._dpm_step(x, clean, older, time, next_time)
                     older = time, clean
             yield next_time, x
 
-    def _clipped(
-        self, x: Tensor, time: float, sampling: Sampling, clean: Tensor, noise: Tensor
+    def _seen(
+        self, network: Denoiser, x: Tensor, time: float, labels: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
         """The clean image and the noise in x; with `sampling.clip` no value is brighter or darker than images have.
 
         Static thresholding: Saharia et al., *Photorealistic Text-to-Image Diffusion Models*, NeurIPS 2022, section 2.3.
         The noise is then what is left of x.
         """
-        if not sampling.clip:
+        clean, noise = self.predict(network, x, time, labels, sampling)
+        if not (self.default_clip and labels is not None if sampling.clip is None else sampling.clip):
             return clean, noise
         image_level, noise_level = self.levels(time)
         clean = clean.clamp(-1, 1)

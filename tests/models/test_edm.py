@@ -30,6 +30,8 @@ def toy(x, times, labels):
 
 
 def sampled(process, network, noise, labels, sampling):
+    """Where the reverse process ends; what it predicts is clipped only if `sampling` says so."""
+    sampling = replace(sampling, clip=bool(sampling.clip))
     generator = torch.Generator().manual_seed(1)
     *_, (_, images) = process.reverse(
         network, noise, labels, sampling, lambda: torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
@@ -121,6 +123,18 @@ def test_clipping_is_that_of_a_network_that_predicts_no_other_images(sampler):
     ours = sampled(PROCESS, toy, noise, LABELS, replace(plain, clip=True))
     torch.testing.assert_close(ours, sampled(PROCESS, clipped, noise, LABELS, plain))
     assert (ours - sampled(PROCESS, toy, noise, LABELS, plain)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("process", "labels", "clips"),
+    [(PROCESS, LABELS, True), (PROCESS, None, False), (Consistency(), LABELS, False), (Diffusion(60), LABELS, False)],
+)
+def test_where_nothing_is_said_edm_is_clipped_if_labels_guide_it(process, labels, clips):
+    def far(x, times, labels):
+        return 9 + 0 * x
+
+    *_, (_, images) = process.reverse(far, normal(*SHAPE), labels, Sampling(), lambda: normal(*SHAPE))
+    assert (images.abs().max() <= 1) == clips
 
 
 def heun_of_the_paper(noise, steps):
