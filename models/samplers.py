@@ -134,13 +134,14 @@ class Process(ABC):
     def _seen(
         self, network: Denoiser, x: Tensor, time: float, labels: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        """The clean image and the noise in x; with `sampling.clip` no value is brighter or darker than images have.
+        """What `predict` sees; with `sampling.clip` no value of the clean image is brighter or darker than images have.
 
         Static thresholding: Saharia et al., *Photorealistic Text-to-Image Diffusion Models*, NeurIPS 2022, section 2.3.
         The noise is then what is left of x.
         """
         clean, noise = self.predict(network, x, time, labels, sampling)
-        if not (self.default_clip and labels is not None if sampling.clip is None else sampling.clip):
+        clips = self.default_clip and labels is not None if sampling.clip is None else sampling.clip
+        if not clips:
             return clean, noise
         image_level, noise_level = self.levels(time)
         clean = clean.clamp(-1, 1)
