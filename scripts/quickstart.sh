@@ -76,8 +76,8 @@ data, out = map(Path, sys.argv[1:])
 accuracies = {}
 for adapted in sorted(SHIPPED.glob("*-*.safetensors")):
     source, target = adapted.stem.split("-")
-    if not (SHIPPED / f"{source}.safetensors").is_file():
-        continue
+    if not all((SHIPPED / f"{domain}.safetensors").is_file() for domain in (source, target)):
+        continue  # no classifier of two domains
     domain = target if target in digit_domains(data) else "handwritten"
     images, labels = load_digits(data, domain, "test")
     name = f"{source} → {target}, on {domain}"

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import sys
+from itertools import permutations
 
 import pytest
 
 from runtime.command_line import from_command_line
+from tests.digit_tree import write_digit_domain
 from training.config import parse_command_line
 
 # Notes its arguments; fails where one of them is $FAIL_AT; makes the config.json of a training; reads given programs.
@@ -79,3 +81,16 @@ def test_stopped_and_started_again_it_goes_on(quickstart):
     assert not [call for call in second if call in first]
     done, third = quickstart()
     assert (done.returncode, third) == (0, [["-", "outputs/quickstart"]])
+
+
+def test_shipped_classifiers_of_all_pairs_read_digits(root, tmp_path, run):
+    write_digit_domain(tmp_path)
+    (tmp_path / "digits" / "mnistm").rename(tmp_path / "digits" / "handwritten")
+    script = (root / "scripts" / "quickstart.sh").read_text()
+    program = re.search(r"^classify\(\) .*?<<'PYTHON'\n(.*?)^PYTHON$", script, re.MULTILINE | re.DOTALL)[1]
+    done = run(command=(sys.executable, "-c", program, tmp_path, tmp_path), cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")
+    accuracies = json.loads((tmp_path / "adaptation.json").read_text())
+    pairs = {name.split(",")[0] for name in accuracies}
+    assert pairs == {f"{source} → {target}" for source, target in permutations(("mnistm", "svhn", "usps"), 2)}
+    assert all(set(found) == {"before", "after"} for found in accuracies.values())
