@@ -63,29 +63,28 @@ autoencoder() {
 classify() { # shipped classifiers, source only and adapted, on digits of the target, or UCI's where those are not here
     $python - "$data" "$out" <<'PYTHON'
 import sys
+from itertools import permutations
 from pathlib import Path
 
 from data.digits import digit_domains, load_digits
 from inference import Classifier
-from inference.api import SHIPPED
+from inference.demo_networks import SOURCES
 from metrics.confusion import confusion_figure, confusion_matrix, label_scores
 from runtime.figures import save_figure
 from runtime.files import write_json
 
 data, out = map(Path, sys.argv[1:])
 accuracies = {}
-for adapted in sorted(SHIPPED.glob("*-*.safetensors")):
-    source, target = adapted.stem.split("-")
-    if not all((SHIPPED / f"{domain}.safetensors").is_file() for domain in (source, target)):
-        continue  # no classifier of two domains
+for source, target in permutations(SOURCES, 2):
+    adapted = f"{source}-{target}"
     domain = target if target in digit_domains(data) else "handwritten"
     images, labels = load_digits(data, domain, "test")
     name = f"{source} → {target}, on {domain}"
-    for when, weights in (("before", source), ("after", adapted.stem)):
+    for when, weights in (("before", source), ("after", adapted)):
         matrix = confusion_matrix(labels, Classifier.load(weights).classify(images))
         accuracy = accuracies.setdefault(name, {})[when] = label_scores(matrix)["accuracy"]
         figure = confusion_figure(matrix, f"{name}: {accuracy:.1%} {when} adaptation")
-        save_figure(figure, out / f"confusion-{adapted.stem}-{when}.png")
+        save_figure(figure, out / f"confusion-{adapted}-{when}.png")
     print(f"  {name}: {accuracies[name]['before']:.1%} before adaptation, {accuracies[name]['after']:.1%} after")
 write_json(out / "adaptation.json", accuracies)
 PYTHON
