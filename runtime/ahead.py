@@ -53,16 +53,16 @@ class Ahead:
 
 def pack(tensors: Sequence[Tensor], pinned: bool = False) -> Tensor:
     """All values of `tensors` (on the CPU) as one of bytes (n,), each from a multiple of `ALIGNMENT`."""
-    parts = [tensor.contiguous().flatten().view(torch.uint8) for tensor in tensors]
-    packed = torch.zeros(sum(map(_room, tensors)), dtype=torch.uint8, pin_memory=pinned)
-    for part, place in zip(parts, packed.split(list(map(_room, tensors))), strict=True):
-        place[: len(part)] = part
+    rooms = [_room(tensor) for tensor in tensors]
+    packed = torch.empty(sum(rooms), dtype=torch.uint8, pin_memory=pinned)
+    for tensor, place in zip(tensors, packed.split(rooms), strict=True):
+        place[: tensor.nbytes] = tensor.contiguous().flatten().view(torch.uint8)
     return packed
 
 
 def unpack(packed: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that were packed: views of `packed` with the types and shapes of `tensors`."""
-    places = packed.split(list(map(_room, tensors)))
+    places = packed.split([_room(tensor) for tensor in tensors])
     return [
         place[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
         for place, tensor in zip(places, tensors, strict=True)
