@@ -39,9 +39,14 @@ class Config(AdaptationConfig):
     relative_threshold: bool = True
     """Multiply tau by the mean confidence on the source (relative confidence threshold)."""
     class_thresholds: bool = False
-    """Lower the threshold of classes seldom predicted on the target (FreeMatch)."""
+    """Lower the threshold of classes predicted on the target less often than their equal share (after FreeMatch)."""
     alignment: bool = True
     """Distribution alignment of the target's predictions with the source's, before they become pseudo-labels."""
+    fading: Annotated[bool, OnlyWith("alignment", "class_thresholds", values=(True,))] = False
+    """Let the factors of distribution alignment and of class thresholds fade, by the exponent 1 - p at the share p of
+    the run, since the target's classes may have other shares than the source's."""
+    ema_teacher: bool = False
+    """Pseudo-labels are the EMA's (mean teacher) instead of the network's own."""
     interpolation: bool = True
     """Random logit interpolation between the joint and the source-only batch."""
     target_ratio: Annotated[int, AT_LEAST_1] = 1
@@ -53,7 +58,7 @@ class Config(AdaptationConfig):
 
 
 # Mu is ramped up over the first 900 steps, while the source is learnt. With a balanced source, distribution alignment
-# aims at equal classes.
+# aims at equal classes, which those of SVHN are not: in adamatch-teacher it fades.
 ADAMATCH = Config(
     width=32,
     balanced=True,
@@ -73,9 +78,9 @@ RECIPES = {
         "AdaMatch: pseudo-labels for the target, from weak views to strong ones; width 32, 3,000 steps.",
         ADAMATCH,
     ),
-    "adamatch-fair": (
-        "AdaMatch with a threshold for each class, as in FreeMatch; width 32, 3,000 steps.",
-        replace(ADAMATCH, class_thresholds=True),
+    "adamatch-teacher": (
+        "AdaMatch with the EMA as teacher, class thresholds and fading alignment; width 32, 6,000 steps.",
+        replace(ADAMATCH, ema_teacher=True, class_thresholds=True, fading=True, interpolation=False, max_steps=6000),
     ),
 }
 # Without one of its parts, for the ablation.
@@ -88,6 +93,10 @@ VARIANTS = {
     "adamatch-no-pseudo-labels": ("adamatch", {"pseudo_weight": 0.0}),
     "adamatch-no-ramp": ("adamatch", {"pseudo_ramp": 0.0}),
     "adamatch-no-ema": ("adamatch", {"ema_decay": 0.0}),
+    "adamatch-teacher-own-labels": ("adamatch-teacher", {"ema_teacher": False}),
+    "adamatch-teacher-one-threshold": ("adamatch-teacher", {"class_thresholds": False}),
+    "adamatch-teacher-no-fading": ("adamatch-teacher", {"fading": False}),
+    "adamatch-teacher-interpolation": ("adamatch-teacher", {"interpolation": True}),
 }
 RECIPES |= varied(RECIPES, VARIANTS)
 
@@ -114,6 +123,7 @@ def main(config: Config) -> None:
     network = execution.place(NETWORKS[config.network](**arguments))
     predict = execution.prepare(network.classifier)
     average = EMA(network, config.ema_decay)
+    teacher = average.network.classifier
     optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
     def refresh() -> None:
@@ -137,7 +147,10 @@ def main(config: Config) -> None:
         images, labels = batch(step)
 
         # Logits of all views as one batch; the source's are interpolated at random with those of the source alone.
+        # A teacher takes the target's weak views over.
         with execution.autocast():
+            weak = adamatch.taught(teacher, images) if config.ema_teacher else None
+            images = images.of_student() if weak else images
             logits = images.through(predict)
             if config.interpolation:
                 alone = adamatch.source_alone(predict, images)
@@ -147,15 +160,17 @@ def main(config: Config) -> None:
             logits = adamatch.interpolate_logits(logits, alone, shares)
 
         # Pseudo-labels from the weak views; class loss on both source views, pseudo-label loss on strong target views.
+        source_weak, target_weak = weak or (logits.source_weak, logits.target_weak)
+        strength = 1 - progress if config.fading else 1.0
         if config.class_thresholds:
-            thresholds.update(mean_over_processes(logits.target_weak.detach().softmax(1).mean(0)))
+            thresholds.update(mean_over_processes(target_weak.detach().softmax(1).mean(0)))
         found = adamatch.pseudo_label(
-            logits.source_weak,
-            logits.target_weak,
+            source_weak,
+            target_weak,
             config.threshold,
-            config.alignment,
+            strength if config.alignment else 0.0,
             config.relative_threshold,
-            thresholds.factors() if config.class_thresholds else None,
+            thresholds.factors(strength) if config.class_thresholds else None,
         )
         loss, values = adamatch.adamatch_loss(logits, labels, found, mu)
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from runtime.batch_norm import frozen_statistics
+from runtime.batch_norm import batch_statistics, frozen_statistics
 from runtime.processes import mean_over_processes
 
 
@@ -29,6 +29,22 @@ class Views(NamedTuple):
     def through(self, network: nn.Module) -> "Views":
         """What `network` makes of all views as one batch, in float32."""
         return Views(*network(torch.cat(self)).float().split([len(view) for view in self]))
+
+    def of_student(self) -> "Views":
+        """The same without the target's weak views, which a teacher labels."""
+        return self._replace(target_weak=self.target_weak[:0])
+
+
+def taught(teacher: nn.Module, images: Views) -> tuple[Tensor, Tensor]:
+    """Float32 logits (n_s, K) and (n_t, K) of the weak views as one batch, by `teacher`, an EMA in evaluation mode.
+
+    An average of the network's weights labels better than the network (Tarvainen, Valpola, *Mean teachers are better
+    role models*, NIPS 2017, section 2). No gradient reaches it.
+    """
+    views = images.source_weak, images.target_weak
+    with torch.no_grad(), batch_statistics(teacher):
+        source, target = teacher(torch.cat(views)).float().split([len(view) for view in views])
+    return source, target
 
 
 def source_alone(network: nn.Module, images: Views) -> tuple[Tensor, Tensor]:
@@ -50,15 +66,16 @@ def interpolate_logits(together: Views, alone: tuple[Tensor, Tensor], shares: Te
     return together._replace(source_weak=weak, source_strong=strong)
 
 
-def align_distribution(target: Tensor, source: Tensor) -> Tensor:
+def align_distribution(target: Tensor, source: Tensor, exponent: float = 1.0) -> Tensor:
     """Distribution alignment: the target's probabilities (n_t, K), their mean made more like the source's.
 
-    normalize(q_t * E[q_s] / E[q_t]), the expectations being the means over this batch of `target` and of `source`
-    (n_s, K), each row scaled to the sum 1.
+    normalize(q_t * (E[q_s] / E[q_t])^e), the expectations being the means over this batch of `target` and of `source`
+    (n_s, K), each row scaled to the sum 1. The paper's exponent is 1; with less the target may keep classes that are
+    more frequent than the source's.
     """
     smallest = torch.finfo(target.dtype).tiny  # a class that underflows in the whole batch has no share, not 0 / 0
     source_mean, target_mean = mean_over_processes(torch.stack([source.mean(0), target.mean(0)]))
-    aligned = target * (source_mean / target_mean.clamp_min(smallest))
+    aligned = target * (source_mean / target_mean.clamp_min(smallest)) ** exponent
     return aligned / aligned.sum(1, keepdim=True)
 
 
@@ -68,10 +85,11 @@ def relative_threshold(source: Tensor, tau: float) -> Tensor:
 
 
 class ClassThresholds(nn.Module):
-    """Self-adaptive thresholds, one a class: Wang et al., *FreeMatch*, ICLR 2023, section 4 (local thresholds).
+    """Self-adaptive thresholds, one a class: after Wang et al., *FreeMatch*, ICLR 2023, section 4 (local thresholds).
 
     An average of the predictions on the target, with the decay 0.99, tells how much of a class has been learnt; the
-    less, the lower is its threshold, so that a class which is taken for another is not left out for good.
+    less, the lower is its threshold, so that a class which is taken for another is not left out for good. There a
+    class is measured by the one predicted most, here by an equal share, since a class may be rarer than another.
     """
 
     decay = 0.99
@@ -85,9 +103,9 @@ class ClassThresholds(nn.Module):
         """Follow the mean probabilities (K,) of a batch of the target, before alignment."""
         self.shares.lerp_(shares, 1 - self.decay)
 
-    def factors(self) -> Tensor:
-        """By what the threshold of each class (K,) is multiplied: 1 for the one predicted most."""
-        return self.shares / self.shares.max()
+    def factors(self, exponent: float = 1.0) -> Tensor:
+        """By what the threshold of each class (K,) is multiplied: its share of an equal one to a power, at most 1."""
+        return (len(self.shares) * self.shares).clamp_max(1) ** exponent
 
 
 class PseudoLabels(NamedTuple):
@@ -106,18 +124,19 @@ def pseudo_label(
     source: Tensor,
     target: Tensor,
     tau: float,
-    alignment: bool = True,
+    alignment: float = 1.0,
     relative: bool = True,
     factors: Tensor | None = None,
 ) -> PseudoLabels:
     """Hard pseudo-labels from the weak views' logits, `source` (n_s, K) and `target` (n_t, K), without a gradient.
 
-    With `alignment` the target's predictions are first distributed as the source's; the threshold is `tau`, with
-    `relative` as a share of the mean confidence on the source, for each class times its one of `factors` (K,).
+    The target's predictions are first distributed as the source's, with `alignment` as the exponent, 0 for not at all;
+    the threshold is `tau`, with `relative` as a share of the mean confidence on the source, for each class times its
+    one of `factors` (K,).
     """
     source, target = source.softmax(1), target.softmax(1)
     if alignment:
-        target = align_distribution(target, source)
+        target = align_distribution(target, source, alignment)
     threshold = relative_threshold(source, tau) if relative else source.new_full((), tau)
     confidences, labels = target.max(1)
     enough = threshold if factors is None else threshold * factors[labels]

@@ -66,3 +66,17 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Within, batch norm of `network`, in evaluation mode, normalises by its batch; its running statistics stay."""
+    norms = batch_norms(network)
+    with frozen_statistics(network):
+        for norm in norms:
+            norm.train()
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.eval()

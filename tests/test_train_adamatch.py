@@ -71,6 +71,8 @@ def test_every_part_of_adamatch_can_be_switched_off(adapt):
     parts = {
         "interpolation": ["--no-interpolation"],
         "alignment": ["--no-alignment"],
+        "alignment throughout": ["--fading"],
+        "labels of its own": ["--ema-teacher"],
         "relative threshold": ["--no-relative-threshold"],
         "strong views": ["--augment", "weak"],
         "balanced classes": ["--no-balanced"],

@@ -97,7 +97,7 @@ def test_several_processes_train_together(run, root, bar_tree, tmp_path, script,
     assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
 
 
-@pytest.mark.parametrize("recipe", ["dann", "dsn-report", "adamatch-fair"])
+@pytest.mark.parametrize("recipe", ["dann", "dsn-report", "adamatch-teacher"])
 def test_going_on_after_a_stop_changes_nothing(adapt, recipe, monkeypatch):
     options = (*SHORT, "--augment", "strong", "--ema-decay", 0.9)
     whole = adapt(recipe, *options, "--name", "whole")

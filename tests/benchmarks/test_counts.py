@@ -28,7 +28,7 @@ RECIPES = {
     "dsn": (DOMAINS, 2),
     "dsn-report": (DOMAINS, 2),
     "adamatch": (DOMAINS, 3),
-    "adamatch-fair": (DOMAINS, 3),
+    "adamatch-teacher": (DOMAINS, 2),
 }
 
 

@@ -65,6 +65,11 @@ def test_alignment_by_hand():
     assert torch.allclose(adamatch.align_distribution(TARGET, SOURCE), TARGET)  # equal means change nothing
     never = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     assert torch.equal(adamatch.align_distribution(never, SOURCE), never)
+    # With the exponent 1/2 the ratios are 6 and 4 to their roots, with 0 nothing changes.
+    some = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    odds = adamatch.align_distribution(some, SOURCE, 0.5)
+    assert (odds[:, 0] / odds[:, 1]).tolist() == pytest.approx([3 * 1.5**0.5, 1.5**0.5 / 3])
+    assert torch.allclose(adamatch.align_distribution(some, SOURCE, 0.0), some)
 
 
 def test_relative_threshold_by_hand():
@@ -79,7 +84,7 @@ def test_pseudo_labels_by_hand():
     assert fixed.threshold.item() == 0.75 and fixed.accepted.tolist() == [True, False, False, False]
     # 3 to 2 for the first class is 1 to 1 when the target's mean is made 1 to 2 where it was 3 to 4, say.
     source, target = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.55, 0.45], [0.25, 0.75]])
-    for alignment, labels in ((True, [1, 1]), (False, [0, 1])):
+    for alignment, labels in ((1.0, [1, 1]), (0.5, [1, 1]), (0.2, [0, 1]), (0.0, [0, 1])):
         found = adamatch.pseudo_label(source.log(), target.log(), 0.5, alignment, relative=False)
         assert found.labels.tolist() == labels
 
@@ -90,11 +95,12 @@ def test_classes_that_are_seldom_predicted_have_lower_thresholds():
     thresholds.update(torch.tensor([0.9, 0.1]))
     assert thresholds.shares.tolist() == pytest.approx([0.504, 0.496])
     thresholds.shares = torch.tensor([0.8, 0.2])
-    assert thresholds.factors().tolist() == pytest.approx([1, 0.25])
+    assert thresholds.factors().tolist() == pytest.approx([1, 0.4])  # of an equal share, 0.5
+    assert thresholds.factors(0.5).tolist() == pytest.approx([1, 0.4**0.5])
     assert list(thresholds.state_dict()) == ["shares"]
     # At 0.6 the first class is accepted from 0.6 on, the second from 0.45.
     target = torch.tensor([[0.55, 0.45], [0.61, 0.39], [0.45, 0.55]]).log()
-    labelled = partial(adamatch.pseudo_label, SOURCE.log(), target, 0.6, alignment=False, relative=False)
+    labelled = partial(adamatch.pseudo_label, SOURCE.log(), target, 0.6, alignment=0.0, relative=False)
     assert labelled().accepted.tolist() == [False, True, False]
     found = labelled(factors=torch.tensor([1, 0.75]))
     assert found.accepted.tolist() == [False, True, True] and found.threshold.item() == pytest.approx(0.6)
@@ -141,6 +147,23 @@ def test_statistics_are_frozen_and_the_batch_still_counts():
     assert not torch.equal(before["running_mean"], norm.running_mean)
 
 
+def test_a_teacher_sees_weak_views_in_a_batch_of_their_own_and_stays_as_it_is():
+    """Its batch norm normalises by them, without a trace; its dropout, as that of any average in use, is off."""
+    random = torch.Generator().manual_seed(0)
+    teacher = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).eval()
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    views = Views(*torch.randn(10, 4, generator=random).split([3, 3, 2, 2]))
+    source, target = adamatch.taught(teacher, views)
+    hidden = teacher[0](torch.cat([views.source_weak, views.target_weak]))
+    wanted = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(torch.cat([source, target]), wanted)
+    assert len(source) == 3 and not source.requires_grad and not any(part.training for part in teacher.modules())
+    assert all(torch.equal(before[key], value) for key, value in teacher.state_dict().items())
+    hidden = teacher(views.source_weak)  # in use again, it normalises by its running statistics
+    torch.testing.assert_close(hidden, teacher[0](views.source_weak) / (1 + 1e-5) ** 0.5)
+    assert [len(view) for view in views.of_student().through(teacher)] == [3, 3, 0, 2]
+
+
 def sure(*predictions):
     """Logits (N, 10) of pictures that are thought to be of a class with a probability."""
     probabilities = torch.stack([torch.full((10,), (1 - confidence) / 9) for _, confidence in predictions])
@@ -157,7 +180,7 @@ def test_adamatch_labels_by_weak_views_and_learns_of_strong_ones():
     logits = Views(source_weak, source_strong, target_weak, target_strong)
     for view in logits:
         view.requires_grad_()
-    found = adamatch.pseudo_label(source_weak, target_weak, 0.9, alignment=False)
+    found = adamatch.pseudo_label(source_weak, target_weak, 0.9, alignment=0.0)
     loss, values = adamatch.adamatch_loss(logits, torch.tensor([3, 4]), found, torch.tensor(0.5))
     class_loss = -np.log([0.9, 0.9, 0.5, 0.4]).mean()
     pseudo_loss = -np.log([0.2, 0.3]).sum() / 3

@@ -32,7 +32,7 @@ RUNS = {
     "dann-mcc": (*DOMAINS, *RATE, "--adversarial-start", 0, "--no-ramp"),
     "dsn": (*DOMAINS, *RATE, "--difference-weight", 0.5, "--adversarial-start", 0),
     "dsn-report": (*DOMAINS, *RATE),
-    "adamatch-fair": (*DOMAINS, *RATE, "--threshold", 0.9, "--pseudo-ramp", 0),
+    "adamatch-teacher": (*DOMAINS, *RATE, "--threshold", 0.9, "--pseudo-ramp", 0),
 }
 STEPS = 3
 
