@@ -99,8 +99,14 @@ def scripts() -> dict[str, str]:
 @cache
 def variants(recipe: str = "") -> list[str]:
     """The recipes that change a part of this one, or of any: parts of an ablation, and sides of a report's claim."""
-    found = [made for script in training_scripts() for made in getattr(script, "VARIANTS", {}).items()]
-    return [name for name, (base, _) in found if base == recipe or not recipe]
+    return [name for name, base in changed().items() if base == recipe or not recipe]
+
+
+@cache
+def changed() -> dict[str, str]:
+    """The recipe that each variant changes a part of."""
+    made = (getattr(script, "VARIANTS", {}) for script in training_scripts())
+    return {name: base for variants in made for name, (base, _) in variants.items()}
 
 
 def script_of(recipe: str) -> str:

@@ -23,7 +23,7 @@ from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import reports_of
 from experiments.results import Record
-from experiments.rows import config_of, scripts, variants
+from experiments.rows import changed, config_of, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe
 
 
@@ -90,10 +90,14 @@ def scenario_rows(records: list[Record]) -> dict[tuple[str, str, tuple], dict[st
 
 
 def ablation(records: list[Record]) -> pd.DataFrame:
-    """Rows are AdaMatch and what it is without a part, columns scenarios: accuracy, and the gain of equal seeds."""
-    whole = {(*place_of(one["settings"]), one["seed"]): one for one in records if one["system"] == "adamatch"}
+    """Rows are recipes whole and with one part changed, columns scenarios: accuracy, and the gain of equal seeds.
+
+    The gain is over the recipe that is changed; of a whole one, over AdaMatch.
+    """
+    all_of = {(one["system"], *place_of(one["settings"]), one["seed"]): one for one in records}
     for record in records:
-        before = whole.get((*place_of(record["settings"]), record["seed"]), record)
+        base = changed().get(record["system"], "adamatch")
+        before = all_of.get((base, *place_of(record["settings"]), record["seed"]), record)
         if before is not record and not record.get("runs"):
             target = record["settings"]["target"]
             record["scores"][f"{target} gain"] = record["scores"][f"{target} test"] - before["scores"][f"{target} test"]

@@ -79,6 +79,12 @@ def test_a_part_is_worth_what_equal_seeds_lose_without_it():
     assert ema == ["without EMA", "60.0 (80.0)", ""]  # no whole run has its seed
 
 
+def test_a_variant_is_compared_with_the_recipe_that_it_changes():
+    systems = {"adamatch": 0.5, "adamatch-no-ramp": 0.4, "adamatch-teacher": 0.7, "adamatch-teacher-no-fading": 0.6}
+    lines = lines_of(tables.ablation([adapted(system, 1, test, 0.5) for system, test in systems.items()]))
+    assert [line[2] for line in lines[1:]] == ["", "-10.0", "+20.0", "-10.0"]
+
+
 def test_every_system_has_a_row_with_its_longest_training():
     runs = [record("pixelshuffle", 1, {"FID-64": fid}, steps=steps) for steps, fid in ((2, 3.0), (1, 2.5))]
     runs += [adapted("dsn-report", 1, test, 0.1, steps=steps) for steps, test in ((9, 0.4), (5, 0.5))]
