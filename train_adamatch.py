@@ -42,9 +42,9 @@ class Config(AdaptationConfig):
     """Lower the threshold of classes predicted on the target less often than their equal share (after FreeMatch)."""
     alignment: bool = True
     """Distribution alignment of the target's predictions with the source's, before they become pseudo-labels."""
-    fading: Annotated[bool, OnlyWith("alignment", "class_thresholds", values=(True,))] = False
-    """Let the factors of distribution alignment and of class thresholds fade, by the exponent 1 - p at the share p of
-    the run, since the target's classes may have other shares than the source's."""
+    alignment_fading: Annotated[float, AT_LEAST_0, OnlyWith("alignment", values=(True,))] = 0.0
+    """K: distribution alignment fades, by the exponent (1 - p)^k at the share p of the run (0: it does not), since the
+    target's classes may have other shares than the source's."""
     ema_teacher: bool = False
     """Pseudo-labels are the EMA's (mean teacher) instead of the network's own."""
     interpolation: bool = True
@@ -80,7 +80,14 @@ RECIPES = {
     ),
     "adamatch-teacher": (
         "AdaMatch with the EMA as teacher, class thresholds and fading alignment; width 32, 6,000 steps.",
-        replace(ADAMATCH, ema_teacher=True, class_thresholds=True, fading=True, interpolation=False, max_steps=6000),
+        replace(
+            ADAMATCH,
+            ema_teacher=True,
+            class_thresholds=True,
+            alignment_fading=3.0,
+            interpolation=False,
+            max_steps=6000,
+        ),
     ),
 }
 # Without one of its parts, for the ablation.
@@ -95,7 +102,7 @@ VARIANTS = {
     "adamatch-no-ema": ("adamatch", {"ema_decay": 0.0}),
     "adamatch-teacher-own-labels": ("adamatch-teacher", {"ema_teacher": False}),
     "adamatch-teacher-one-threshold": ("adamatch-teacher", {"class_thresholds": False}),
-    "adamatch-teacher-no-fading": ("adamatch-teacher", {"fading": False}),
+    "adamatch-teacher-no-fading": ("adamatch-teacher", {"alignment_fading": 0.0}),
     "adamatch-teacher-interpolation": ("adamatch-teacher", {"interpolation": True}),
 }
 RECIPES |= varied(RECIPES, VARIANTS)
@@ -161,16 +168,15 @@ def main(config: Config) -> None:
 
         # Pseudo-labels from the weak views; class loss on both source views, pseudo-label loss on strong target views.
         source_weak, target_weak = weak or (logits.source_weak, logits.target_weak)
-        strength = 1 - progress if config.fading else 1.0
         if config.class_thresholds:
             thresholds.update(mean_over_processes(target_weak.detach().softmax(1).mean(0)))
         found = adamatch.pseudo_label(
             source_weak,
             target_weak,
             config.threshold,
-            strength if config.alignment else 0.0,
+            (1 - progress) ** config.alignment_fading if config.alignment else 0.0,
             config.relative_threshold,
-            thresholds.factors(strength) if config.class_thresholds else None,
+            thresholds.factors() if config.class_thresholds else None,
         )
         loss, values = adamatch.adamatch_loss(logits, labels, found, mu)
         optimizer.zero_grad()

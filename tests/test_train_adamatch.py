@@ -71,7 +71,7 @@ def test_every_part_of_adamatch_can_be_switched_off(adapt):
     parts = {
         "interpolation": ["--no-interpolation"],
         "alignment": ["--no-alignment"],
-        "alignment throughout": ["--fading"],
+        "alignment throughout": ["--alignment-fading", 1],
         "labels of its own": ["--ema-teacher"],
         "relative threshold": ["--no-relative-threshold"],
         "strong views": ["--augment", "weak"],
