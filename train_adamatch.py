@@ -40,11 +40,12 @@ class Config(AdaptationConfig):
     """Multiply tau by the mean confidence on the source (relative confidence threshold)."""
     class_thresholds: bool = False
     """Lower the threshold of classes predicted on the target less often than their equal share (after FreeMatch)."""
+    threshold_fading: Annotated[float, AT_LEAST_0, OnlyWith("class_thresholds", values=(True,))] = 0.0
+    """K: what class thresholds change fades, by the exponent (1 - p)^k at the share p of the run (0: it does not)."""
     alignment: bool = True
     """Distribution alignment of the target's predictions with the source's, before they become pseudo-labels."""
     alignment_fading: Annotated[float, AT_LEAST_0, OnlyWith("alignment", values=(True,))] = 0.0
-    """K: distribution alignment fades, by the exponent (1 - p)^k at the share p of the run (0: it does not), since the
-    target's classes may have other shares than the source's."""
+    """K: distribution alignment fades likewise, since the target's classes may have other shares than the source's."""
     ema_teacher: bool = False
     """Pseudo-labels are the EMA's (mean teacher) instead of the network's own."""
     interpolation: bool = True
@@ -58,7 +59,7 @@ class Config(AdaptationConfig):
 
 
 # Mu is ramped up over the first 900 steps, while the source is learnt. With a balanced source, distribution alignment
-# aims at equal classes, which those of SVHN are not: in adamatch-teacher it fades.
+# aims at equal classes, which those of SVHN are not: in adamatch-teacher it soon fades.
 ADAMATCH = Config(
     width=32,
     balanced=True,
@@ -84,6 +85,7 @@ RECIPES = {
             ADAMATCH,
             ema_teacher=True,
             class_thresholds=True,
+            threshold_fading=1.0,
             alignment_fading=3.0,
             interpolation=False,
             max_steps=6000,
@@ -102,7 +104,7 @@ VARIANTS = {
     "adamatch-no-ema": ("adamatch", {"ema_decay": 0.0}),
     "adamatch-teacher-own-labels": ("adamatch-teacher", {"ema_teacher": False}),
     "adamatch-teacher-one-threshold": ("adamatch-teacher", {"class_thresholds": False}),
-    "adamatch-teacher-no-fading": ("adamatch-teacher", {"alignment_fading": 0.0}),
+    "adamatch-teacher-no-fading": ("adamatch-teacher", {"alignment_fading": 0.0, "threshold_fading": 0.0}),
     "adamatch-teacher-interpolation": ("adamatch-teacher", {"interpolation": True}),
 }
 RECIPES |= varied(RECIPES, VARIANTS)
@@ -176,7 +178,7 @@ def main(config: Config) -> None:
             config.threshold,
             (1 - progress) ** config.alignment_fading if config.alignment else 0.0,
             config.relative_threshold,
-            thresholds.factors() if config.class_thresholds else None,
+            thresholds.factors((1 - progress) ** config.threshold_fading) if config.class_thresholds else None,
         )
         loss, values = adamatch.adamatch_loss(logits, labels, found, mu)
         optimizer.zero_grad()

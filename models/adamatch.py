@@ -103,9 +103,9 @@ class ClassThresholds(nn.Module):
         """Follow the mean probabilities (K,) of a batch of the target, before alignment."""
         self.shares.lerp_(shares, 1 - self.decay)
 
-    def factors(self) -> Tensor:
-        """By what the threshold of each class (K,) is multiplied: its share of an equal one, at most 1."""
-        return (len(self.shares) * self.shares).clamp_max(1)
+    def factors(self, exponent: float = 1.0) -> Tensor:
+        """By what the threshold of each class (K,) is multiplied: its share of an equal one to a power, at most 1."""
+        return (len(self.shares) * self.shares).clamp_max(1) ** exponent
 
 
 class PseudoLabels(NamedTuple):

@@ -96,6 +96,7 @@ def test_classes_that_are_seldom_predicted_have_lower_thresholds():
     assert thresholds.shares.tolist() == pytest.approx([0.504, 0.496])
     thresholds.shares = torch.tensor([0.8, 0.2])
     assert thresholds.factors().tolist() == pytest.approx([1, 0.4])  # of an equal share, 0.5
+    assert thresholds.factors(0.5).tolist() == pytest.approx([1, 0.4**0.5])
     assert list(thresholds.state_dict()) == ["shares"]
     # At 0.6 the first class is accepted from 0.6 on, the second from 0.45.
     target = torch.tensor([[0.55, 0.45], [0.61, 0.39], [0.45, 0.55]]).log()
