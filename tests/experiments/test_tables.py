@@ -145,6 +145,14 @@ def test_the_tables_of_all_documents_are_those_of_the_results():
     assert marks > 0
 
 
+def test_a_run_that_two_reports_have_stands_in_a_table_once(monkeypatch):
+    found = {"report-000": [record("dcgan", 999, {"FID-768": 1.5})]}
+    found["report-004"] = [*found["report-000"], record("sagan", 999, {"FID-768": 1.25})]
+    monkeypatch.setattr(results, "load", lambda name: found.get(name, []))
+    text = documents.with_tables("<!-- table: systems -->\n<!-- end -->")
+    assert text.count("FID-768 1.500") == text.count("FID-768 1.250") == 1
+
+
 def test_a_table_of_scores_stands_between_marks():
     """So that each of its numbers is of a row: where a header says which direction is better, the table is written."""
     for path in documents.documents():
