@@ -99,11 +99,11 @@ def scripts() -> dict[str, str]:
 @cache
 def variants(recipe: str = "") -> list[str]:
     """The recipes that change a part of this one, or of any: parts of an ablation, and sides of a report's claim."""
-    return [name for name, base in changed().items() if base == recipe or not recipe]
+    return [name for name, base in bases().items() if base == recipe or not recipe]
 
 
 @cache
-def changed() -> dict[str, str]:
+def bases() -> dict[str, str]:
     """The recipe that each variant changes a part of."""
     made = (getattr(script, "VARIANTS", {}) for script in training_scripts())
     return {name: base for variants in made for name, (base, _) in variants.items()}

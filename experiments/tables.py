@@ -23,7 +23,7 @@ from experiments.claims import CLAIMS, verdict
 from experiments.reported import BOUNDS, ON_TARGET, SOURCE_ONLY, best, of_system, reported
 from experiments.reports import reports_of
 from experiments.results import Record
-from experiments.rows import changed, config_of, scripts, variants
+from experiments.rows import bases, config_of, scripts, variants
 from experiments.runs import ADAPTATION, kind_of_recipe
 
 
@@ -96,7 +96,7 @@ def ablation(records: list[Record]) -> pd.DataFrame:
     """
     all_of = {(one["system"], *place_of(one["settings"]), one["seed"]): one for one in records}
     for record in records:
-        base = changed().get(record["system"], "adamatch")
+        base = bases().get(record["system"], "adamatch")
         before = all_of.get((base, *place_of(record["settings"]), record["seed"]), record)
         if before is not record and not record.get("runs"):
             target = record["settings"]["target"]

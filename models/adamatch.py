@@ -89,7 +89,8 @@ class ClassThresholds(nn.Module):
 
     An average of the predictions on the target, with the decay 0.99, tells how much of a class has been learnt; the
     less, the lower is its threshold, so that a class which is taken for another is not left out for good. There a
-    class is measured by the one predicted most, here by an equal share, since a class may be rarer than another.
+    class is measured by the one predicted most, which lowers all other thresholds where one class is frequent; here by
+    an equal share.
     """
 
     decay = 0.99
