@@ -88,11 +88,11 @@ def main(config: Config, overrides: tuple[str, ...] = ()) -> None:
     records = [one | {"system": row.system or row.recipe, "recipe": row.recipe} for row, one in reached if one]
     if records:
         results.save(runs / "results.json", records)
-        print(documents.markdown(config.name, records))
-    if config.record:
-        results.record(config.name, records)
-        for table in ("guidance", "samplers"):
-            results.record(table, [one for _, run in made for one in results.sampling_records(run, table)])
+        if config.record:
+            results.record(config.name, records)
+            for table in ("guidance", "samplers"):
+                results.record(table, [one for _, run in made for one in results.sampling_records(run, table)])
+        print(documents.markdown(config.name, records))  # last, since a reader like `head` may end this process
     if failed:
         raise UserError(f"{len(failed)} of {len(tasks)} rows failed, their logs are in {runs / 'logs'}")
 
