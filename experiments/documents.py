@@ -72,9 +72,10 @@ def with_tables(text: str) -> str:
     def marked(match: re.Match) -> str:
         if match[2] not in TABLES:
             raise UserError(f"no table {match[2]}: there are {', '.join(TABLES)}")
-        loaded = (record for source in TABLES[match[2]].sources for record in results.load(source))
-        records = {results.identity(record): record for record in loaded}  # once, though two reports have it
-        return f"{match[1]}\n{markdown(match[2], list(records.values()))}\n{match[3]}"
+        records: list[Record] = []
+        for source in TABLES[match[2]].sources:  # what two of them have, once; another result of its seed is an error
+            records += [record for record in results.load(source) if record not in records]
+        return f"{match[1]}\n{markdown(match[2], records)}\n{match[3]}"
 
     return MARKS.sub(marked, text)
 
