@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # imported later, its defaults would keep the group and its threads to the end
 from torch import nn
 from torch.autograd import Variable
 
@@ -42,7 +43,10 @@ def join_processes(device: str) -> str:
 
 
 def leave_processes() -> None:
-    """Leave the group, if this process is in one."""
+    """Leave the group, if this process is in one.
+
+    gloo's threads end here: one that still held a tensor when the interpreter ends would abort the process.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
 
