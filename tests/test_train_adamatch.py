@@ -17,7 +17,9 @@ SHORT = ("--max-steps", 6, "--log-every", 2, "--checkpoint-every", 3)
 def shape_tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("shapes")
     write_domain(root / "digits" / "plain", *shapes(False, 0))
-    write_domain(root / "digits" / "framed", *shapes(True, 1))
+    images, labels = shapes(True, 1)
+    write_domain(root / "digits" / "framed", images, labels)
+    write_domain(root / "digits" / "lacking", images[labels > 0], labels[labels > 0])
     return root
 
 
@@ -38,6 +40,14 @@ def test_adamatch_solves_what_dann_fails(adapt, shape_tree):
     pseudo = [last(match, f"pseudo_{digit}") for digit in range(10)]
     assert sum(pseudo) == pytest.approx(last(match, "mask_rate"), abs=1e-4)
     assert last(match, "mask_rate") > 0.5 and min(pseudo[:4]) > 0.1 and sum(pseudo[4:]) == 0
+
+
+def test_a_class_that_the_target_lacks_is_predicted_until_alignment_fades(adapt, shape_tree):
+    options = ("--batch-size", 16, "--max-steps", 200, "--augment", "weak")
+    aligned = adapt("adamatch", *options, "--name", "aligned", target="lacking", data=shape_tree)
+    assert last(aligned, "pseudo_0") > 0.01
+    faded = adapt("adamatch", *options, "--alignment-fading", 3, target="lacking", data=shape_tree)
+    assert last(faded, "pseudo_0") < 0.005 and last(faded, "target_accuracy") > 0.98
 
 
 def test_views_are_weak_before_strong(adapt, monkeypatch):
