@@ -136,9 +136,10 @@ def main(config: Config) -> None:
     optimizer = torch.optim.AdamW(predict.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
     def refresh() -> None:
-        """Re-estimate batch-norm statistics of the EMA; the training network's are right for its own weights."""
+        """Re-estimate batch-norm statistics of the EMA, of batches as the network learns from; its own are right."""
         if config.ema_decay:
-            inputs = (torch.cat(batch(number)[0]) for number in range(20))
+            views = (batch(number)[0] for number in range(20))
+            inputs = (torch.cat(images.of_student() if config.ema_teacher else images) for images in views)
             estimate_batch_norm(average.network.classifier, inputs, execution)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import train_adamatch
 from data.augment import AUGMENTATIONS, augment_by_turns
 from data.tree import write_domain
 from tests.made_by_runs import last, log, same_bits
@@ -118,6 +119,18 @@ def test_the_source_alone_leaves_batch_norm_as_the_batch_made_it(adapt):
     one, other = (load_file(folder / "weights.safetensors") for folder in (one, other))
     statistics = [key for key in one if "running" in key]
     assert statistics and all(torch.equal(one[key], other[key]) for key in statistics)
+
+
+def test_batch_norm_is_measured_on_what_the_network_learns_from(adapt, monkeypatch):
+    """All four views, of 32 and twice 32 images; a teacher takes the target's weak ones over."""
+    sizes = []
+    monkeypatch.setattr(
+        train_adamatch, "estimate_batch_norm", lambda network, inputs, how: sizes.extend(map(len, inputs))
+    )
+    for recipe, size in {"adamatch": 192, "adamatch-teacher": 128}.items():
+        adapt(recipe, "--max-steps", 1)
+        assert set(sizes) == {size}
+        sizes.clear()
 
 
 def test_wrong_settings_end_in_one_line(adapt, error_of):
