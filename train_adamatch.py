@@ -43,7 +43,7 @@ class Config(AdaptationConfig):
     threshold_fading: Annotated[float, AT_LEAST_0, OnlyWith("class_thresholds", values=(True,))] = 0.0
     """K: what class thresholds change fades, by the exponent (1 - p)^k at the share p of the run (0: it does not)."""
     alignment: bool = True
-    """Distribution alignment of the target's predictions with the source's, before they become pseudo-labels."""
+    """Align the distribution of predictions on the target with the source's; --no-alignment if it lacks classes."""
     alignment_fading: Annotated[float, AT_LEAST_0, OnlyWith("alignment", values=(True,))] = 0.0
     """K: distribution alignment fades likewise, since the target's classes may have other shares than the source's."""
     ema_teacher: bool = False
