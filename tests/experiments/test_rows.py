@@ -46,6 +46,15 @@ def test_rows_of_one_name_are_one_run(name):
             assert len(row.name(full)) < 200
 
 
+@pytest.mark.parametrize("name", ["adamatch", "report-001"])
+def test_what_votes_is_made_by_rows_of_the_same_scenario(name):
+    made = {row.name(True) for row in ROWS[name] if not row.voters}
+    votes = [row for row in ROWS[name] if row.voters]
+    assert votes and all(voter.name(True) in made for row in votes for voter in row.voters)
+    for row in votes:
+        assert {voter.options for voter in row.voters} == {row.options} and len(row.voters) == len(set(row.voters)) > 2
+
+
 def test_every_script_is_found_and_no_other():
     assert {"train_dcgan.py", "train_vae.py", "train_acgan.py", "train_ddpm.py", "train_dann.py"} <= {
         *scripts().values()
