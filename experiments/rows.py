@@ -46,6 +46,7 @@ SAMPLING = tuple(
 )
 ADAPTATION = ("metrics.tsne {run} --data {data}", "metrics.adaptation {run} --data {data}")
 VOTE = ("metrics.adaptation {voters} --data {data} --out {run}/scores.json",)
+MEAN = (f"{VOTE[0]} --vote mean",)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from models.autoguidance import AutoGuided
 from models.context_unet import ContextUNet
 from models.dann import dann
 from models.dcgan import DCGANDiscriminator, DCGANGenerator
-from models.digit_classifiers import DANN_NETWORKS, digit_classifier
+from models.digit_classifiers import DANN_NETWORKS, digit_classifier, ensemble
 from models.dsn import DSN, dsn_classifier
 from models.fastgan import FastGANGenerator
 from models.pixelshuffle import PixelShuffleGenerator
@@ -28,6 +28,7 @@ NETWORKS = {
     "vae": VAE,
     **{name: partial(dann, name) for name in DANN_NETWORKS},
     **{f"{name}-classifier": partial(digit_classifier, name) for name in DANN_NETWORKS},
+    "ensemble": ensemble,
     "dsn": DSN,
     "dsn-classifier": dsn_classifier,
     "acgan28-generator": ACGAN28Generator,

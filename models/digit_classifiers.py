@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -223,6 +224,15 @@ def digit_classifier(network: str, width: int = 0, classes: int = CLASSES) -> Di
     return DigitClassifier(network_parts(network, width, classes))
 
 
+def ensemble(network: str, count: int, **arguments: int) -> DigitClassifier:
+    """`count` classifiers of one network that predict their mean probabilities; features are those of all in a row."""
+    members = [network_parts(network, **arguments) for _ in range(count)]
+    extractors = _Features([parts.feature_extractor for parts in members])
+    heads = _MeanPrediction([parts.label_classifier for parts in members])
+    size = count * members[0].feature_size
+    return DigitClassifier(Parts(size, extractors, heads, nn.Identity(), members[0].image_size))
+
+
 def pooled_convolutions(channels: list[int]) -> list[nn.Module]:
     """The layers of 3x3 convolutions from three channels to `channels`, each followed by batch norm, and halving.
 
@@ -248,6 +258,21 @@ def dropout_head(size: int, hidden: int, classes: int = CLASSES) -> nn.Module:
 def normed_head(size: int, hidden: int) -> nn.Module:
     """A domain logit from features (N, size) by a hidden layer with batch norm."""
     return nn.Sequential(nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+class _Features(nn.ModuleList):
+    """The features (N, feature_size) of all members side by side."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([extractor(images) for extractor in self], 1)
+
+
+class _MeanPrediction(nn.ModuleList):
+    """Logits whose softmax is the mean of that of all members, each of which has its own features."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = [head(own).float() for head, own in zip(self, features.chunk(len(self), 1), strict=True)]
+        return torch.logsumexp(torch.stack(logits).log_softmax(2), 0)
 
 
 class _Difference(nn.Module):
