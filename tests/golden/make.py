@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from data.augment import AUGMENTATIONS, DRAWS, augment_by_turns
 from models import NETWORKS
+from models.digit_classifiers import DigitClassifier
 from models.samplers import DiffusionModel
 from models.vae import VAE
 from models.weights import load_weights
@@ -37,6 +38,8 @@ def small_network(name: str) -> nn.Module:
     build = NETWORKS[name]
     if name == "autoguided":
         return build({"width": 8}, {"width": 4})
+    if name == "ensemble":
+        return build("dann32", 2, width=8)
     known = inspect.signature(build).parameters
     width = 16 if name.endswith("unet") else 8  # group norm then has groups of several channels
     return build(**{key: value for key, value in (SMALL | {"width": width}).items() if key in known})
@@ -78,7 +81,7 @@ def draw_inputs(name: str, network: nn.Module) -> tuple[Tensor, ...]:
         return (latents, labels) if network.classes else (latents,)
     if name.endswith("-discriminator"):
         return (images(28 if name.startswith("acgan28") else 64),)
-    if name.endswith("-classifier"):
+    if isinstance(network, DigitClassifier):
         return (images(28),)
     if isinstance(network, DiffusionModel):
         labels = torch.tensor([3, -1, 9, 0]) if network.classes else None
