@@ -7,7 +7,7 @@ import tyro
 
 from inference.api import find_weights
 from models import NETWORKS
-from models.digit_classifiers import DigitClassifier
+from models.digit_classifiers import DANN_NETWORKS, DigitClassifier
 from models.weights import load_weights, save_weights
 from runtime.command_line import run_main
 from runtime.errors import UserError
@@ -29,11 +29,14 @@ def main(config: Config) -> None:
         raise UserError("an ensemble needs two classifiers or more")
     members, abouts = zip(*(load_weights(find_weights(path), DigitClassifier) for path in config.weights), strict=True)
     name, arguments = members[0].origin
-    if any(member.origin != (name, arguments) for member in members) or not name.endswith("-classifier"):
+    network = name.removesuffix("-classifier")
+    if network not in DANN_NETWORKS:
+        raise UserError(f"{config.weights[0]} holds the network {name!r}, of which there are no ensembles")
+    if any(member.origin != (name, arguments) for member in members):
         raise UserError("an ensemble is of classifiers of one network, width and number of classes")
     if any(about.get("classes") != abouts[0].get("classes") for about in abouts):
         raise UserError("an ensemble is of classifiers of the same classes")
-    given = {"network": name.removesuffix("-classifier"), "count": len(members)} | arguments
+    given = {"network": network, "count": len(members)} | arguments
     ensemble = NETWORKS["ensemble"](**given)
     for number, member in enumerate(members):
         ensemble.feature_extractor[number].load_state_dict(member.feature_extractor.state_dict())

@@ -55,5 +55,7 @@ def test_what_does_not_fit_is_refused(tmp_path, error_of):
     named = classifier_file(tmp_path, 4, about={"classes": list("abcdefghij")})
     assert "of the same classes" in error_of(lambda: main(Config((one, named), out)))
     main(Config((one, one), out))
-    again = tmp_path / "again.safetensors"
-    assert "of one network, width" in error_of(lambda: main(Config((out, out), again))) and not again.exists()
+    again, dsn = tmp_path / "again.safetensors", classifier_file(tmp_path, 5, "dsn-classifier")
+    for other in (out, dsn):
+        assert "of which there are no ensembles" in error_of(lambda other=other: main(Config((other, other), again)))
+    assert not again.exists()
