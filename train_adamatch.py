@@ -126,6 +126,10 @@ def main(config: Config) -> None:
         source, labels = sources.labelled_views(number)
         return Views(*source, *targets.views(number)), labels
 
+    def learnt(images: Views) -> Views:
+        """The views that the network learns from: a teacher takes the target's weak ones over."""
+        return images.of_student() if config.ema_teacher else images
+
     # The network, its optimizer, and the EMA, which is validated and saved.
     torch.manual_seed(derived_seed(config.seed, "weights"))
     arguments = {"width": config.width} | not_defaults(config.network, classes=len(domains.classes))
@@ -138,8 +142,7 @@ def main(config: Config) -> None:
     def refresh() -> None:
         """Re-estimate batch-norm statistics of the EMA, of batches as the network learns from; its own are right."""
         if config.ema_decay:
-            views = (batch(number)[0] for number in range(20))
-            inputs = (torch.cat(images.of_student() if config.ema_teacher else images) for images in views)
+            inputs = (torch.cat(learnt(batch(number)[0])) for number in range(20))
             estimate_batch_norm(average.network.classifier, inputs, execution)
 
     # The run: its directory, and everything that a checkpoint must hold to go on.
@@ -157,10 +160,9 @@ def main(config: Config) -> None:
         images, labels = batch(step)
 
         # Logits of all views as one batch; the source's are interpolated at random with those of the source alone.
-        # A teacher takes the target's weak views over.
         with execution.autocast():
             weak = adamatch.taught(teacher, images) if config.ema_teacher else None
-            images = images.of_student() if weak else images
+            images = learnt(images)
             logits = images.through(predict)
             if config.interpolation:
                 alone = adamatch.source_alone(predict, images)

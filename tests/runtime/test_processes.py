@@ -7,8 +7,6 @@ import sys
 LEAVING = """
 from pathlib import Path
 
-import torch.distributed as dist
-
 from runtime.processes import join_processes, leave_processes, of_all
 
 
